@@ -1,0 +1,1 @@
+"""HARE, rebuilt from raw text to figures: everything that the numbered notebooks call."""

@@ -1,0 +1,1 @@
+"""Figures and tables, drawn from ``results/`` alone; nothing here imports torch."""

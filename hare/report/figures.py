@@ -1,0 +1,87 @@
+"""The registry of figures: each is one function from the CSV that a stage recorded to a picture.
+
+A notebook draws a figure the moment its table exists; `redraw` draws all of them again, later, from the files alone.
+Both go through the same function, so the two can never differ.
+"""
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hare.run.files import write_json, written_whole
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+DRAWERS = ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "study")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: the stage whose results hold ``<name>.csv``, and the function that draws it."""
+
+    stage: str
+    name: str
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+_DRAWINGS: dict[tuple[str, str], Drawing] = {}
+
+
+def figure(stage: str, name: str) -> Callable[[Callable[[pd.DataFrame], Figure]], Callable[[pd.DataFrame], Figure]]:
+    """Register a function as the drawer of ``results/<profile>/<stage>/<name>.csv``."""
+
+    def registered(draw: Callable[[pd.DataFrame], Figure]) -> Callable[[pd.DataFrame], Figure]:
+        _DRAWINGS[stage, name] = Drawing(stage, name, draw)
+        return draw
+
+    return registered
+
+
+def drawings() -> list[Drawing]:
+    """All figures, in the order of the study."""
+    for module in DRAWERS:
+        importlib.import_module(f"hare.report.{module}_figures")
+    return sorted(_DRAWINGS.values(), key=lambda drawing: (DRAWERS.index(drawing.stage), drawing.name))
+
+
+def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) -> Figure:
+    """Draw one figure from ``frame`` and save it in the stage's ``results`` folder.
+
+    Beside ``<name>.csv`` appear ``<name>.svg``, ``.pdf`` and ``.json``, the last with ``origin``: notebook, commit and
+    configuration digest.
+    """
+    importlib.import_module(f"hare.report.{results.name}_figures")
+    with written_whole(results / f"{name}.csv") as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return _render(results, _DRAWINGS[results.name, name], origin)
+
+
+def redraw(profile_results: Path) -> list[Path]:
+    """Draw every figure of a profile from its CSV again; return the SVG paths. Figures never recorded are left out."""
+    drawn = []
+    for drawing in drawings():
+        folder = profile_results / drawing.stage
+        if (folder / f"{drawing.name}.csv").exists():
+            origin = json.loads((folder / f"{drawing.name}.json").read_text(encoding="utf-8"))
+            plt.close(_render(folder, drawing, {k: v for k, v in origin.items() if k not in ("figure", "data")}))
+            drawn.append(folder / f"{drawing.name}.svg")
+    return drawn
+
+
+def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:
+    """Draw from the CSV on disk, never from memory, so that what is shown is what was recorded."""
+    frame = pd.read_csv(folder / f"{drawing.name}.csv", keep_default_na=False, na_values=[""])
+    with plt.style.context(str(STYLE)), mpl.rc_context({"svg.hashsalt": drawing.name}):
+        picture = drawing.draw(frame)
+        for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+            with written_whole(folder / f"{drawing.name}.{suffix}") as temporary:
+                picture.savefig(temporary, format=suffix, metadata=metadata)
+    write_json(folder / f"{drawing.name}.json", {"figure": drawing.name, "data": f"{drawing.name}.csv", **origin})
+    return picture

