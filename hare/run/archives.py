@@ -112,7 +112,7 @@ def _verify(archive: Archive, path: Path) -> None:
     if digest != archive.sha256:
         path.unlink()
         raise HareError(
-            f"{path.name} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or not the same file.",
+            f"{path.name} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or another file.",
             "the bad copy has been deleted, so run the same command again; if it happens twice, your index or mirror "
             "serves another file: point PIP_INDEX_URL at one that serves the original",
         )
@@ -130,9 +130,11 @@ def _download(archive: Archive, partial: Path) -> None:
             answer.raise_for_status()
             if answer.status_code != requests.codes.partial_content:
                 done = 0
-            with partial.open("ab" if done else "wb") as file, Progress(
-                f"download {archive.filename}", (size or int(answer.headers.get("Content-Length", 0)) + done) / 1e6, "MB"
-            ) as progress:
+            megabytes = (size or int(answer.headers.get("Content-Length", 0)) + done) / 1e6
+            with (
+                partial.open("ab" if done else "wb") as file,
+                Progress(f"download {archive.filename}", megabytes, "MB") as progress,
+            ):
                 progress.advance(done / 1e6)
                 for chunk in answer.iter_content(_CHUNK_BYTES):
                     file.write(chunk)

@@ -164,7 +164,7 @@ def load_profile(name: str) -> Profile:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
-        raise HareError(f"There is no profile {name!r}.", f"choose one of {', '.join(known_profiles())}, or give a file")
+        raise HareError(f"There is no profile {name!r}.", f"choose one of {', '.join(known_profiles())} or give a file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -39,7 +39,8 @@ class Progress:
         if kind is None:
             seconds = time.monotonic() - self._started
             rate = self.done / seconds if seconds > 0 else 0.0
-            print(f"{self.what}: {self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)", flush=True)
+            counted = f"{self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)"
+            print(f"{self.what}: {counted}", flush=True)
 
     def advance(self, amount: float = 1) -> None:
         """Report that ``amount`` more units are done."""
