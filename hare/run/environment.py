@@ -1,0 +1,104 @@
+"""Make `.venv` what `requirements.lock` says, or leave it alone when it already is.
+
+Run as a plain script by `make` before anything is installed, so it uses the standard library only. Every package is
+installed from the lock by hash, without dependency resolution; torch alone goes by version, since its CPU and CUDA
+builds differ: ``TORCH_INDEX`` names the package index to take it from, when the default one has the wrong build.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCK = REPOSITORY / "requirements.lock"
+PYTHON_WANTED = (3, 11)
+BUILD_TOOLS = ("pip", "setuptools")  # needed to build the few pure-Python packages that ship no wheel
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\;]+)")
+
+
+def requirements_of(lock: str) -> dict[str, str]:
+    """Map each package of a lock file to its whole entry, hashes included."""
+    entries: dict[str, str] = {}
+    name = ""
+    for line in lock.splitlines():
+        pin = _PIN.match(line)
+        if pin:
+            name = pin["name"].lower()
+            entries[name] = line
+        elif name and line.lstrip().startswith("--hash"):
+            entries[name] += f"\n{line}"
+    return entries
+
+
+def versions_of(lock: str) -> dict[str, str]:
+    """Map each package of a lock file to its version."""
+    pins = (_PIN.match(entry) for entry in requirements_of(lock).values())
+    return {pin["name"].lower(): pin["version"] for pin in pins if pin}
+
+
+def state_wanted() -> str:
+    """What identifies an environment: the lock, the package's own metadata and the interpreter."""
+    digest = hashlib.sha256(LOCK.read_bytes())
+    digest.update((REPOSITORY / "pyproject.toml").read_bytes())
+    digest.update(f"{sys.version_info[:3]} {os.environ.get('TORCH_INDEX', '')}".encode())
+    return digest.hexdigest()
+
+
+def create(folder: Path) -> None:
+    """Build the environment from nothing; the stamp that says it is whole is written last."""
+    print(f"Setting up {folder.name} from {LOCK.name}; this is done once and takes a few minutes.", flush=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    _run([sys.executable, "-m", "venv", str(folder)], "create the virtual environment")
+    entries = requirements_of(LOCK.read_text(encoding="utf-8"))
+    torch = entries.pop("torch")
+    _install(folder, {name: entries.pop(name) for name in BUILD_TOOLS}, "the build tools")
+    _install(folder, entries, f"{len(entries)} packages")
+    index = os.environ.get("TORCH_INDEX")
+    _pip(folder, [torch, *(["--index-url", index] if index else [])], torch)
+    _pip(folder, ["--no-deps", "--no-build-isolation", "--editable", str(REPOSITORY)], "the hare package")
+    (folder / "hare-state").write_text(state_wanted(), encoding="utf-8")
+
+
+def _install(folder: Path, entries: dict[str, str], what: str) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(entries.values()) + "\n")
+        listed.flush()
+        _pip(folder, ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", listed.name], what)
+
+
+def _pip(folder: Path, arguments: list[str], what: str) -> None:
+    print(f"  installing {what}", flush=True)
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments]
+    _run(command, f"install {what}")
+
+
+def _run(command: list[str], purpose: str) -> None:
+    if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
+        sys.exit(
+            f"Could not {purpose}; the lines above say why.\n"
+            "  To mend it: check the network (PIP_INDEX_URL may name a mirror) and the disk, then run the same again."
+        )
+
+
+def main() -> None:
+    """Create ``.venv`` (or the folder given as the argument) when it is missing or stale."""
+    if sys.version_info[:2] != PYTHON_WANTED:
+        wanted = ".".join(map(str, PYTHON_WANTED))
+        sys.exit(
+            f"HARE needs Python {wanted}, this is {sys.version.split()[0]}.\n"
+            f"  To mend it: install Python {wanted} and run `make PYTHON=python{wanted} …`."
+        )
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / ".venv")
+    stamp = folder / "hare-state"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != state_wanted():
+        create(folder)
+
+
+if __name__ == "__main__":
+    main()
