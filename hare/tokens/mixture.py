@@ -1,0 +1,144 @@
+"""Which window of which file is global sample ``i``: the paper's two-stage weighted mixture as a pure function.
+
+Nothing is drawn at random, so nothing has to be saved: the number of samples consumed is the whole state of the data,
+whatever the parallel layout, and a stage holds each file's share of tokens to within one sample, at its end exactly.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hare.run.errors import HareError
+from hare.run.profile import Tokens
+from hare.tokens.packed import TokenFile, fingerprint
+
+
+@dataclass(frozen=True)
+class MixtureStage:
+    """``samples`` sequences, shared out by ``weights`` (any scale): file name → share of the tokens."""
+
+    samples: int
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MixtureSpec:
+    """A whole run's data: paths by file name, what those files held, and the stages in order."""
+
+    files: dict[str, str]
+    fingerprints: dict[str, str]
+    stages: tuple[MixtureStage, ...]
+    sequence_length: int  # tokens predicted a sample
+    seed: int
+
+    def to_json(self) -> str:
+        """The specification as text that `from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "MixtureSpec":
+        """Inverse of `to_json`."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "stages": tuple(MixtureStage(**stage) for stage in values["stages"])})
+
+
+class Mixture:
+    """The samples of a run, by global index.
+
+    Raises:
+        HareError: a file is missing, too short for one window, or differs from what the specification recorded.
+    """
+
+    def __init__(self, spec: MixtureSpec):
+        self.spec = spec
+        for name, path in spec.files.items():
+            if fingerprint(path) != spec.fingerprints[name]:
+                raise HareError(
+                    f"{path} has changed since this run was planned: continuing would train on other data.",
+                    "put the old file back, or delete the run's folder so that it starts afresh on the new data",
+                )
+        self.files = {name: TokenFile(path, spec.sequence_length, spec.seed) for name, path in spec.files.items()}
+        self._quotas = [quotas(stage) for stage in spec.stages]
+
+    def __len__(self) -> int:
+        return sum(stage.samples for stage in self.spec.stages)
+
+    def sample(self, index: int) -> np.ndarray:
+        """Tokens of global sample ``index``: int64[sequence_length + 1]; inputs are all but the last."""
+        name, position = self.place(index)
+        return self.files[name][position]
+
+    def place(self, index: int) -> tuple[str, int]:
+        """File name of global sample ``index``, and how many samples were drawn from that file before it."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} is outside the mixture of {len(self)} samples")
+        before, after = self.drawn(index), self.drawn(index + 1)
+        name = next(name for name in before if after[name] > before[name])
+        return name, before[name]
+
+    def drawn(self, upto: int) -> dict[str, int]:
+        """How many of the first ``upto`` samples come from each file, over all stages."""
+        total = dict.fromkeys(sorted(self.files), 0)
+        for stage, quota in zip(self.spec.stages, self._quotas, strict=True):
+            for name, count in interleaved(quota, min(upto, stage.samples)).items():
+                total[name] += count
+            upto = max(0, upto - stage.samples)
+        return total
+
+    def epochs(self) -> dict[str, float]:
+        """How often the whole run reads each file."""
+        return {name: count / self.files[name].windows for name, count in self.drawn(len(self)).items()}
+
+
+def quotas(stage: MixtureStage) -> dict[str, int]:
+    """Samples of the stage by file, in order of name: weights times samples, rounded by largest remainder."""
+    weights = {name: Fraction(str(weight)) for name, weight in sorted(stage.weights.items())}
+    if not weights or min(weights.values()) < 0 or sum(weights.values()) == 0:
+        raise HareError(f"The weights {stage.weights} cannot be shared out.", "give weights of at least 0, one above 0")
+    exact = {name: weight * stage.samples / sum(weights.values()) for name, weight in weights.items()}
+    counts = {name: int(share) for name, share in exact.items()}
+    by_remainder = sorted(counts, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: stage.samples - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def interleaved(quota: Mapping[str, int], upto: int) -> dict[str, int]:
+    """How many of a stage's first ``upto`` samples come from each file, when all are spread as evenly as can be.
+
+    The first file is spread over the stage as a line is over pixels (Bresenham), the next over what that leaves, and
+    so on. From one ``upto`` to the next exactly one count grows, by one; at the end of the stage each is its quota.
+    """
+    counts, left = {}, sum(quota.values())
+    for name, share in quota.items():
+        counts[name] = (upto * share + left // 2) // left if left else 0
+        upto, left = upto - counts[name], left - share
+    return counts
+
+
+def arm_mixture(
+    arm: str, folder: Path, tokens: Tokens, steps: int, global_batch: int, seed: int
+) -> MixtureSpec:
+    """The paper's two stages for one arm, such as ``d1+d2``: D1 alone, then the arm's parts by their weights.
+
+    ``folder`` holds ``d1.ds``, ``d2.ds`` and ``d3.ds``; ``global_batch`` is in sequences. The stage changes between two
+    optimizer steps. All arms take the same number of tokens.
+    """
+    parts = arm.split("+")
+    weights = {part: float(getattr(tokens, f"weight_{part}")) for part in parts}
+    first = round(tokens.stage1_share * steps) if len(parts) > 1 else 0
+    stages = (MixtureStage(first * global_batch, {"d1": 1.0}), MixtureStage((steps - first) * global_batch, weights))
+    files = {part: str(folder / f"{part}.ds") for part in parts}
+    return MixtureSpec(
+        files=files,
+        fingerprints={name: fingerprint(path) for name, path in files.items()},
+        stages=tuple(stage for stage in stages if stage.samples),
+        sequence_length=tokens.sequence_length,
+        seed=seed,
+    )
