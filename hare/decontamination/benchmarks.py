@@ -72,9 +72,9 @@ def rows(name: str, split: str, subset: str = "") -> list[Row]:
 
 
 def rewrites(name: str, split: str) -> list[list[Row]]:
-    """Sets of language-model rewrites of the split's first rows; none for most benchmarks and machines.
+    """Sets of language-model rewrites of rows of the split, in an order of their own; usually there are none.
 
-    Row i of each set rewrites row i: ``question``, ``answer``, with ``original_question``, ``original_answer``.
+    A row has ``question`` and ``answer`` rewritten, beside ``original_question`` and ``original_answer``.
     """
     _check_name(name)
     found = []
