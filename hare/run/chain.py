@@ -12,13 +12,15 @@ class Step:
     """One numbered notebook.
 
     ``stage`` names its folder under ``work/<profile>`` and ``results/<profile>``; ``needs`` the stages whose artifacts
-    it may read; ``sections`` the parts of the profile that feed its parameters cell.
+    it may read; ``sections`` the parts of the profile that feed its parameters cell; ``reads_results`` says that it
+    reads their recorded results, not only their artifacts.
     """
 
     notebook: str
     stage: str
     needs: tuple[str, ...]
     sections: tuple[str, ...]
+    reads_results: bool = False
 
     @property
     def number(self) -> str:
@@ -40,7 +42,8 @@ CHAIN = (
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), ("evaluation",)),
     Step("07_measure_leakage", "leakage", ("training", "evaluation"), ("leakage",)),
     Step("10_draw_figures", "report",
-         ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), ()),
+         ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), (),
+         reads_results=True),
 )
 
 

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,13 @@ _MENDS = {
     errno.EDQUOT: "free some of your disk quota, then run the same command again",
     errno.EACCES: "give yourself write permission on that folder, or clone the project somewhere you own",
     errno.EPERM: "give yourself write permission on that folder, or clone the project somewhere you own",
+    errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or choose another folder through "
+    "$HARE_RESULTS, $HARE_WORK or $HARE_CACHE",
+    errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`), then run the command again",
     errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
 }
+_MENDS[errno.EEXIST] = _MENDS[errno.ENOTDIR]
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 @contextlib.contextmanager
@@ -65,6 +71,15 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that a killed process left under ``folder``."""
+    for path in [path for path in folder.rglob(".*") if _TEMPORARY.fullmatch(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,6 @@
 """What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
 
 import datetime
-import json
 import math
 import time
 from pathlib import Path
@@ -13,9 +12,9 @@ from hare.run import provenance
 from hare.run.chain import Step, step_of_stage
 from hare.run.errors import HareError
 from hare.run.files import sha256_of, write_json, written_whole
+from hare.run.manifest import MANIFEST, read_manifest
 from hare.run.paths import Workspace
 
-MANIFEST = "manifest.json"
 METRICS = "metrics.json"
 
 
@@ -100,7 +99,6 @@ class Stage:
         write_json(self.work / MANIFEST, {name: sha256_of(path) for name, path in sorted(self._outputs.items())})
         return metrics
 
-
     def origin(self) -> dict[str, Any]:
         """Which notebook, commit and configuration a result comes from."""
         return {
@@ -121,12 +119,6 @@ class Stage:
             "peak_rss_mb": provenance.peak_rss_mb(),
             "started_at": self._started_at,
         }
-
-
-def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
-    """Digests of the artifacts of a stage that has run to its end; None when it has not."""
-    path = workspace.work / stage / MANIFEST
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _is_finite_number(value: Any) -> bool:

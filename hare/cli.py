@@ -1,0 +1,95 @@
+"""The command line: ``hare reproduce | figures | status | doctor | bench``."""
+
+import argparse
+import signal
+import sys
+
+from hare.run.errors import HareError
+from hare.run.profile import known_profiles, load_profile
+
+INTERRUPTED = 130
+CANNOT = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return 0 when all is well, 1 on a fault the doctor found, 2 on a `HareError`, 130 on Ctrl-C."""
+    chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return chosen.run(chosen)
+    except HareError as error:
+        print(f"hare: {error}", file=sys.stderr)
+        return CANNOT
+    except KeyboardInterrupt:
+        print("hare: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hare", description="HARE (arXiv 2406.11410), rebuilt and put to the test.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: object, says: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=says, description=says)
+        added.add_argument(
+            "--profile", default="laptop", metavar="P", help=f"{', '.join(known_profiles())} or a YAML file; laptop"
+        )
+        added.set_defaults(run=run)
+        return added
+
+    reproduce = command("reproduce", _reproduce, "Run every notebook whose code, parameters or inputs have changed.")
+    which = reproduce.add_mutually_exclusive_group()
+    which.add_argument("--from", dest="first", metavar="NN", help="consider notebooks from number NN on")
+    which.add_argument("--only", metavar="NN", help="consider notebook NN alone")
+    reproduce.add_argument("--force", action="store_true", help="run them afresh even if nothing has changed")
+    command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
+    command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
+    command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
+    bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
+    bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
+    return parser
+
+
+def _reproduce(chosen: argparse.Namespace) -> int:
+    from hare.run.driver import Choice, reproduce
+    from hare.run.fetching import fetch_all
+
+    profile = load_profile(chosen.profile)
+    ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force), prepare=fetch_all)
+    print(f"{ran} notebooks run; results/{profile.name} is up to date." if ran else "Nothing to do: all is up to date.")
+    return 0
+
+
+def _figures(chosen: argparse.Namespace) -> int:
+    from hare.report.build import build
+
+    for path in build(load_profile(chosen.profile).name):
+        print(path)
+    return 0
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    from hare.run.status import status
+
+    print("\n".join(status(load_profile(chosen.profile))))
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from hare.run.doctor import examine
+
+    profile = load_profile(chosen.profile)
+    checks = examine(profile)
+    print("\n".join(check.line() for check in checks))
+    if profile.name == "cluster":
+        from hare.training.estimate import estimate
+
+        print(estimate(profile))
+    return int(any(check.verdict == "fail" for check in checks))
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    from hare.bench import bench
+
+    bench(load_profile(chosen.profile), chosen.groups)
+    return 0
