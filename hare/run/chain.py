@@ -41,7 +41,7 @@ CHAIN = (
     Step("05_pretrain_arms", "training", ("tokens",), ("model", "tokens", "training")),
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), ("evaluation",)),
     Step("07_measure_leakage", "leakage", ("training", "evaluation"), ("leakage",)),
-    Step("10_draw_figures", "report",
+    Step("10_draw_figures", "study",
          ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), (),
          reads_results=True),
 )
