@@ -1,0 +1,115 @@
+"""Hashes of all n-grams of words, and where a text's n-grams occur in an index."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hare.decontamination.hash_set import HashSet
+from hare.decontamination.words import WordHashes
+
+_BASE = 0xD6E8FEB86659FD93  # odd, so that multiplication loses nothing
+_BLOCK = 1 << 15  # n-grams hashed at once, so that the temporary arrays stay in the processor's cache
+
+
+def ngram_hashes(words: np.ndarray, n: int) -> np.ndarray:
+    """Polynomial hashes of all runs of ``n`` words: uint64[words] → uint64[max(words − n + 1, 0)].
+
+    hash(w₀ … wₙ₋₁) = Σ wⱼ · base^(n−1−j) mod 2⁶⁴, by doubling: about 2·log₂(n) passes.
+    """
+    if len(words) < n:
+        return np.zeros(0, np.uint64)
+    hashes, size = words, 1
+    for bit in bin(n)[3:]:
+        hashes = hashes[:-size] * _power(size) + hashes[size:]
+        size *= 2
+        if bit == "1":
+            hashes = hashes[:-1] * _power(1) + words[size:]
+            size += 1
+    return hashes
+
+
+def _power(exponent: int) -> np.uint64:
+    return np.uint64(pow(_BASE, exponent, 1 << 64))
+
+
+def starts_inside_texts(words: WordHashes, n: int) -> np.ndarray:
+    """For each word that has n − 1 others behind it: does the n-gram from there on stay inside one text? bool."""
+    inside = np.ones(max(len(words.hashes) - n + 1, 0), bool)
+    for end in words.offsets[1:-1].tolist():
+        inside[max(end - n + 1, 0) : end] = False
+    return inside
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The n-grams of a batch of texts that are in an index.
+
+    ``starts[n]``: int64, sorted positions of the first words of the n-grams found, in the batch's word numbering.
+    """
+
+    words: WordHashes
+    starts: dict[int, np.ndarray]
+
+    def counts(self, n: int) -> np.ndarray:
+        """n-grams found, per text: int64[texts]."""
+        return np.diff(np.searchsorted(self.starts[n], self.words.offsets))
+
+    def shares(self, n: int) -> np.ndarray:
+        """Share of a text's n-grams that were found: float64[texts], NaN for texts of fewer than n words."""
+        totals = self.words.counts - n + 1
+        return np.where(totals > 0, self.counts(n) / np.maximum(totals, 1), np.nan)
+
+    def longest_spans(self, n: int) -> np.ndarray:
+        """Words in the longest run of overlapping n-grams found, per text: int64[texts], 0 where none was found."""
+        starts, longest = self.starts[n], np.zeros(len(self.words.counts), np.int64)
+        if len(starts):
+            first = np.flatnonzero(np.concatenate(([True], np.diff(starts) > 1)))
+            text = np.searchsorted(self.words.offsets, starts[first], side="right") - 1
+            np.maximum.at(longest, text, np.diff(np.concatenate((first, [len(starts)]))) + n - 1)
+        return longest
+
+
+def find_matches(words: WordHashes, index: dict[int, HashSet]) -> Matches:
+    """Look all n-grams of a batch up, for every n of the index, the smallest n (at least 2) first.
+
+    An n-gram can only be in the index when the shorter ones inside it are, for the index is made of whole passages; so
+    only the smallest n is looked up everywhere, and several n cost little more than one.
+    """
+    starts: dict[int, np.ndarray] = {}
+    shorter = 0
+    for n in sorted(index):
+        if not shorter:
+            starts[n], hashes = _matches_everywhere(words, n, index[n])
+        else:
+            candidates, hashes = _extended(words.hashes, starts[shorter], hashes, shorter, n)
+            found = index[n].contains(hashes)
+            starts[n], hashes = candidates[found], hashes[found]
+        shorter = n
+    return Matches(words, starts)
+
+
+def _matches_everywhere(words: WordHashes, n: int, index: HashSet) -> tuple[np.ndarray, np.ndarray]:
+    starts, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    inside = starts_inside_texts(words, n)
+    for low in range(0, len(inside), _BLOCK):
+        block = ngram_hashes(words.hashes[low : low + _BLOCK + n - 1], n)
+        found = np.flatnonzero(index.contains(block) & inside[low : low + _BLOCK])
+        starts.append(found + low)
+        hashes.append(block[found])
+    return np.concatenate(starts), np.concatenate(hashes)
+
+
+def _extended(
+    words: np.ndarray, starts: np.ndarray, hashes: np.ndarray, n: int, longer: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """From the n-grams found to the ``longer``-grams that can still be found: those in which every n-gram was.
+
+    They stay inside one text, because n-grams found at neighbouring starts share n − 1 ≥ 1 words.
+    """
+    by = longer - n
+    last = max(len(starts) - by, 0)
+    kept = np.flatnonzero(starts[len(starts) - last :] - starts[:last] == by)
+    starts, hashes = starts[kept], hashes[kept]
+    for size in range(n, longer):
+        hashes = hashes * _power(1) + words[starts + size]
+    return starts, hashes

@@ -1,0 +1,141 @@
+"""Words of a text, and their hashes at the speed of numpy.
+
+A word is a run of letters, digits and underscores (Python's ``\\w+``), case-folded: punctuation and case never matter.
+`words` is that definition; `word_hashes` gives one 64-bit number per word without making a Python object of each.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+_WORD = re.compile(r"\w+")
+_LANE = 8  # bytes of a word that are hashed at once
+_LONG_WORD = 64  # bytes; longer words are rare and hashed one by one
+_BLOCK = 1 << 17  # bytes of text hashed at once, so that the temporary arrays stay in the processor's cache
+_MASKS = np.array([(1 << (8 * size)) - 1 for size in range(_LANE + 1)], np.uint64)
+_ODD_1, _ODD_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_SHIFT_1, _SHIFT_2 = np.uint64(32), np.uint64(29)
+
+
+def _folded_byte(byte: int) -> int:
+    """Lower case of an ASCII word character, 0 for any other ASCII byte; bytes beyond ASCII stay."""
+    character = chr(byte)
+    if byte < 128:
+        return ord(character.lower()) if character.isalnum() or character == "_" else 0
+    return byte
+
+
+_FOLD_TABLE = bytes(_folded_byte(byte) for byte in range(256))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, case-folded, in order."""
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each of `words` starts and ends in ``text``, in characters."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+@dataclass(frozen=True)
+class WordHashes:
+    """Word hashes of several texts, one after the other.
+
+    ``hashes``: uint64[words]; ``offsets``: int64[texts + 1], text i has ``hashes[offsets[i]:offsets[i + 1]]``.
+    """
+
+    hashes: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Words per text, int64[texts]."""
+        return np.diff(self.offsets)
+
+
+def word_hashes(texts: Sequence[str]) -> WordHashes:
+    """Hash every word of ``texts``; equal words have equal hashes, and cost is linear in bytes whatever the words.
+
+    Memory: some 4 bytes per byte of text, so hand over a few MB at a time.
+    """
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    limits = np.cumsum([0, *(len(text) + 1 for text in encoded)])
+    data = b"\0".join([*encoded, b""])
+    if not data.isascii():
+        data, limits = _folded_beyond_ascii(data, limits)
+    size = len(data)
+    data = data.translate(_FOLD_TABLE) + bytes(_LANE)
+    hashes, starts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    low = 0
+    while low < size:
+        high = _cut(data, low, size)
+        block_hashes, block_starts = _hash_block(data[low : high + _LANE])
+        hashes.append(block_hashes)
+        starts.append(block_starts + low)
+        low = high
+    return WordHashes(np.concatenate(hashes), np.searchsorted(np.concatenate(starts), limits))
+
+
+def _folded_beyond_ascii(data: bytes, limits: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Case-fold what lies beyond ASCII and blank it outside words; return the bytes, and ``limits`` moved with them.
+
+    The runs of such characters are found in numpy and folded through a cache: they are short, few and often the same.
+    """
+    beyond = np.flatnonzero(np.frombuffer(data, np.uint8) >= 128)
+    breaks = np.flatnonzero(np.diff(beyond) > 1)
+    starts, ends = beyond[np.concatenate(([0], breaks + 1))], beyond[np.concatenate((breaks, [-1]))] + 1
+    pieces, done = [], 0
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        pieces.append(data[done:start])
+        pieces.append(_folded_run(data[start:end]))
+        done = end
+    grown = np.cumsum([0, *map(len, pieces[1::2])]) - np.cumsum(np.concatenate(([0], ends - starts)))
+    return b"".join([*pieces, data[done:]]), limits + grown[np.searchsorted(starts, limits)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded_run(run: bytes) -> bytes:
+    return "".join(c.casefold() if c.isalnum() else " " for c in run.decode("utf-8")).encode("utf-8")
+
+
+def _cut(data: bytes, low: int, size: int) -> int:
+    """End of the block that starts at ``low``: at most a block later, unless a longer word has to stay whole."""
+    if size - low <= _BLOCK:
+        return size
+    cut = data.rfind(b"\0", low, low + _BLOCK)
+    return (cut if cut > low else data.index(b"\0", low + _BLOCK)) + 1
+
+
+def _hash_block(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes and first bytes of the words in ``data``, which ends in a zero byte and `_LANE` spare bytes."""
+    inside = np.frombuffer(data, np.uint8)[: len(data) - _LANE] != 0
+    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    if inside[0]:
+        edges = np.concatenate(([0], edges))
+    starts, sizes = edges[0::2], edges[1::2] - edges[0::2]
+    lanes = np.ndarray((len(data) - _LANE + 1,), "<u8", buffer=data, strides=(1,))  # the 8 bytes from each byte on
+    hashes = _mixed(lanes[starts] & _MASKS[np.minimum(sizes, _LANE)])
+    for done in range(_LANE, _LONG_WORD, _LANE):
+        longer = np.flatnonzero(sizes > done)
+        if not len(longer):
+            break
+        lane = lanes[starts[longer] + done] & _MASKS[np.minimum(sizes[longer] - done, _LANE)]
+        hashes[longer] = _mixed(hashes[longer] ^ lane)
+    for word in np.flatnonzero(sizes > _LONG_WORD):
+        digest = hashlib.blake2b(data[starts[word] : starts[word] + sizes[word]], digest_size=8).digest()
+        hashes[word] = int.from_bytes(digest, "little")
+    return hashes, starts
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """A bijection of 64-bit numbers that spreads every bit over all others (multiply and xor-shift)."""
+    values = values * _ODD_1
+    values ^= values >> _SHIFT_1
+    values *= _ODD_2
+    values ^= values >> _SHIFT_2
+    return values
