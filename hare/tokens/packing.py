@@ -1,21 +1,19 @@
 """Documents to token files: `<s>` text `</s>`, one document after the other, in the order in which they are read."""
 
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from datatrove.data import Document
-from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
-from loguru import logger
 
 from hare.run.errors import HareError
-from hare.run.files import folder_written_whole
+from hare.run.files import folder_written_whole, read_jsonl, written_whole
 from hare.run.progress import Progress
 from hare.tokens.tokenizer import packing_tokenizer
 
@@ -39,21 +37,18 @@ def pack(documents: Path, path: Path) -> PackedFile:
     """Tokenise a folder of JSON-lines shards, in order of name, into the file ``path`` of little-endian uint16.
 
     Raises:
-        HareError: the folder holds no document with text.
+        HareError: the folder holds no document with text, or a line that is not JSON.
     """
-    logger.disable("datatrove")
     size = sum(shard.stat().st_size for shard in documents.glob("*.jsonl"))
-    seen: list[tuple[str, str, int]] = []
-    block = DocumentTokenizer(
-        str(path.parent), "mistral", batch_size=_DOCUMENTS_TOGETHER, shuffle_documents=False, save_index=False,
-        save_final_metadata=False,
-    )
-    block.tokenizer = packing_tokenizer()
-    with Progress(f"tokenise {path.stem}", size / 1e6, "MB") as progress:
-        written = block.write_unshuffled(_noted(JsonlReader(str(documents)).run(), seen, progress), path.name)
-    if not seen:
-        raise HareError(f"{documents} holds no document with text.", "rerun the stage that writes it, at a larger scale")
-    return PackedFile(_by_source(seen, np.diff(written.doc_ends, prepend=0)))
+    notes = _Notes()
+    with written_whole(path) as temporary, Progress(f"tokenise {path.stem}", size / 1e6, "MB") as progress:
+        read = notes.passing(_documents_in(documents), progress)
+        written = _tokenizing_into(path.parent).write_unshuffled(read, temporary.name)
+        if not notes.origins:
+            raise HareError(
+                f"{documents} holds no document with text.", "rerun the stage that makes it, at a larger scale"
+            )
+    return PackedFile(notes.by_source(np.diff(written.doc_ends, prepend=0)))
 
 
 def pack_by_category(documents: Path, folder: Path) -> dict[str, PackedFile]:
@@ -61,25 +56,57 @@ def pack_by_category(documents: Path, folder: Path) -> dict[str, PackedFile]:
     with folder_written_whole(folder) as temporary:
         shards = temporary / ".text"
         with JsonlWriter(str(shards), "${category}/documents.jsonl", compression=None) as writer:
-            for document in JsonlReader(str(documents)).run():
+            for document in _documents_in(documents):
                 writer.write(document)
         packed = {part.name: pack(part, temporary / f"{part.name}.ds") for part in sorted(shards.glob("*"))}
         shutil.rmtree(shards)
     return packed
 
 
-def _noted(documents: Iterator[Document], seen: list[tuple[str, str, int]], progress: Progress) -> Iterator[Document]:
-    """Pass documents on, noting source, category and bytes of text of each."""
-    for document in documents:
-        size = len(document.text.encode())
-        seen.append((document.metadata.get("source", ""), document.metadata.get("category", ""), size))
-        progress.advance(size / 1e6)
-        yield document
+def index(packed: dict[str, PackedFile], heldout: dict[str, PackedFile]) -> dict[str, dict[str, int]]:
+    """What each token file holds, by its path: tokens, documents, bytes of text (for bits per byte)."""
+    counts = {f"{name}.ds": part.counts for name, part in packed.items()}
+    return counts | {f"heldout/{category}.ds": part.counts for category, part in heldout.items()}
 
 
-def _by_source(seen: list[tuple[str, str, int]], tokens: np.ndarray) -> pd.DataFrame:
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for (source, category, size), length in zip(seen, tokens, strict=True):
-        counts.setdefault((source, category), Counter()).update(documents=1, text_bytes=size, tokens=int(length))
-    rows = [{"source": key[0], "category": key[1], **count} for key, count in sorted(counts.items())]
-    return pd.DataFrame(rows, columns=["source", "category", "documents", "text_bytes", "tokens"])
+def _documents_in(folder: Path) -> Iterator[Document]:
+    """Documents with text, shard by shard; unlike datatrove's reader this one refuses a damaged line."""
+    for shard in sorted(folder.glob("*.jsonl")):
+        for row in read_jsonl(shard):
+            if row["text"]:
+                yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
+
+
+def _tokenizing_into(folder: Path) -> DocumentTokenizer:
+    block = DocumentTokenizer(
+        str(folder), "mistral", batch_size=_DOCUMENTS_TOGETHER, shuffle_documents=False, save_index=False,
+        save_final_metadata=False,
+    )
+    block.tokenizer = packing_tokenizer()
+    return block
+
+
+class _Notes:
+    """Source, category and bytes of text of each document in turn, in a dozen bytes a document."""
+
+    def __init__(self) -> None:
+        self.origins: dict[tuple[str, str], int] = {}
+        self.origin_of = array("H")
+        self.text_bytes = array("Q")
+
+    def passing(self, documents: Iterable[Document], progress: Progress) -> Iterator[Document]:
+        """Pass documents on, noting each."""
+        for document in documents:
+            origin = document.metadata.get("source", ""), document.metadata.get("category", "")
+            size = len(document.text.encode())
+            self.origin_of.append(self.origins.setdefault(origin, len(self.origins)))
+            self.text_bytes.append(size)
+            progress.advance(size / 1e6)
+            yield document
+
+    def by_source(self, tokens: np.ndarray) -> pd.DataFrame:
+        """Sums by source and category; ``tokens`` holds each document's length."""
+        names = pd.DataFrame(list(self.origins), columns=["source", "category"])
+        for column, values in (("documents", None), ("text_bytes", self.text_bytes), ("tokens", tokens)):
+            names[column] = np.bincount(self.origin_of, weights=values, minlength=len(names)).astype(np.int64)
+        return names.sort_values(["source", "category"], ignore_index=True)

@@ -4,9 +4,10 @@ The generic conversion orders merges by token id, which tokenises runs of spaces
 they are ordered by the model's own scores, so that both give the same ids on any text.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -38,6 +39,13 @@ def packing_tokenizer() -> Tokenizer:
 def sentencepiece_model() -> bytes:
     """The serialised sentencepiece model that Mistral published."""
     return read_member(archive_of(_PACKAGE), _MEMBER)
+
+
+def disagreements(texts: Iterable[str]) -> list[str]:
+    """The texts that sentencepiece itself, run on the published model, turns into other ids than we do."""
+    reference = SentencePieceProcessor(model_proto=sentencepiece_model())
+    ours = _bare_tokenizer()
+    return [text for text in texts if reference.encode(text) != ours.encode(text).ids]
 
 
 def _bare_tokenizer() -> Tokenizer:

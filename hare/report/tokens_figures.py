@@ -1,0 +1,97 @@
+"""Figures of the tokens stage: what the files hold, how a run reads them, how often."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hare.report.figures import figure
+
+FILE_COLOURS = {"d1": "#0072B2", "d2": "#E69F00", "d3": "#009E73"}
+_OTHER = "#777777"
+_MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff et al. 2023)
+
+
+@figure("tokens", "composition")
+def draw_composition(frame: pd.DataFrame) -> Figure:
+    """Tokens by source. Columns: file, source, category, tokens."""
+    table = frame.sort_values(["file", "tokens"], ascending=[False, True], kind="stable")
+    labels = [f"{row.source or row.file} · {row.category}" if row.category else row.source for row in
+              table.fillna("").itertuples()]
+    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.27 * len(table)))
+    axes.scatter(table.tokens / 1e6, range(len(table)), s=60, c=[FILE_COLOURS.get(name, _OTHER) for name in table.file])
+    axes.set_yticks(range(len(table)), labels)
+    axes.set_ylim(-0.7, len(table) - 0.3)
+    axes.set_xscale("log")
+    axes.set_xlabel("tokens, millions (log scale)")
+    sums = frame.groupby("file").tokens.sum() / 1e6
+    _legend(axes, {name: f"{name.upper()}: {sums[name]:,.2f} M tokens" for name in sums.index})
+    largest = table.loc[table.tokens.idxmax()]
+    share = largest.tokens / frame[frame.file == largest.file].tokens.sum()
+    axes.set_title(f"{largest.source} is the largest source, {share:.0%} of {str(largest.file).upper()}")
+    return picture
+
+
+@figure("tokens", "schedule")
+def draw_schedule(frame: pd.DataFrame) -> Figure:
+    """Tokens read along the run, stacked by file, one panel an arm. Columns: arm, step, file, tokens_read."""
+    arms = list(dict.fromkeys(frame.arm))
+    picture, panels = plt.subplots(1, len(arms), figsize=(7.2, 3.4), sharey=True, squeeze=False)
+    for axes, arm in zip(panels[0], arms, strict=True):
+        table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read") / 1e6
+        axes.stackplot(table.index, table.T, colors=[FILE_COLOURS.get(name, _OTHER) for name in table.columns])
+        axes.set_title(arm.upper())
+        axes.set_xlabel("optimizer step")
+        axes.margins(x=0)
+    panels[0][0].set_ylabel("tokens read, millions")
+    last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
+    shares = last / last.sum()
+    _legend(panels[0][-1], {name: f"{name.upper()}, {share:.1%} in all" for name, share in shares.items()})
+    picture.suptitle(_schedule_finding(frame, arms[-1]), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _schedule_finding(frame: pd.DataFrame, arm: str) -> str:
+    table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read")
+    alone = table[table.drop(columns="d1").sum(axis=1) == 0].index.max()
+    read = table.iloc[-1].sum() / 1e6
+    return f"All arms read {read:,.2f} M tokens; the first {alone} of {table.index.max()} steps see D1 alone"
+
+
+@figure("tokens", "epochs")
+def draw_epochs(frame: pd.DataFrame) -> Figure:
+    """How often each part is read, ours and the paper's. Columns: arm, file, epochs."""
+    table = frame.iloc[::-1].reset_index(drop=True)
+    ours = table.arm != "paper"
+    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(table)))
+    colours = [FILE_COLOURS.get(name, _OTHER) for name in table.file.str.lower().str[:2]]
+    for row, colour, own in zip(table.itertuples(), colours, ours, strict=True):
+        axes.plot([1, row.epochs], [row.Index, row.Index], color=colour, alpha=0.5)
+        axes.plot(row.epochs, row.Index, "o" if own else "D", color=colour)
+        axes.annotate(f"{row.epochs:.3g}", (row.epochs, row.Index), xytext=(0, 6), textcoords="offset points",
+                      ha="center", fontsize=8)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.axvline(_MANY_EPOCHS, color="black", linewidth=1, linestyle=":")
+    for times, label in ((1, "once"), (_MANY_EPOCHS, f"{_MANY_EPOCHS} times")):
+        axes.annotate(label, (times, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
+    axes.set_yticks(range(len(table)), [f"{row.arm} · {row.file}" for row in table.itertuples()])
+    axes.set_xscale("log")
+    axes.margins(x=0.1, y=0.08)
+    axes.set_xlabel("epochs in the whole run (log scale); ● ours, ◆ the paper's plan")
+    picture.suptitle(_epochs_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _epochs_finding(frame: pd.DataFrame) -> str:
+    ours = frame[frame.arm != "paper"]
+    paper = frame[frame.arm == "paper"]
+    most = ours.loc[ours.epochs.idxmax()]
+    finding = f"{str(most.file).upper()} is read {most.epochs:.2g} times in arm {most.arm}"
+    if len(paper):
+        repeated = paper.loc[paper.epochs.idxmax()]
+        finding += f"; the paper reads {repeated.file.split(': ')[-1]} {repeated.epochs:.2g} times"
+    return finding
+
+
+def _legend(axes: plt.Axes, labels: dict[str, str]) -> None:
+    handles = [plt.Rectangle((0, 0), 1, 1, color=FILE_COLOURS.get(name, _OTHER)) for name in labels]
+    axes.legend(handles, labels.values(), loc="best", fontsize=8)
