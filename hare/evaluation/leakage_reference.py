@@ -1,0 +1,83 @@
+"""The generation loop of Xu et al. 2024, as their code has it: the reference that the one-pass measure must equal.
+
+It generates at every starting point of every sample, one at a time. Two versions differ in what the model is given:
+the token ids of the prefix, or, as in the published code, the prefix turned into a string and tokenised again, which
+for some cuts gives other ids than the sample has.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hare.evaluation.leakage import Encoded, Measure, continued_exactly, encode, predictions, starting_points
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often the one-pass decision and the generation loop's agree, over all starting points of some texts."""
+
+    decisions: int
+    differ_from_ids: int  # one pass against generation from the prefix's own ids: only rounding can differ
+    differ_from_text: int  # one pass against generation from the prefix tokenised again
+    prefixes_tokenised_differently: int
+    differ_though_same_prefix: int  # of `differ_from_text`, those that another tokenisation does not explain
+
+
+def generated_decisions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded, measure: Measure,
+                        retokenise: bool) -> np.ndarray:
+    """Bool [starts]: whether greedy generation from each starting point gives the sample's next n tokens."""
+    starts = starting_points(sample.tokens, model.config.max_position_embeddings, measure)
+    return np.array([_continues(model, tokenizer, sample, int(start), measure, retokenise) for start in starts], bool)
+
+
+def prefix_ids(tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int, retokenise: bool) -> list[int]:
+    """Ids before starting point ``start``, the tokenizer's leading tokens included."""
+    ids = sample.ids[: sample.leading + start].tolist()
+    if not retokenise:
+        return ids
+    tokens = tokenizer.convert_ids_to_tokens(ids[sample.leading:])
+    return tokenizer(tokenizer.convert_tokens_to_string(tokens))["input_ids"]
+
+
+@torch.inference_mode()
+def _continues(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int,
+               measure: Measure, retokenise: bool) -> bool:
+    prefix = torch.tensor([prefix_ids(tokenizer, sample, start, retokenise)], device=model.device)
+    generated = model.generate(
+        prefix, attention_mask=torch.ones_like(prefix), max_new_tokens=measure.ngram, do_sample=False, pad_token_id=0
+    )
+    first = sample.leading + start
+    return generated[0, prefix.shape[1]:].tolist() == sample.ids[first: first + measure.ngram].tolist()
+
+
+def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
+            measure: Measure) -> Agreement:
+    """Decide every starting point of ``texts`` in one pass and by both generation loops, and count the differences."""
+    counted: Counter[str] = Counter()
+    positions = model.config.max_position_embeddings
+    for sample in encode(tokenizer, texts, positions):
+        starts = starting_points(sample.tokens, positions, measure)
+        if len(starts):
+            matches = predictions(model, [sample])[0][0]
+            once = continued_exactly(matches, measure.ngram)[starts]
+            counted.update(_count_differences(model, tokenizer, sample, starts, once, measure))
+    return Agreement(*(counted[field] for field in Agreement.__dataclass_fields__))
+
+
+def _count_differences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded,
+                       starts: np.ndarray, once: np.ndarray, measure: Measure) -> Counter[str]:
+    from_ids = generated_decisions(model, tokenizer, sample, measure, retokenise=False)
+    from_text = generated_decisions(model, tokenizer, sample, measure, retokenise=True)
+    changed = np.array([prefix_ids(tokenizer, sample, int(s), False) != prefix_ids(tokenizer, sample, int(s), True)
+                        for s in starts])
+    return Counter(
+        decisions=len(starts),
+        differ_from_ids=int((once != from_ids).sum()),
+        differ_from_text=int((once != from_text).sum()),
+        prefixes_tokenised_differently=int(changed.sum()),
+        differ_though_same_prefix=int(((once != from_text) & ~changed).sum()),
+    )
