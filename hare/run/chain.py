@@ -37,7 +37,7 @@ CHAIN = (
     Step("01_analyse_corpus", "corpus", (), ("corpus",)),
     Step("02_synthesise_data", "synthesis", ("corpus",), ("synthesis",)),
     Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"), ("decontamination",)),
-    Step("04_mix_tokens", "tokens", ("corpus", "decontamination"), ("tokens", "model", "training")),
+    Step("04_mix_tokens", "tokens", ("corpus", "decontamination"), ("tokens", "training")),
     Step("05_pretrain_arms", "training", ("tokens",), ("model", "tokens", "training")),
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), ("evaluation",)),
     Step("07_measure_leakage", "leakage", ("training", "evaluation"), ("leakage",)),
