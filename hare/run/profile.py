@@ -87,7 +87,9 @@ class Training:
     data_parallel: int  # processes
     tensor_parallel: int
     pipeline_parallel: int
+    tensor_parallel_mode: Literal["all_reduce", "reduce_scatter"]
     zero_stage: int
+    cpu_threads: int  # a process; fixed, since sums of floating-point numbers depend on it
     precision: Literal["float32", "bfloat16"]
     learning_rate: float
     min_learning_rate: float

@@ -1,0 +1,38 @@
+"""The configuration that nanotron saves with every checkpoint: the profile's model section and the fixed rest."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from hare.run.profile import Model
+
+
+@dataclass
+class HareConfig:
+    """Mistral's shape (paper, section on the model): no bias, RMSNorm, SwiGLU, grouped-query attention, RoPE.
+
+    ``is_hare_config`` keeps nanotron's reader of YAML from taking this for a configuration of its own. There is no
+    field named as nanotron's ``max_position_embeddings``, since it would overwrite that with the sequence length.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    attention_heads: int
+    key_value_heads: int
+    max_positions: int
+    tied_embeddings: bool
+    vocab_size: int = 32000
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    initializer_range: float = 0.02
+    is_hare_config: bool = True
+
+    @classmethod
+    def of(cls, model: Model) -> "HareConfig":
+        """The configuration of a profile's model section."""
+        return cls(**dataclasses.asdict(model))
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.attention_heads

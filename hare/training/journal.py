@@ -1,0 +1,71 @@
+"""What a run writes while it goes on: a row a step, the held-out rows, and one line of news for whoever watches."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hare.run.files import read_jsonl, write_jsonl
+from hare.training.heldout import HeldoutSequences, bits_per_byte
+from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainingRun
+
+NEWS = "@news "  # begins a line of standard output that is meant for the launcher, as JSON
+_LINES = 8  # printed a run
+
+
+class Journal:
+    """Appends to the run's files; rows of steps after ``start``, left by a killed process, are dropped first."""
+
+    def __init__(self, run: TrainingRun, start: int):
+        self.run, self.start, self._clock = run, start, time.monotonic()
+        self.metrics, self.heldout = run.folder / METRICS_FILE, run.folder / HELDOUT_FILE
+        for path in (self.metrics, self.heldout):
+            kept = [row for row in _readable_rows(path) if row["step"] <= start]
+            write_jsonl(path, kept)
+
+    def step(self, row: dict[str, Any]) -> None:
+        """Record one optimizer step."""
+        _append(self.metrics, [row])
+        print(NEWS + json.dumps({"run": self.run.folder.name, "step": row["step"]}), flush=True)
+        steps = self.run.training.train_steps
+        if row["step"] % max(1, steps // _LINES) == 0 or row["step"] in (1, steps):
+            done = row["step"] - self.start
+            left = (time.monotonic() - self._clock) / done * (steps - row["step"])
+            print(
+                f"{self.run.folder.name} step {row['step']}/{steps} loss {row['loss']:.4f} "
+                f"learning rate {row['learning_rate']:.2e} gradient norm {row['gradient_norm']:.2f} "
+                f"{row['tokens_per_s']:,.0f} tokens/s, {left:.0f} s left",
+                flush=True,
+            )
+
+    def validation(self, step: int, sequences: HeldoutSequences, nats: np.ndarray) -> None:
+        """Record one validation and say the bits per byte of each category."""
+        rows = [
+            {"step": step, "category": category, "sequence": number, "nats": float(loss), "bytes": int(size)}
+            for category, number, loss, size in zip(
+                sequences.categories, sequences.numbers, nats, sequences.bytes, strict=True
+            )
+        ]
+        _append(self.heldout, rows)
+        said = []
+        for category in sorted(set(sequences.categories)):
+            chosen = [row for row in rows if row["category"] == category]
+            said.append(f"{category} {bits_per_byte(sum(r['nats'] for r in chosen), sum(r['bytes'] for r in chosen)):.3f}")
+        print(f"{self.run.folder.name} step {step} held-out bits per byte: {', '.join(said)}", flush=True)
+
+
+def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _readable_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows up to a last line that a kill cut short."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        path.write_text("".join(lines[:-1]), encoding="utf-8")
+    return list(read_jsonl(path))

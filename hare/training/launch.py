@@ -1,0 +1,132 @@
+"""Training as a `torchrun` subprocess, watched line by line; complete runs are skipped and killed ones continue."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from hare.model.convert import export
+from hare.run.errors import HareError
+from hare.run.files import write_json
+from hare.run.progress import Progress
+from hare.training.checkpoints import last_good, prune, refuse_other_layout
+from hare.training.journal import NEWS
+from hare.training.run import DONE_FILE, TrainedRun, TrainingRun, finished
+
+_TAIL_LINES = 30
+
+
+def train(run: TrainingRun) -> TrainedRun:
+    """Train one run to its end, or continue it, or return it at once when it is complete; see `train_all`."""
+    return train_all([run])[0]
+
+
+def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
+    """Train several runs, one after the other; neighbours with equally many processes share one launch.
+
+    Raises:
+        HareError: a folder holds another run or a checkpoint of another layout, the data have changed, the loss is not
+            finite, or the processes died (with the end of their log).
+    """
+    for run in runs:
+        _check(run)
+    waiting = [run for run in runs if finished(run) is None]
+    for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
+        _launch(list(together))
+    return [finished(run) or _finish(run) for run in runs]
+
+
+def _check(run: TrainingRun) -> None:
+    """Refuse what cannot go on, before anything starts, and write the run down."""
+    samples = sum(stage.samples for stage in run.mixture.stages)
+    wanted = run.training.train_steps * run.global_batch
+    if samples != wanted:
+        raise HareError(
+            f"The mixture has {samples} samples, but the run takes {wanted} ({run.training.train_steps} steps of "
+            f"{run.global_batch}).",
+            "make the mixture with the same steps and global batch as the run",
+        )
+    newest = last_good(run.folder / "checkpoints")
+    if newest is not None:
+        refuse_other_layout(newest, run.layout)
+    run.refuse_other_identity()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.save()
+
+
+def _launch(runs: list[TrainingRun]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "runs.json"
+        write_json(listed, [str(run.folder) for run in runs])
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runs[0].processes}",
+            "-m", "hare.training.worker", str(listed),
+        ]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(runs)
+        )
+        try:
+            assert process.stdout is not None
+            tail = _watch(process.stdout, runs)
+            code = process.wait()
+        finally:
+            process.terminate()
+        _raise_failure(code, Path(folder) / "error.json", tail)
+
+
+def _environment(runs: list[TrainingRun]) -> dict[str, str]:
+    """Threads fixed by the profile; the one stream of CUDA work that tensor parallelism demands."""
+    environment = dict(os.environ) | {
+        "OMP_NUM_THREADS": str(runs[0].training.cpu_threads), "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if any(run.training.tensor_parallel > 1 for run in runs):
+        environment["CUDA_DEVICE_MAX_CONNECTIONS"] = "1"
+    return environment
+
+
+def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
+    """Show and keep the log, turn news into progress; return the last lines."""
+    tail: list[str] = []
+    steps = sum(run.training.train_steps for run in runs)
+    place = {run.folder.name: number for number, run in enumerate(runs)}
+    log = (runs[0].folder / "train.log").open("a", encoding="utf-8")
+    with log, Progress(f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}", steps, "steps") as progress:
+        for line in lines:
+            if line.startswith(NEWS):
+                news = json.loads(line.removeprefix(NEWS))
+                before = sum(run.training.train_steps for run in runs[: place[news["run"]]])
+                progress.advance(before + news["step"] - progress.done)
+                continue
+            log.write(line)
+            tail = [*tail[-_TAIL_LINES:], line]
+            if line.startswith(tuple(place)):
+                print(line, end="", flush=True)
+    return tail
+
+
+def _raise_failure(code: int, error: Path, tail: list[str]) -> None:
+    if error.exists():
+        raise HareError(**json.loads(error.read_text(encoding="utf-8")))
+    if code:
+        raise HareError(
+            f"Training stopped with exit code {code}. The end of its log:\n{''.join(tail)}",
+            "mend what the log names and run the same command again: it continues from the last checkpoint",
+        )
+
+
+def _finish(run: TrainingRun) -> TrainedRun:
+    """Export the last checkpoint and mark the run as complete."""
+    newest = last_good(run.folder / "checkpoints")
+    if newest is None or newest.step != run.training.train_steps:
+        raise HareError(f"{run.folder} has no checkpoint of its last step.", "run the same command again")
+    export(newest.folder, run.folder / "hf", run.tokenizer)
+    prune(run.folder / "checkpoints", kept=1)
+    write_json(run.folder / DONE_FILE, {"checkpoint": f"checkpoints/{newest.step}", "hf": "hf"})
+    done = finished(run)
+    assert done is not None
+    return done

@@ -1,0 +1,158 @@
+"""What one training run is, and what it leaves behind."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hare.run.errors import HareError
+from hare.run.files import read_jsonl, write_json
+from hare.run.profile import Model, Training
+from hare.run.provenance import digest_of
+from hare.run.typed import build
+from hare.tokens.mixture import MixtureSpec
+from hare.tokens.packed import fingerprint
+
+_OF_THE_STUDY = ("arms", "training_seeds", "parity_steps")  # they say which runs there are, not what one of them is
+RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run: its model, optimisation, data and place.
+
+    ``heldout`` names a token file a category; ``weights`` is a checkpoint or a Hugging Face folder to start from with a
+    new optimizer, else the start is random from ``seed``; ``tokenizer`` is a folder of Hugging Face files.
+    """
+
+    folder: Path
+    model: Model
+    training: Training
+    mixture: MixtureSpec
+    heldout: dict[str, Path]
+    tokenizer: Path
+    seed: int
+    weights: Path | None = None
+
+    @property
+    def layout(self) -> dict[str, int | str]:
+        """Everything of the parallel layout that decides how a checkpoint is cut."""
+        training = self.training
+        return {
+            "data_parallel": training.data_parallel,
+            "tensor_parallel": training.tensor_parallel,
+            "pipeline_parallel": training.pipeline_parallel,
+            "zero_stage": training.zero_stage,
+            "tensor_parallel_mode": training.tensor_parallel_mode,
+        }
+
+    @property
+    def processes(self) -> int:
+        """How many processes the run needs."""
+        return self.training.data_parallel * self.training.tensor_parallel * self.training.pipeline_parallel
+
+    @property
+    def global_batch(self) -> int:
+        """Sequences a step."""
+        return self.training.micro_batch * self.training.gradient_accumulation * self.training.data_parallel
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole run."""
+        return self.global_batch * self.training.train_steps * self.mixture.sequence_length
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the result, for comparison: no paths, but what the files behind them hold."""
+        training = {key: value for key, value in dataclasses.asdict(self.training).items() if key not in _OF_THE_STUDY}
+        mixture = {key: value for key, value in dataclasses.asdict(self.mixture).items() if key != "files"}
+        identity = {
+            "model": dataclasses.asdict(self.model),
+            "training": training,
+            "mixture": mixture,
+            "heldout": {category: fingerprint(path) for category, path in sorted(self.heldout.items())},
+            "seed": self.seed,
+            "weights": str(self.weights) if self.weights else None,
+        }
+        return json.loads(json.dumps(identity))
+
+    def keyed(self, parent: Path, name: str) -> "TrainingRun":
+        """The same run in a folder of its own, ``<parent>/<name>-<digest>``, so that another configuration gets
+        another folder and neither overwrites the other."""
+        return dataclasses.replace(self, folder=parent / f"{name}-{digest_of(self.identity())[:10]}")
+
+    def save(self) -> None:
+        """Write ``run.json``, from which worker processes read the run."""
+        values = dataclasses.asdict(self) | {
+            "folder": str(self.folder), "tokenizer": str(self.tokenizer), "mixture": self.mixture.to_json(),
+            "heldout": {category: str(path) for category, path in self.heldout.items()},
+            "weights": str(self.weights) if self.weights else None,
+        }
+        write_json(self.folder / RUN_FILE, {"run": values, "identity": self.identity()})
+
+    @classmethod
+    def load(cls, folder: Path) -> "TrainingRun":
+        """Inverse of `save`."""
+        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run"]
+        mistakes: list[str] = []
+        model, training = (build(kind, values[kind.__name__.lower()], "run", mistakes) for kind in (Model, Training))
+        if model is None or training is None:
+            raise HareError(f"{folder / RUN_FILE} cannot be read: {'; '.join(mistakes)}.", "delete the run's folder")
+        return cls(
+            folder=folder, model=model, training=training, mixture=MixtureSpec.from_json(values["mixture"]),
+            heldout={category: Path(path) for category, path in values["heldout"].items()},
+            tokenizer=Path(values["tokenizer"]), seed=values["seed"],
+            weights=Path(values["weights"]) if values["weights"] else None,
+        )
+
+    def refuse_other_identity(self) -> None:
+        """Compare with the run that the folder already holds, if any.
+
+        Raises:
+            HareError: the folder holds another run; the message names each setting or file that differs.
+        """
+        path = self.folder / RUN_FILE
+        if not path.exists():
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        changes = _differences(before, self.identity(), "")
+        if changes:
+            raise HareError(
+                f"{self.folder} holds another run: {'; '.join(changes)}.",
+                "put the setting or the data back, name another folder, or delete this one to start afresh",
+            )
+
+
+def _differences(before: Any, now: Any, where: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [text for key in keys for text in _differences(before.get(key), now.get(key), f"{where}.{key}")]
+    return [] if before == now else [f"{where.removeprefix('.')} was {before}, now {now}"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that has come to its end: its last checkpoint, its Hugging Face export and its curves."""
+
+    run: TrainingRun
+    checkpoint: Path
+    hf: Path
+
+    def metrics(self) -> pd.DataFrame:
+        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, seconds."""
+        return pd.DataFrame(read_jsonl(self.run.folder / METRICS_FILE))
+
+    def heldout(self) -> pd.DataFrame:
+        """One row a validation, category and sequence: step, category, sequence, nats, bytes."""
+        return pd.DataFrame(read_jsonl(self.run.folder / HELDOUT_FILE))
+
+
+def finished(run: TrainingRun) -> TrainedRun | None:
+    """The trained run when its folder says that it has come to its end, else None."""
+    path = run.folder / DONE_FILE
+    if not path.exists():
+        return None
+    done = json.loads(path.read_text(encoding="utf-8"))
+    return TrainedRun(run, run.folder / done["checkpoint"], run.folder / done["hf"])

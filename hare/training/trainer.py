@@ -1,0 +1,121 @@
+"""nanotron's trainer with the defects of 0.4 mended, held-out validation, metrics and atomic checkpoints."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import hare.model.nanotron_shim  # noqa: F401
+from hare.model.config import HareConfig
+from hare.model.convert import read_weights
+from hare.model.device import ON_GPU, prepare_process_group, training_device
+from hare.model.network import HareForTraining
+from hare.model.weights import load_slices
+from hare.run.errors import HareError
+from hare.training.checkpoints import PARTIAL, Checkpoint, publish
+from hare.training.heldout import HeldoutSequences
+from hare.training.journal import Journal
+from hare.training.run import TrainingRun
+from hare.training.settings import refuse_unsupported, write_nanotron_yaml
+from hare.training.validation import nats_by_sequence
+
+# isort: split
+import nanotron.distributed as dist
+from nanotron.trainer import DistributedTrainer
+
+
+class HareTrainer(DistributedTrainer):
+    """One process's share of one run; build it, then call `train` with `training_batches`."""
+
+    def __init__(self, run: TrainingRun, heldout: HeldoutSequences | None, resume: Checkpoint | None):
+        self.run, self.heldout, self.checkpoints = run, heldout, run.folder / "checkpoints"
+        self.journal: Journal | None = None
+        self.learning_rate = 0.0
+        path = write_nanotron_yaml(run, self.checkpoints / PARTIAL, resume.folder if resume else None)
+        prepare_process_group()
+        with training_device():
+            super().__init__(str(path), model_config_class=HareConfig, model_class=HareForTraining)
+
+    def pre_init(self) -> None:
+        """Called by nanotron before it builds anything."""
+        refuse_unsupported(self.config)
+
+    def post_init(self) -> None:
+        """Called by nanotron when all is built: restore what it forgets on a resume, and open the journal."""
+        optimizer = self.optimizer.get_base_optimizer()
+        if self.start_iteration_step:  # 0.4 builds its scheduler last, which leaves the learning rate at its start: 0
+            for group, rate in zip(optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate
+        if self.is_reporter:
+            self.journal = Journal(self.run, self.start_iteration_step)
+
+    @property
+    def is_reporter(self) -> bool:
+        """Whether this is the one process that knows the loss and writes the journal."""
+        return dist.get_rank(self.parallel_context.world_pg) == int(self.logger_ranks[0])
+
+    def _load_model_checkpoint(self, model: Any) -> Any:
+        with torch.no_grad():  # gloo averages in place, which autograd refuses on parameters
+            model = super()._load_model_checkpoint(model)
+        if self.run.weights is not None and self.init_checkpoint_path is None:
+            tensors = read_weights(self.run.weights, self.model_config)
+            load_slices(getattr(model, "module", model), lambda name, shape: tensors[name])
+        return model
+
+    def train(self, batches: Any, **options: Any) -> None:
+        """Train from where the checkpoint left off to the last step; ``batches`` is an iterator of micro-batches."""
+        with training_device():
+            super().train(batches, **options)
+
+    def training_step(self, dataloader: Any) -> Any:
+        """One optimizer step; remembers the learning rate that it is taken with."""
+        self.learning_rate = self.optimizer.get_base_optimizer().param_groups[0]["lr"]
+        return super().training_step(dataloader)
+
+    def train_step_logs(self, outputs: Any, loss_avg: torch.Tensor | None) -> None:
+        """Called by nanotron after each step and before a checkpoint: report the step, then validate when it is due."""
+        if ON_GPU:
+            torch.cuda.synchronize()
+        seconds = time.time() - self.iteration_start_time
+        if self.is_reporter:
+            assert loss_avg is not None and self.journal is not None
+            self._refuse_nonfinite(loss_avg.item())
+            self.journal.step({
+                "step": self.iteration_step, "loss": loss_avg.item(), "learning_rate": self.learning_rate,
+                "gradient_norm": self.grad_norm_unclipped.item(),
+                "tokens_per_s": self.global_batch_size * self.sequence_length / seconds, "seconds": seconds,
+            })
+        last = self.iteration_step == self.run.training.train_steps
+        if self.heldout is not None and (last or self.iteration_step % self.run.training.validation_interval == 0):
+            self._validate(self.heldout)
+
+    def _refuse_nonfinite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            first = self.consumed_train_samples - self.global_batch_size
+            raise HareError(
+                f"The loss of step {self.iteration_step} is {loss} (samples {first} to "
+                f"{self.consumed_train_samples - 1} of {self.run.folder.name}). The last checkpoint is kept.",
+                "lower learning_rate or gradient_clip, or look at those samples; `Mixture.sample` reads them",
+            )
+
+    def _validate(self, heldout: HeldoutSequences) -> None:
+        nats = nats_by_sequence(self, heldout)
+        if self.journal is not None:
+            self.journal.validation(self.iteration_step, heldout, nats)
+
+    def post_training(self) -> None:
+        """Called by nanotron after the last step."""
+        if self.iteration_step % self.run.training.checkpoint_interval:
+            self.save_checkpoint()
+
+    def save_checkpoint(self) -> Path:
+        """Write beside, then publish; returns the folder."""
+        with torch.no_grad():
+            super().save_checkpoint()
+        dist.barrier(self.parallel_context.world_pg)
+        if dist.get_rank(self.parallel_context.world_pg) == 0:
+            publish(self.checkpoints, self.iteration_step, self.run.layout)
+        dist.barrier(self.parallel_context.world_pg)
+        return self.checkpoints / str(self.iteration_step)

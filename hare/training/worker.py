@@ -1,0 +1,74 @@
+"""One process of a launch: ``torchrun … -m hare.training.worker LIST``, where LIST names run folders as JSON.
+
+The runs are trained one after the other in one process group, since starting up takes longer than a small run.
+"""
+
+import gc
+import json
+import os
+import sys
+from pathlib import Path
+
+import filelock
+import torch
+
+import hare.model.nanotron_shim  # noqa: F401
+from hare.model.device import ON_GPU, prepare_process_group
+from hare.run.errors import HareError
+from hare.run.files import write_json
+from hare.tokens.mixture import Mixture
+from hare.training.batches import training_batches
+from hare.training.checkpoints import last_good, prune
+from hare.training.heldout import heldout_sequences
+from hare.training.run import TrainingRun
+from hare.training.trainer import HareTrainer
+
+# isort: split
+import torch.distributed
+
+ERROR_FILE = "error.json"
+
+
+def main(listed: Path) -> int:
+    """Train all runs; a `HareError` is left beside the list for the launcher to raise again."""
+    try:
+        prepare_process_group()
+        for folder in json.loads(listed.read_text(encoding="utf-8")):
+            train_here(TrainingRun.load(Path(folder)))
+            gc.collect()
+    except HareError as error:
+        write_json(listed.with_name(ERROR_FILE), {"what": error.what, "mend": error.mend})
+        return 1
+    return 0
+
+
+def train_here(run: TrainingRun) -> None:
+    """Train one run to its end in this process group, from its last good checkpoint."""
+    torch.set_num_threads(run.training.cpu_threads)
+    with filelock.FileLock(run.folder / f".rank{os.environ['RANK']}.lock"):  # a launch left over may still be writing
+        _synchronise()
+        resume = last_good(run.folder / "checkpoints")
+        _synchronise()  # all ranks choose before one of them clears away
+        if os.environ["RANK"] == "0":
+            prune(run.folder / "checkpoints", kept=sys.maxsize)
+        if resume is not None and resume.step >= run.training.train_steps:
+            return
+        mixture = Mixture(run.mixture)
+        heldout = heldout_sequences(
+            run.heldout, run.tokenizer, run.mixture.sequence_length, run.training.validation_sequences
+        ) if run.heldout else None
+        trainer = HareTrainer(run, heldout, resume)
+        trainer.train(training_batches(trainer, mixture))
+
+
+def _synchronise() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    if torch.distributed.is_initialized() and code == 0 and not ON_GPU:
+        torch.distributed.destroy_process_group()
+    sys.exit(code)
