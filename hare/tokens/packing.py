@@ -1,5 +1,6 @@
 """Documents to token files: `<s>` text `</s>`, one document after the other, in the order in which they are read."""
 
+import itertools
 import shutil
 from array import array
 from collections.abc import Iterable, Iterator
@@ -75,6 +76,11 @@ def _documents_in(folder: Path) -> Iterator[Document]:
         for row in read_jsonl(shard):
             if row["text"]:
                 yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
+
+
+def texts(folder: Path, at_most: int) -> list[str]:
+    """The first documents' texts of a folder of shards."""
+    return [document.text for document in itertools.islice(_documents_in(folder), at_most)]
 
 
 def _tokenizing_into(folder: Path) -> DocumentTokenizer:
