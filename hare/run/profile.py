@@ -24,6 +24,7 @@ class Corpus:
 
     max_mb_per_source: float  # raw text read from one source at the most, MB
     heldout_fraction: float  # share of cleaned documents kept out of training, per category
+    cleaning_executor: Literal["local", "slurm", "ray"]  # where cleaning runs
     cleaning_workers: int  # processes
     corpus_seed: int
 

@@ -1,0 +1,143 @@
+"""The human priors that look at one document at a time, each a block of its own."""
+
+import re
+import unicodedata
+from pathlib import Path
+
+import ftfy
+from datatrove.data import Document
+
+from hare.corpus.block import Block, Edit, Removal, utf8_length
+from hare.corpus.completeness import sentence_verdict, syntax_verdict
+from hare.corpus.language import english_share
+from hare.corpus.personal import without_personal_information
+from hare.corpus.readers import MALFORMED
+from hare.corpus.repetition import measures
+from hare.corpus.rules import RULES, Rules
+from hare.corpus.words import words_of
+
+_LARGEST_DOCUMENT = 2_000_000  # bytes
+_MOST_DAMAGE = 0.001  # share of characters
+_LEAST_ENGLISH = 0.6  # mean probability of English over the windows of a text
+_MOST_PERSONAL = 0.3  # share of characters
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
+_MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")
+
+
+def rules_of(document: Document) -> Rules:
+    """The thresholds of the document's category."""
+    return RULES[document.metadata["category"]]
+
+
+class Soundness(Block):
+    """Rows that are no text at all: malformed, empty, far too large, of damaged encoding, or with an id seen before."""
+
+    name = "soundness"
+
+    def start(self, rank: int) -> None:
+        self.seen: set[str] = set()
+
+    def judge(self, document: Document) -> Removal | list[Edit]:
+        text = document.text
+        if document.id in self.seen:
+            return Removal("id seen before", 1.0)
+        self.seen.add(document.id)
+        if text.startswith(MALFORMED):
+            return Removal("malformed row", 1.0)
+        if len(text) > _LARGEST_DOCUMENT or utf8_length(text) > _LARGEST_DOCUMENT:
+            document.text = text[:_LARGEST_DOCUMENT]
+            return Removal("too large", len(text) / 1e6)
+        if not text.strip():
+            return Removal("empty", 0.0)
+        return self._repaired(document)
+
+    def _repaired(self, document: Document) -> Removal | list[Edit]:
+        text, edits = document.text, []
+        if not text.isascii():
+            if mojibake := _MOJIBAKE.findall(text):
+                text = ftfy.fix_encoding(text)
+                edits = [Edit("mojibake", len(mojibake), document.text)]
+            text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+        damaged = [match.start() for match in _CONTROL.finditer(text)]
+        if len(damaged) > _MOST_DAMAGE * len(text):
+            return Removal("broken encoding", len(damaged) / len(text), damaged[0])
+        document.text = _CONTROL.sub("", text).strip() if damaged else text.strip()
+        return edits
+
+
+class Language(Block):
+    """Documents that are not English, or only partly; code and formulas are not asked."""
+
+    name = "language"
+
+    def judge(self, document: Document) -> Removal | list[Edit]:
+        if not rules_of(document).natural_language:
+            return []
+        share, foreign, at = english_share(document.text)
+        if share < _LEAST_ENGLISH:
+            return Removal(f"not English but {foreign}", share, at)
+        return []
+
+
+class PersonalInformation(Block):
+    """Web links, e-mail addresses, phone numbers, public IP addresses and bank accounts: taken out of the text.
+
+    A document goes when they are a large part of it.
+    """
+
+    name = "personal_information"
+
+    def judge(self, document: Document) -> Removal | list[Edit]:
+        code = not rules_of(document).natural_language
+        text, found = without_personal_information(document.text, code)
+        taken = sum(item.characters for item in found)
+        if taken > _MOST_PERSONAL * len(document.text):
+            return Removal("mostly links or personal information", taken / len(document.text))
+        if found:
+            document.text = text
+        return [Edit(item.kind, item.count, item.excerpt) for item in found]
+
+
+class Completeness(Block):
+    """Semantically incomplete samples: too short, begun or ended inside a sentence, code that does not parse.
+
+    A cut-off end is trimmed to the last whole sentence when most of the text remains; otherwise the document goes.
+    """
+
+    name = "completeness"
+
+    def judge(self, document: Document) -> Removal | list[Edit]:
+        rules = rules_of(document)
+        words = len(words_of(document.text))
+        if words < rules.least_words:
+            return Removal("too few words", words)
+        if rules.parses:
+            return syntax_verdict(document.text)
+        if not rules.sentences or not document.metadata.get("punctuated", True):
+            return []
+        verdict = sentence_verdict(document.text, rules.least_words)
+        if isinstance(verdict, Removal):
+            return verdict
+        if verdict < len(document.text):
+            edit = Edit("end trimmed", len(document.text) - verdict, document.text[verdict:].strip())
+            document.text = document.text[:verdict]
+            return [edit]
+        return []
+
+
+class Repetition(Block):
+    """Boilerplate, repetition and text that is no prose: Gopher's measures, thresholds by category."""
+
+    name = "repetition"
+
+    def judge(self, document: Document) -> Removal | list[Edit]:
+        for measure in measures(document.text, rules_of(document)):
+            if not measure.low <= measure.value <= measure.high:
+                return Removal(measure.name, measure.value, measure.at)
+        return []
+
+
+def single_document_blocks(trace: Path) -> list[Block]:
+    """The blocks in their order: cheap and coarse ones first."""
+    return [kind(trace) for kind in (Soundness, Language, PersonalInformation, Completeness, Repetition)]

@@ -1,0 +1,70 @@
+"""DeepMind's mathematics generator (Saxton et al. 2019), run from its archive in a process of its own.
+
+The package is from 2019 and depends on the order of Python's sets. So it runs in a child process with hashing and both
+random generators fixed, and with two names put back that newer numpy and sympy releases have dropped. Of its modules
+only those that need no more than a few milliseconds a problem are used.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+from hare.corpus.source import Rows
+from hare.run.archives import Archive, fetch
+from hare.run.errors import HareError
+
+MODULES = (
+    "algebra__linear_1d", "algebra__linear_2d", "arithmetic__add_or_sub", "arithmetic__add_or_sub_in_base",
+    "arithmetic__add_sub_multiple", "arithmetic__div", "arithmetic__mixed", "arithmetic__mul",
+    "arithmetic__mul_div_multiple", "arithmetic__nearest_integer_root", "comparison__closest",
+    "comparison__kth_biggest", "comparison__pair", "comparison__sort", "measurement__time", "numbers__base_conversion",
+    "numbers__div_remainder", "numbers__gcd", "numbers__is_factor", "numbers__is_prime", "numbers__lcm",
+    "numbers__place_value", "numbers__round_number",
+)
+DOCUMENTS_PER_MODULE = 10
+PROBLEMS_PER_DOCUMENT = 12
+
+_GENERATE = """
+import importlib, json, random, sys
+import numpy
+import sympy
+
+wheel, modules, documents, problems = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3]), int(sys.argv[4])
+solver = importlib.import_module("sympy.solvers.diophantine.diophantine")
+sys.modules["sympy.solvers.diophantine"].base_solution_linear = solver.base_solution_linear
+sys.path.insert(0, wheel)
+from mathematics_dataset.modules import modules as known
+
+generators = {
+    f"{topic}__{name}": make for topic, made in known.train(lambda entropy: entropy).items() for name, make in made.items()
+}
+for module in modules:
+    random.seed(f"hare {module}")
+    numpy.random.seed(0)
+    for number in range(documents):
+        made = [generators[module]() for _ in range(problems)]
+        text = "\\n".join(f"Question: {item.question}\\nAnswer: {item.answer}" for item in made)
+        print(json.dumps([f"{module}-{number:03d}", text]))
+"""
+
+
+def mathematics_problems(archive: Archive, _members: tuple[str, ...]) -> Rows:
+    """One document a dozen problems of one module, each with its answer.
+
+    Raises:
+        HareError: the generator failed; its last line of output is quoted.
+    """
+    arguments = [str(fetch(archive)), ",".join(MODULES), str(DOCUMENTS_PER_MODULE), str(PROBLEMS_PER_DOCUMENT)]
+    done = subprocess.run(
+        [sys.executable, "-c", _GENERATE, *arguments], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
+    )
+    if done.returncode != 0:
+        raise HareError(
+            f"The mathematics generator failed: {done.stderr.strip().splitlines()[-1]}",
+            "install the versions of numpy and sympy that requirements.lock names",
+        )
+    for line in done.stdout.splitlines():
+        key, text = json.loads(line)
+        yield key, text
