@@ -39,10 +39,9 @@ class Scores:
     everywhere: np.ndarray  # the same over all positions
     nats_per_token: np.ndarray  # mean negative log-likelihood of the text; exp() of it is the perplexity
 
-    @property
-    def scored(self) -> np.ndarray:
-        """Bool [N]: texts long enough to be scored."""
-        return ~np.isnan(self.at_starts)
+    def part(self, which: slice) -> "Scores":
+        """The scores of some of the texts."""
+        return Scores(self.at_starts[which], self.everywhere[which], self.nats_per_token[which])
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ CHAIN = (
     Step("04_mix_tokens", "tokens", ("corpus", "decontamination"), ("tokens", "training")),
     Step("05_pretrain_arms", "training", ("tokens",), ("model", "tokens", "training")),
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), ("evaluation",)),
-    Step("07_measure_leakage", "leakage", ("training", "evaluation"), ("leakage",)),
+    Step("07_measure_leakage", "leakage", ("tokens", "training"), ("model", "training", "leakage")),
     Step("10_draw_figures", "study",
          ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), (),
          reads_results=True),

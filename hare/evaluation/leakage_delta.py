@@ -1,0 +1,94 @@
+"""Δ, the leakage measure's answer: accuracy on originals minus accuracy on rewrites, with paired bootstrap intervals.
+
+All shares are in percent, as in the published tables; the paper gives no intervals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hare.evaluation.leakage import Measure, Scores, score
+from hare.evaluation.leakage_samples import SURFACE, SampleSet
+from hare.evaluation.statistics import Draws, estimate
+
+ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One model on one set: scores of the N originals, and of each rewritten version."""
+
+    original: Scores
+    rewritten: tuple[Scores, ...]
+
+    def values(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Originals [N] and rewrites [N], averaged over versions, of the items that could be scored in all of them."""
+        original = getattr(self.original, kind)
+        rewritten = np.array([getattr(scores, kind) for scores in self.rewritten])
+        kept = ~np.isnan(original) & ~np.isnan(rewritten).any(axis=0)
+        return original[kept], rewritten[:, kept].mean(axis=0)
+
+
+def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: SampleSet, measure: Measure,
+                who: str) -> Pairs:
+    """Score the originals and every rewritten version; ``who`` names the model on the progress bar."""
+    texts = [*samples.originals, *(text for version in samples.rewrites for text in version)]
+    scores = score(model, tokenizer, texts, measure, f"{who}: {samples.name} {samples.split}")
+    cut = len(samples.originals)
+    parts = [scores.part(slice(i, i + cut)) for i in range(0, len(texts), cut)]
+    return Pairs(parts[0], tuple(parts[1:]))
+
+
+def difference_of(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """``delta``, ``low``, ``high`` of per-item differences [models, items]; items and models are both resampled.
+
+    With no spread at all, as when nothing is ever continued exactly, the interval has no width: that is the resolution
+    of the sample, not certainty.
+    """
+    draws = Draws.make({"items": values.shape[1]}, len(values), resamples, seed)
+    found = estimate(float(values.mean()), draws.means("items", values))
+    return {"delta": found.value, "low": found.low, "high": found.high}
+
+
+def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], resamples: int,
+               seed: int) -> list[dict[str, object]]:
+    """D, D′ and Δ in percent, one row an estimate; ``pairs`` are those of all models (training seeds) of one kind."""
+    rows = []
+    for kind in ESTIMATES:
+        original, rewritten = (100 * np.array(part) for part in zip(*(p.values(kind) for p in pairs), strict=True))
+        rows.append({
+            "model": model, "models": len(pairs), "benchmark": samples.benchmark, "split": samples.split,
+            "rewriter": samples.rewriter, "estimate": kind, "items": original.shape[1],
+            "original": float(original.mean()), "rewritten": float(rewritten.mean()),
+            **difference_of(original - rewritten, resamples, seed),
+        })
+    return rows
+
+
+def perplexity_row(model: str, samples: SampleSet, pairs: Sequence[Pairs], resamples: int,
+                   seed: int) -> dict[str, object]:
+    """The method's perplexity variant over whole samples; leakage shows as a perplexity lower on the originals.
+
+    ``delta`` is the mean difference in nats a token, rewritten minus original: unlike a difference of mean
+    perplexities it is not ruled by a few long-tailed items.
+    """
+    original, rewritten = (np.array(part) for part in zip(*(p.values("nats_per_token") for p in pairs), strict=True))
+    return {
+        "model": model, "benchmark": samples.benchmark, "split": samples.split, "rewriter": samples.rewriter,
+        "items": original.shape[1], "perplexity_original": float(np.exp(original).mean()),
+        "perplexity_rewritten": float(np.exp(rewritten).mean()),
+        **difference_of(rewritten - original, resamples, seed),
+    }
+
+
+def metrics(table: pd.DataFrame) -> dict[str, float]:
+    """``delta.<benchmark>.<split>.<model>`` with interval, by the method's own starting points."""
+    named: dict[str, float] = {}
+    for row in table[table.estimate == "at_starts"].itertuples():
+        benchmark = row.benchmark if row.rewriter == SURFACE else f"{row.benchmark}-{row.rewriter}-rewrites"
+        name = f"delta.{benchmark}.{row.split}.{row.model}"
+        named |= {name: row.delta, f"{name}.low": row.low, f"{name}.high": row.high}
+    return named
