@@ -122,11 +122,14 @@ class Leakage:
 
     leakage_benchmarks: tuple[str, ...]
     leakage_samples: int  # items a benchmark and split at the most; the method's own: 3000
+    leakage_peer_samples: int  # the same for the peer model; 0: leave the peer out
     leakage_ngram: int  # tokens continued; the method's own: 5
     leakage_starts: int  # starting points a sample; the method's own: 5
-    control_items: int  # benchmark items planted in the deliberately leaked control
-    control_doses: tuple[float, ...]  # share of the control's training sequences that holds them
+    leakage_resamples: int  # of the bootstrap
+    control_items: int  # test items of each benchmark that the deliberately leaked control gets at each dose
+    control_doses: tuple[float, ...]  # shares of the control's training sequences that hold them; 0 is never trained on
     control_steps: int
+    control_sequence_length: int  # tokens
     leakage_seed: int
 
 
@@ -222,6 +225,10 @@ def _contradictions(profile: Profile) -> list[str]:
          (tokens.weight_d1, tokens.weight_d2, tokens.weight_d3), "all weights must be above 0"),
         (0 < profile.corpus.heldout_fraction < 0.5, "corpus.heldout_fraction", profile.corpus.heldout_fraction,
          "choose a share above 0 and below 0.5"),
+        (min(profile.leakage.control_doses, default=1) == 0 < sum(profile.leakage.control_doses) < 1
+         and len(set(profile.leakage.control_doses)) == len(profile.leakage.control_doses),
+         "leakage.control_doses", profile.leakage.control_doses,
+         "give 0 (the negative control) and at least one more share, none twice, that leave some of the data to D1"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]
