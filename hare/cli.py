@@ -76,10 +76,11 @@ def _status(chosen: argparse.Namespace) -> int:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
+    from hare.model.sizes import parameters
     from hare.run.doctor import examine
 
     profile = load_profile(chosen.profile)
-    checks = examine(profile)
+    checks = examine(profile, parameters(profile.model))
     print("\n".join(check.line() for check in checks))
     if profile.name == "cluster":
         from hare.training.estimate import estimate
@@ -93,3 +94,7 @@ def _bench(chosen: argparse.Namespace) -> int:
 
     bench(load_profile(chosen.profile), chosen.groups)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

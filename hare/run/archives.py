@@ -8,6 +8,7 @@ import io
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from hare.run.files import naming_disk_errors, sha256_of, written_whole
 from hare.run.paths import cache_folder
 from hare.run.progress import Progress
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16  # what a dropped line can cost
 _SECONDS_WITHOUT_ANSWER = 60
+_ATTEMPTS = 3
+_SECONDS_BETWEEN_ATTEMPTS = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,32 +149,41 @@ def _verify(archive: Archive, path: Path) -> None:
 
 
 def _download(archive: Archive, partial: Path) -> None:
-    """Append to ``partial`` until it holds the whole file."""
-    try:
-        url, size = _locate(archive)
-        done = partial.stat().st_size if partial.exists() else 0
-        headers = {"Range": f"bytes={done}-"} if done else {}
-        with requests.get(url, headers=headers, stream=True, timeout=_SECONDS_WITHOUT_ANSWER) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # the whole file is there already: the caller verifies it
-            answer.raise_for_status()
-            if answer.status_code != requests.codes.partial_content:
-                done = 0
-            megabytes = (size or int(answer.headers.get("Content-Length", 0)) + done) / 1e6
-            with (
-                partial.open("ab" if done else "wb") as file,
-                Progress(f"download {archive.filename}", megabytes, "MB") as progress,
-            ):
-                progress.advance(done / 1e6)
-                for chunk in answer.iter_content(_CHUNK_BYTES):
-                    file.write(chunk)
-                    progress.advance(len(chunk) / 1e6)
-    except requests.RequestException as error:
-        raise HareError(
-            f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
-            "connect to the network, or set PIP_INDEX_URL to a mirror that you reach, and run the same command again: "
-            f"it continues where it stopped. Or put the file (sha256 {archive.sha256}) at {archive.path} by hand",
-        ) from error
+    """Append to ``partial`` until it holds the whole file, trying again when the line drops."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _append(archive, partial)
+            return
+        except requests.RequestException as error:
+            if attempt == _ATTEMPTS:
+                raise HareError(
+                    f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
+                    "connect to the network, or set PIP_INDEX_URL to a mirror that you reach, and run the same command "
+                    f"again: it continues where it stopped. Or put the file (sha256 {archive.sha256}) at "
+                    f"{archive.path} by hand",
+                ) from error
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+
+
+def _append(archive: Archive, partial: Path) -> None:
+    url, size = _locate(archive)
+    done = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    with requests.get(url, headers=headers, stream=True, timeout=_SECONDS_WITHOUT_ANSWER) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # the whole file is there already: the caller verifies it
+        answer.raise_for_status()
+        if answer.status_code != requests.codes.partial_content:
+            done = 0
+        megabytes = (size or int(answer.headers.get("Content-Length", 0)) + done) / 1e6
+        with (
+            partial.open("ab" if done else "wb") as file,
+            Progress(f"download {archive.filename}", megabytes, "MB") as progress,
+        ):
+            progress.advance(done / 1e6)
+            for chunk in answer.iter_content(_CHUNK_BYTES):
+                file.write(chunk)
+                progress.advance(len(chunk) / 1e6)
 
 
 def _in_short(error: requests.RequestException) -> str:

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,22 +50,14 @@ class Check:
         return told if self.verdict == "ok" else f"{told}\n{'':18}to mend it: {self.mend}"
 
 
-def examine(profile: Profile) -> list[Check]:
-    """Every check, in the order in which a run would meet the faults."""
-    checks: list[Callable[[Profile], Check]] = [
-        _python, _packages, _notebooks, _cores, _memory, _disk, _folders, _gpu, _archives, _index, _git,
+def examine(profile: Profile, parameters: int) -> list[Check]:
+    """Every check, in the order in which a run would meet the faults; ``parameters`` counts the model's weights."""
+    workspace = Workspace(profile.name)
+    return [
+        _python(), _packages(), _notebooks(profile), _cores(), _memory(),
+        _disk(workspace, disk_needed_gb(profile, parameters)), _folders(workspace),
+        _gpu(gpus_needed(profile, parameters)), _archives(), _index(), _git(),
     ]
-    return [check(profile) for check in checks]
-
-
-def parameters(profile: Profile) -> int:
-    """Parameters of the profile's model: embeddings, output layer, attention, MLP and norms."""
-    model, vocabulary = profile.model, 32_000
-    head = model.hidden_size // model.attention_heads
-    attention = 2 * model.hidden_size * head * (model.attention_heads + model.key_value_heads)
-    layer = attention + 3 * model.hidden_size * model.intermediate_size + 2 * model.hidden_size
-    embeddings = vocabulary * model.hidden_size * (1 if model.tied_embeddings else 2)
-    return embeddings + model.layers * layer + model.hidden_size
 
 
 def tokens_a_run(profile: Profile) -> int:
@@ -76,24 +67,24 @@ def tokens_a_run(profile: Profile) -> int:
     return training.train_steps * sequences * profile.tokens.sequence_length
 
 
-def disk_needed_gb(profile: Profile) -> float:
+def disk_needed_gb(profile: Profile, parameters: int) -> float:
     """Estimate of the disk that a run fills, GB: texts in all their forms, and two checkpoints a run."""
     text = min(profile.corpus.max_mb_per_source * 1e6 * _SOURCES, max(1e9, tokens_a_run(profile) * _BYTES_A_TOKEN))
     runs = len(profile.training.arms) * len(profile.training.training_seeds)
-    checkpoints = runs * 2 * parameters(profile) * _BYTES_A_PARAMETER
+    checkpoints = runs * 2 * parameters * _BYTES_A_PARAMETER
     return (text * _COPIES_OF_THE_TEXT + checkpoints) / 1e9 + _GB_ARCHIVES
 
 
-def gpus_needed(profile: Profile) -> int:
+def gpus_needed(profile: Profile, parameters: int) -> int:
     """0 when a processor alone trains all arms within a day (6 FLOPs a parameter and token), else one a rank."""
     training = profile.training
     runs = len(training.arms) * len(training.training_seeds)
-    seconds = 6 * parameters(profile) * tokens_a_run(profile) * runs / _CPU_FLOPS
+    seconds = 6 * parameters * tokens_a_run(profile) * runs / _CPU_FLOPS
     ranks = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
     return ranks if seconds > _DAY else 0
 
 
-def _python(profile: Profile) -> Check:
+def _python() -> Check:
     wanted = ".".join(map(str, PYTHON_WANTED))
     found = sys.version.split()[0]
     if sys.version_info[:2] == PYTHON_WANTED:
@@ -101,7 +92,7 @@ def _python(profile: Profile) -> Check:
     return Check("Python", "fail", found, f"install Python {wanted}, then `make PYTHON=python{wanted} setup`")
 
 
-def _packages(profile: Profile) -> Check:
+def _packages() -> Check:
     if not LOCK.exists():
         return Check("packages", "warn", f"{LOCK.name} is missing", f"git checkout -- {LOCK.name}")
     wrong = []
@@ -126,14 +117,14 @@ def _notebooks(profile: Profile) -> Check:
     return Check("notebooks", "ok", f"{len(CHAIN)} notebooks take the profile's parameters")
 
 
-def _cores(profile: Profile) -> Check:
+def _cores() -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores >= CORES_WANTED:
         return Check("cores", "ok", f"{cores}")
     return Check("cores", "warn", f"{cores}; stated times are for {CORES_WANTED}", "allow for about twice the time")
 
 
-def _memory(profile: Profile) -> Check:
+def _memory() -> Check:
     free = psutil.virtual_memory().available / 1e9
     said = f"{free:.1f} GB available, {GB_MEMORY_WANTED:.0f} GB wanted"
     if free >= GB_MEMORY_WANTED:
@@ -141,9 +132,7 @@ def _memory(profile: Profile) -> Check:
     return Check("memory", "warn" if free > GB_MEMORY_WANTED / 2 else "fail", said, "close other programs")
 
 
-def _disk(profile: Profile) -> Check:
-    wanted = disk_needed_gb(profile)
-    workspace = Workspace(profile.name)
+def _disk(workspace: Workspace, wanted: float) -> Check:
     free = {path: shutil.disk_usage(_existing(path)).free / 1e9 for path in (workspace.work, cache_folder())}
     path, least = min(free.items(), key=lambda item: item[1])
     said = f"{least:,.0f} GB free for {path}, about {wanted:,.1f} GB wanted"
@@ -156,8 +145,7 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
-def _folders(profile: Profile) -> Check:
-    workspace = Workspace(profile.name)
+def _folders(workspace: Workspace) -> Check:
     for folder in (workspace.results, workspace.work, cache_folder()):
         try:
             with written_whole(folder / ".writable"):
@@ -168,8 +156,7 @@ def _folders(profile: Profile) -> Check:
     return Check("folders", "ok", "results, work and cache can be written")
 
 
-def _gpu(profile: Profile) -> Check:
-    needed = gpus_needed(profile)
+def _gpu(needed: int) -> Check:
     found = _gpus() if needed or shutil.which("nvidia-smi") else []
     said = ", ".join(found) or "none"
     if len(found) >= needed:
@@ -187,7 +174,7 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
 
 
-def _archives(profile: Profile) -> Check:
+def _archives() -> Check:
     lacking = [archive.filename for archive in missing()]
     said = f"{len(ARCHIVES) - len(lacking)} of {len(ARCHIVES)} are in the cache"
     if not lacking:
@@ -195,7 +182,7 @@ def _archives(profile: Profile) -> Check:
     return Check("archives", "warn", said, "nothing: `hare reproduce` fetches the others from the package index first")
 
 
-def _index(profile: Profile) -> Check:
+def _index() -> Check:
     address = urlsplit(index_url()).hostname
     package = next(iter(ARCHIVES))
     try:
@@ -210,7 +197,7 @@ def _index(profile: Profile) -> Check:
     return Check("index", "ok", f"{address} answers")
 
 
-def _git(profile: Profile) -> Check:
+def _git() -> Check:
     if provenance.git_commit():
         return Check("git", "ok", provenance.git_commit()[:12])
     return Check("git", "warn", "no commit is known", "clone with git, so that results name the code they come from")

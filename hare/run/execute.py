@@ -51,6 +51,7 @@ def execute(
             source, draft, parameters, progress_bar=False, cwd=source.parent, on_cell_execute=started,
             timeout_func=lambda cell: max(1, int(seconds_left())),
             kernel_manager_class=_this_interpreter(environment, log),
+            shutdown_kernel="immediate",  # asked politely, it is killed as well, three seconds later
         )
     except papermill.PapermillExecutionError as error:
         raise _stopped(reached[0], error) from error
@@ -71,9 +72,10 @@ def _stopped(cell: int, error: Any) -> NotebookStopped:
     if error.ename == "HareError":
         what, _, mend = error.evalue.partition(_MEND_MARK)
         return NotebookStopped(cell, what, mend)
-    frames = [line for line in _COLOURS.sub("", "\n".join(error.traceback)).splitlines() if line.startswith("File ")]
-    where = f" ({frames[-1]})" if frames else ""
-    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]}{where}", "correct the cause")
+    lines = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
+    frames = [line for line in lines if line.startswith(("Cell In", "File "))]
+    where = "; ".join(dict.fromkeys(frames[:1] + frames[-1:]))
+    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", "correct the cause")
 
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:

@@ -1,0 +1,141 @@
+"""The command line: exit codes, messages, and what the doctor and the benchmarks say."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from hare import bench as benchmarks
+from hare.cli import CANNOT, INTERRUPTED, main
+from hare.run import doctor
+from hare.run.driver import Choice
+from hare.run.errors import HareError
+from hare.run.paths import Workspace
+from hare.run.profile import Profile, load_profile
+from hare.run.watch import Cursor, Watch, describe, spelled
+
+SMOKE = load_profile("smoke")
+
+
+def test_status_of_a_fresh_clone(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--profile", "smoke"]) == 0
+    assert capsys.readouterr().out.startswith("profile smoke: ")
+
+
+def test_an_error_of_ours_is_a_message_and_exit_code_2(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--profile", "labtop"]) == CANNOT
+    error = capsys.readouterr().err
+    assert error.startswith("hare: There is no profile 'labtop'.") and "To mend it: choose one of" in error
+
+
+def test_an_interruption_is_exit_code_130(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hare.run.driver.reproduce", interrupted)
+    assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
+
+
+def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def reproduce(profile: Profile, choice: Choice, prepare: object) -> int:
+        seen.append((profile, choice))
+        return 0
+
+    monkeypatch.setattr("hare.run.driver.reproduce", reproduce)
+    assert main(["reproduce", "--profile", "smoke", "--from", "05", "--force"]) == 0
+    (profile, choice), = seen
+    assert profile == SMOKE and (choice.first, choice.only, choice.force) == ("05", None, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["reproduce", "--from", "01", "--only", "02"]])
+def test_nonsense_is_refused_with_the_usage(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == CANNOT
+
+
+def test_the_command_is_installed() -> None:
+    said = subprocess.run([sys.executable, "-m", "hare.cli", "--help"], capture_output=True, text=True, check=True)
+    assert all(command in said.stdout for command in ("reproduce", "figures", "status", "doctor", "bench"))
+
+
+def test_the_doctor_says_what_to_do(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARE_CACHE", str(roots / "cache"))
+    monkeypatch.setattr(doctor, "index_url", lambda: "http://127.0.0.1:9/simple")
+    monkeypatch.setattr(doctor, "GB_MEMORY_WANTED", 1e9)
+    monkeypatch.setattr(doctor, "_CPU_FLOPS", 1.0)
+    monkeypatch.setattr(doctor, "_GB_ARCHIVES", 1e9)
+    monkeypatch.setattr(doctor, "PYTHON_WANTED", (4, 0))
+    assert main(["doctor", "--profile", "smoke"]) == 1
+    said = capsys.readouterr().out
+    for line in (
+        "fail  Python", "install Python 4.0", "fail  memory", "close other programs", "fail  disk", "$HARE_WORK",
+        "fail  GPU", "this profile trains on 2", "fail  index", "127.0.0.1 cannot be reached", "PIP_INDEX_URL",
+        "warn  archives", "0 of ",
+    ):
+        assert line in said, line
+
+
+def test_an_index_out_of_reach_is_no_fault_once_everything_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "index_url", lambda: "http://127.0.0.1:9/simple")
+    monkeypatch.setattr(doctor, "missing", list)
+    check = doctor._index()
+    assert check.verdict == "warn" and "every archive is in the cache" in check.mend
+
+
+def test_folders_that_cannot_be_written_are_found(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (roots / "file").write_text("in the way")
+    monkeypatch.setenv("HARE_RESULTS", str(roots / "file" / "below"))
+    check = doctor._folders(Workspace("smoke"))
+    assert check.verdict == "fail" and "could not be written" in check.said
+
+
+def test_the_paper_needs_its_gpus_and_a_laptop_none() -> None:
+    cluster = load_profile("cluster")
+    assert doctor.tokens_a_run(cluster) == pytest.approx(600e9, rel=0.001)
+    assert doctor.gpus_needed(cluster, 1_123_117_056) == 16
+    assert doctor.gpus_needed(load_profile("laptop"), 9_000_000) == 0
+    assert 1e3 < doctor.disk_needed_gb(cluster, 1_123_117_056) < 1e5
+
+
+def test_a_benchmark_is_recorded_and_printed(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for group, name in (("corpus", "cleaning_mb_per_s_per_core"), ("training", "training_tokens_per_s")):
+        module = types.ModuleType(f"hare.{group}.bench")
+        module.bench = lambda profile, name=name: {name: 2.5}  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert main(["bench", "--profile", "smoke", "corpus", "training"]) == 0
+    assert "cleaning_mb_per_s_per_core" in capsys.readouterr().out
+    recorded = json.loads((Workspace("smoke").results / "bench" / "metrics.json").read_text())
+    assert recorded["metrics"] == {"cleaning_mb_per_s_per_core": 2.5, "training_tokens_per_s": 2.5}
+    assert set(recorded["provenance"]["groups"]) == {"bench corpus", "bench training"}
+
+
+def test_an_unknown_benchmark_and_a_study_never_run_are_named(roots: Path) -> None:
+    with pytest.raises(HareError, match="no benchmark named dance.*\n.*corpus, decontamination"):
+        benchmarks.bench(SMOKE, ["dance"])
+    with pytest.raises(HareError, match="stages.csv is missing: profile smoke has not been run to its end"):
+        benchmarks.bench(SMOKE, ["stages"])
+
+
+def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(tmp_path: Path) -> None:
+    state = {"what": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0}
+    assert describe(state) == ["training d1 25%", "25 tokens/s", "30 s left"]
+    assert describe(state | {"total": None}) == ["training d1 250 tokens", "25 tokens/s"]
+    file = tmp_path / "progress.json"
+    watch = Watch("[5/8] 05_pretrain_arms", Cursor(9), file, sys.stderr)
+    watch.cursor.move(4)
+    assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · 0 s so far"
+    file.write_text(json.dumps(state))
+    assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · training d1 25% · 25 tokens/s · 30 s left · 0 s so far"
+    file.write_text("{")
+    assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · 0 s so far"
+    assert [spelled(seconds) for seconds in (0.4, 59.6, 185, 7800)] == ["0 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]

@@ -1,0 +1,185 @@
+"""Stages: inputs verified, outputs registered, the record written last."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hare.run.chain import CHAIN, step_numbered, step_of_stage
+from hare.run.errors import HareError
+from hare.run.files import (
+    folder_written_whole,
+    read_jsonl,
+    remove_leftovers,
+    sha256_of,
+    write_json,
+    write_jsonl,
+    write_text,
+    written_whole,
+)
+from hare.run.stage import Stage, read_manifest
+
+NAMES = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=8)
+
+
+@pytest.fixture
+def corpus(roots: Path) -> Stage:
+    """A corpus stage that has run to its end."""
+    stage = Stage.open("corpus", "toy", {"profile": "toy"})
+    stage.output("d1").mkdir()
+    write_jsonl(stage.work / "d1" / "00000.jsonl", [{"text": "one"}, {"text": "two"}])
+    stage.table("kept", pd.DataFrame({"source": ["a"], "share": [1 / 3]}))
+    stage.record({"kept_mb": 1.5}, seeds=[7])
+    return stage
+
+
+def test_a_recorded_stage_has_metrics_provenance_and_manifest(corpus: Stage) -> None:
+    recorded = json.loads((corpus.results / "metrics.json").read_text())
+    assert recorded["metrics"] == {"kept_mb": 1.5}
+    assert recorded["provenance"].keys() >= {
+        "notebook", "git_commit", "config_sha256", "inputs", "seeds", "packages", "hardware", "wall_seconds",
+        "peak_rss_mb", "started_at",
+    }
+    assert read_manifest(corpus.workspace, "corpus") == {"d1": sha256_of(corpus.work / "d1")}
+    assert (corpus.results / "kept.csv").read_text() == "source,share\na,0.333333\n"
+
+
+def test_an_input_is_verified_and_noted(corpus: Stage) -> None:
+    synthesis = Stage.open("synthesis", "toy", {})
+    assert synthesis.input("corpus/d1") == corpus.work / "d1"
+    synthesis.record({}, seeds=[])
+    recorded = json.loads((synthesis.results / "metrics.json").read_text())
+    assert recorded["provenance"]["inputs"] == {"corpus/d1": sha256_of(corpus.work / "d1")}
+
+
+def test_a_missing_parent_names_the_command_that_makes_it(roots: Path) -> None:
+    synthesis = Stage.open("synthesis", "toy", {})
+    with pytest.raises(HareError, match="corpus/d1 is missing: 01_analyse_corpus has not run(?s:.)*--only 01"):
+        synthesis.input("corpus/d1")
+
+
+def test_a_changed_artifact_is_refused(corpus: Stage) -> None:
+    with (corpus.work / "d1" / "00000.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(HareError, match="d1 differs from what 01_analyse_corpus wrote(?s:.)*--only 01"):
+        Stage.open("synthesis", "toy", {}).input("corpus/d1")
+
+
+def test_an_undeclared_input_is_refused(corpus: Stage) -> None:
+    with pytest.raises(HareError, match="the chain does not say that it needs 'corpus'"):
+        Stage.open("leakage", "toy", {}).input("corpus/d1")
+
+
+def test_opening_a_stage_again_unmakes_it(corpus: Stage) -> None:
+    Stage.open("corpus", "toy", {})
+    assert read_manifest(corpus.workspace, "corpus") is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", True])
+def test_a_metric_must_be_a_finite_number(roots: Path, value: object) -> None:
+    stage = Stage.open("corpus", "toy", {})
+    with pytest.raises(HareError, match="not finite numbers: {'kept_mb':"):
+        stage.record({"kept_mb": value}, seeds=[])  # type: ignore[dict-item]
+    assert not (stage.results / "metrics.json").exists()
+
+
+def test_an_announced_output_must_be_there(roots: Path) -> None:
+    stage = Stage.open("corpus", "toy", {})
+    stage.output("d1")
+    with pytest.raises(HareError, match="Announced but never written: .*d1"):
+        stage.record({}, seeds=[])
+
+
+def test_a_results_folder_below_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "file" / "results"))
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    with pytest.raises(HareError, match="could not be written: Not a directory(?s:.)*HARE_RESULTS"):
+        Stage.open("corpus", "toy", {})
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"old": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HareError, match="metrics.json could not be written: No space left on device(?s:.)*free some"):
+        write_json(path, {"new": 2})
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+    assert json.loads(path.read_text()) == {"old": 1}
+
+
+def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a") as path:
+        path.write_text("half")
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), folder_written_whole(tmp_path / "b") as folder:
+        (folder / "part").write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_refuses_what_json_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".d1.a8k_2xq1", ".gitkeep", "d1.a8k_2xq1", ".profile.yaml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".d2.zzzzzzzz").mkdir()
+    (tmp_path / ".d2.zzzzzzzz" / "shard").write_text("")
+    remove_leftovers(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".gitkeep", ".profile.yaml", "d1.a8k_2xq1"]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "rows.jsonl", '{"a": 1}\n{"a": \n')
+    with pytest.raises(HareError, match="rows.jsonl, line 2 is not valid JSON"):
+        list(read_jsonl(tmp_path / "rows.jsonl"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(files=st.dictionaries(NAMES, st.binary(max_size=20), min_size=1, max_size=5), data=st.data())
+def test_a_folder_digest_depends_on_names_and_contents_alone(
+    files: dict[str, bytes], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folders = []
+    for order in (list(files), data.draw(st.permutations(list(files)))):
+        folder = tmp_path_factory.mktemp("digest")
+        for name in order:
+            (folder / name).write_bytes(files[name])
+        folders.append(folder)
+    assert sha256_of(folders[0]) == sha256_of(folders[1])
+    changed = data.draw(st.sampled_from(list(files)))
+    (folders[1] / changed).write_bytes(files[changed] + b"!")
+    assert sha256_of(folders[0]) != sha256_of(folders[1])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(rows=st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none())))
+def test_json_lines_come_back_as_they_were(rows: list[dict], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    assert write_jsonl(path, rows) == len(rows)
+    assert list(read_jsonl(path)) == rows
+
+
+def test_every_step_is_found_by_stage_and_number_and_needs_earlier_ones() -> None:
+    for position, step in enumerate(CHAIN):
+        assert step_of_stage(step.stage) is step
+        assert step_numbered(step.number) is step
+        assert set(step.needs) <= {earlier.stage for earlier in CHAIN[:position]}
+    assert step_numbered("5").number == "05"
+    with pytest.raises(HareError, match="No notebook is numbered 42"):
+        step_numbered("42")
+    with pytest.raises(HareError, match="No notebook makes a stage named 'nonsense'"):
+        step_of_stage("nonsense")
