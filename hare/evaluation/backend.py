@@ -1,0 +1,172 @@
+"""lm-eval's Hugging Face backend, made fast for small models without a change to what it answers.
+
+A small language model spends its evaluation on reading the same few-shot prompts again for every choice, and on a
+vocabulary-wide softmax at positions that nobody asks about. Here requests that share prefixes are read once
+(`hare.evaluation.packing`), and logits are computed only where a continuation is scored. Tokenization, truncation from
+the left, generation and the meaning of every score are inherited from lm-eval's own class.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from hare.evaluation.packing import Pack, batches, pack
+from hare.run.errors import HareError
+from hare.run.progress import Progress
+
+TOKENS_PER_SEQUENCE = 256  # a batch of n sequences may hold n times as many tokens
+_SCORED_ROWS = 512  # positions whose logits, each as wide as the vocabulary, are held at once
+_PACKED_MODELS = ("llama", "mistral")  # attention with rotary positions, checked against the stock backend
+
+Request = tuple[tuple[str, str], list[int], list[int]]
+
+
+class SharedPrefixLM(HFLM):
+    """A Hugging Face causal model under lm-eval's interface; scores equal those of lm-eval's `HFLM`.
+
+    Llama and Mistral shapes whose whole context fits their attention window are read in packs; any other model falls
+    back to the stock code.
+    """
+
+    def __init__(self, folder: Path, batch_size: int):
+        """Load the model and tokenizer in ``folder``, onto the GPU when there is one.
+
+        Raises:
+            HareError: there is no model in the folder, or its tokenizer has more tokens than the model.
+        """
+        if not (folder / "config.json").exists():
+            raise HareError(f"{folder} holds no Hugging Face model.", "rerun the notebook that exports it")
+        transformers.utils.logging.disable_progress_bar()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        super().__init__(pretrained=str(folder), device=device, batch_size=batch_size)
+        self.what = "evaluate"  # what is being done, on progress lines
+        self._encoded: dict[str, list[int]] = {}
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        if len(self.tokenizer) > vocabulary:
+            raise HareError(
+                f"{folder}: the tokenizer has {len(self.tokenizer)} tokens, the model {vocabulary}.",
+                "save the model together with the tokenizer that it was trained with",
+            )
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids of ``string``, as lm-eval makes them, looked up where `loglikelihood` has made them already."""
+        if add_special_tokens is None and not kwargs and string in self._encoded:
+            return self._encoded[string]
+        return super().tok_encode(string, add_special_tokens, **kwargs)
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """(log-likelihood in nats, whether greedy decoding would give it) of each request's continuation."""
+        self._encode_all([request.args for request in requests])
+        answers = super().loglikelihood(requests, disable_tqdm=True)
+        self._encoded.clear()
+        return answers
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        """Greedy continuations of the requests' contexts, up to a stop string, by lm-eval's own code."""
+        with Progress(self.what, len(requests), "examples") as self._generated:
+            return super().generate_until(requests, disable_tqdm=True)
+
+    def _model_generate(self, context: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        continued = super()._model_generate(context, *arguments, **options)
+        self._generated.advance(len(context))
+        return continued
+
+    def truncated(self, arguments: Sequence[tuple[str, Any]]) -> int:
+        """How many requests lose their beginning, because the model's context is too short.
+
+        ``arguments`` are lm-eval's: (context, continuation) pairs to be scored, or (context, options) to be continued,
+        for which room is kept.
+        """
+        scored = [pair for pair in arguments if isinstance(pair[1], str)]
+        self._encode_all(scored)
+        lengths = [sum(map(len, self._encode_pair(*pair))) - 1 for pair in scored]
+        self._encoded.clear()
+        continued = [context for context, options in arguments if not isinstance(options, str)]
+        lengths += [len(self.tok_encode(context)) + self.max_gen_toks for context in continued]
+        return sum(length > self.max_length for length in lengths)
+
+    def _encode_all(self, arguments: Sequence[tuple[str, str]]) -> None:
+        """Tokenize every distinct string that scoring will ask for, once and on all cores."""
+        pairs = [(context, continuation) for context, continuation in arguments if context]
+        wanted = {context.rstrip(" ") for context, _ in pairs} | {context.rstrip() for context, _ in pairs}
+        wanted |= {context + continuation for context, continuation in pairs}
+        strings = sorted(wanted - self._encoded.keys())
+        begin = self.tokenizer.decode(self.prefix_token_id)
+        strings = [string for string in strings if not string.startswith(begin)]
+        if strings:
+            self._encoded.update(zip(strings, self.tokenizer(strings)["input_ids"], strict=True))
+
+    def _loglikelihood_tokens(
+        self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        """Scores of tokenized requests ``((context, continuation), context ids, continuation ids)``."""
+        if not self._reads_packs():
+            return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
+        longest = max(len(cont) for _, _, cont in requests)
+        if longest > self.max_length:
+            raise HareError(
+                f"An answer to be scored has {longest} tokens, the model reads {self.max_length} at the most.",
+                "evaluate a model with more positions, or leave the benchmark out",
+            )
+        inputs = [tuple((context + cont)[-(self.max_length + 1) :][:-1]) for _, context, cont in requests]
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        with Progress(self.what, len(requests), "examples") as progress:
+            for batch in batches(pack(inputs), self.batch_size * TOKENS_PER_SEQUENCE):
+                hidden = self._read(batch)
+                for row, packed in enumerate(batch):
+                    numbers = list(packed.paths)
+                    scored = self._score(hidden[row], packed, [requests[number][2] for number in numbers])
+                    for number, answer in zip(numbers, scored, strict=True):
+                        answers[number] = answer
+                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+                    progress.advance(len(numbers))
+        return answers
+
+    def _reads_packs(self) -> bool:
+        config = self.model.config
+        window = getattr(config, "sliding_window", None) or self.max_length
+        masked = config._attn_implementation in ("sdpa", "eager")
+        return config.model_type in _PACKED_MODELS and masked and window >= self.max_length
+
+    def _read(self, batch: list[Pack]) -> torch.Tensor:
+        """Last hidden states, float[packs, nodes of the longest, hidden]."""
+        width = len(batch[0])
+        tokens, positions = np.zeros((2, len(batch), width), dtype=np.int64)
+        masks = np.zeros((len(batch), 1, width, width), dtype=bool)
+        masks[:, :, range(width), range(width)] = True  # padding sees itself: a row that sees nothing has no softmax
+        for row, packed in enumerate(batch):
+            tokens[row, : len(packed)], positions[row, : len(packed)] = packed.tokens, packed.positions
+            masks[row, 0, : len(packed), : len(packed)] = packed.mask()
+        hidden_from = np.finfo(np.float32).min
+        with torch.no_grad():
+            seen = torch.from_numpy(masks).to(self.device)
+            bias = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device).masked_fill_(~seen, hidden_from)
+            return self.model.get_decoder()(
+                input_ids=torch.from_numpy(tokens).to(self.device),
+                position_ids=torch.from_numpy(positions).to(self.device),
+                attention_mask=bias,
+                use_cache=False,
+            ).last_hidden_state
+
+    def _score(
+        self, hidden: torch.Tensor, packed: Pack, continuations: list[list[int]]
+    ) -> list[tuple[float, bool]]:
+        """Answers for the sequences of one pack, in the order of its paths; ``hidden`` is float[nodes, hidden]."""
+        nodes = [path[-len(cont) :] for path, cont in zip(packed.paths.values(), continuations, strict=True)]
+        targets = torch.tensor([token for cont in continuations for token in cont], device=self.device)
+        rows = hidden[torch.from_numpy(np.concatenate(nodes)).to(self.device)]
+        chosen, greedy = [], []
+        with torch.no_grad():
+            for part, target in zip(rows.split(_SCORED_ROWS), targets.split(_SCORED_ROWS), strict=True):
+                logits = torch.log_softmax(self.model.get_output_embeddings()(part), -1, dtype=self.softmax_dtype)
+                chosen.append(logits.gather(1, target[:, None])[:, 0])
+                greedy.append(logits.argmax(-1) == target)
+        lengths = [len(cont) for cont in continuations]
+        pairs = zip(torch.cat(chosen).split(lengths), torch.cat(greedy).split(lengths), strict=True)
+        return [(float(score.sum()), bool(equal.all())) for score, equal in pairs]

@@ -1,0 +1,168 @@
+"""Tables of scores and of paired differences between arms, each number with its interval."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hare.evaluation.statistics import Draws, Estimate, estimate, holm, share, verdict
+from hare.run.errors import HareError
+
+AVERAGE = "average"  # the leaderboard's: the plain mean over benchmarks
+SHARES = ("score", "acc", "acc_norm")
+MEASURES = (*SHARES, "bpb", "margin")
+COMPARED = ("score", "bpb", "margin")
+_AVERAGED = ("score", "bpb", "margin")
+_LOWER_IS_BETTER = ("bpb",)
+
+ByBenchmark = dict[str, np.ndarray]  # benchmark → float[seeds, items]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What arms answered to the same items with the same seeds: ``values[measure][arm][benchmark]``, and draws."""
+
+    values: dict[str, dict[str, ByBenchmark]]
+    draws: Draws
+
+    @classmethod
+    def of(cls, items: pd.DataFrame, resamples: int, seed: int) -> "Answers":
+        """Collect rows of `hare.evaluation.scores.item_scores`, one an item, arm and seed.
+
+        Raises:
+            HareError: an arm lacks an item or a seed that another one has.
+        """
+        values: dict[str, dict[str, ByBenchmark]] = {measure: {} for measure in MEASURES if measure in items}
+        items = items.sort_values(["task", "item"], kind="stable")
+        for (benchmark, arm), rows in items.groupby(["benchmark", "arm"], sort=False):
+            for measure, by_arm in values.items():
+                if rows[measure].notna().any():
+                    by_seed = [list(found) for _, found in rows.groupby("seed", dropna=False)[measure]]
+                    by_arm.setdefault(arm, {})[benchmark] = _matrix(by_seed)
+        shapes = [
+            {name: found.shape for name, found in by_benchmark.items()} for by_benchmark in values["score"].values()
+        ]
+        if any(shape != shapes[0] for shape in shapes):
+            raise _unpaired()
+        seeds = next(iter(shapes[0].values()))[0]
+        return cls(values, Draws.make({name: shape[1] for name, shape in shapes[0].items()}, seeds, resamples, seed))
+
+    def average(self, found: ByBenchmark) -> Estimate:
+        """The plain mean over benchmarks of their means."""
+        means = np.mean([self.draws.means(benchmark, values) for benchmark, values in found.items()], axis=0)
+        return estimate(float(np.mean([values.mean() for values in found.values()])), means)
+
+
+def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """Every measure of every arm on every benchmark, and in average.
+
+    Columns: benchmark, arm, measure, value, low, high (95 %), chance (what guessing scores), items, seeds.
+    """
+    chances = items.groupby("benchmark")["chance"].mean()
+    rows = []
+    for _, group in items.groupby(items["arm"].map(_item_sets(items)), sort=False):
+        answers = Answers.of(group, resamples, seed)
+        for measure, by_arm in answers.values.items():
+            for arm, found in by_arm.items():
+                rows += _scored(answers, measure, arm, found, chances)
+    return pd.DataFrame(rows)
+
+
+def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed: int) -> pd.DataFrame:
+    """Paired differences between all pairs of ``arms``, later minus earlier, on every benchmark and in average.
+
+    Columns: benchmark, arm, baseline, measure, difference, low, high (95 %), resolvable (the smallest true difference
+    that as many items and seeds find four times in five), p, p_holm (corrected over pairs and benchmarks), verdict,
+    items, seeds.
+    """
+    answers = Answers.of(items[items["arm"].isin(arms)], resamples, seed)
+    rows = []
+    for measure, (baseline, arm) in itertools.product(COMPARED, itertools.combinations(arms, 2)):
+        minuend, subtrahend = (answers.values.get(measure, {}).get(name, {}) for name in (arm, baseline))
+        differences = {benchmark: minuend[benchmark] - subtrahend[benchmark] for benchmark in minuend}
+        who = {"arm": arm, "baseline": baseline, "measure": measure}
+        rows += [{**who, **row} for row in _differences(answers, differences)]
+    return _judged(pd.DataFrame(rows))
+
+
+def flat_metrics(scores: pd.DataFrame) -> dict[str, float]:
+    """``<benchmark>.<arm>.<measure>`` with ``.low`` and ``.high``, and ``.items``, for the record."""
+    metrics: dict[str, float] = {}
+    for row in scores.itertuples():
+        name = f"{row.benchmark}.{row.arm}"
+        metrics |= {f"{name}.{row.measure}": row.value, f"{name}.{row.measure}.low": row.low}
+        metrics |= {f"{name}.{row.measure}.high": row.high, f"{name}.items": row.items}
+    return metrics
+
+
+def _matrix(by_seed: list[list[float]]) -> np.ndarray:
+    """float[seeds, items]."""
+    if len({len(values) for values in by_seed}) > 1:
+        raise _unpaired()
+    return np.array(by_seed)
+
+
+def _unpaired() -> HareError:
+    return HareError(
+        "The arms did not all answer the same items with the same seeds.",
+        "evaluate all arms from one profile, after all of them have been trained with the same seeds",
+    )
+
+
+def _item_sets(items: pd.DataFrame) -> dict[str, int]:
+    """A number for each arm, the same for arms that answered the same items: only these can be paired."""
+    asked = {arm: frozenset(zip(rows["task"], rows["item"], strict=True)) for arm, rows in items.groupby("arm")}
+    distinct = list(dict.fromkeys(asked.values()))
+    return {arm: distinct.index(found) for arm, found in asked.items()}
+
+
+def _scored(
+    answers: Answers, measure: str, arm: str, found: ByBenchmark, chances: pd.Series
+) -> list[dict[str, Any]]:
+    rows = []
+    for benchmark, values in found.items():
+        mean, means = float(values.mean()), answers.draws.means(benchmark, values)
+        result = share(mean, means, values.shape[1]) if measure in SHARES else estimate(mean, means)
+        chance = chances[benchmark] if measure in SHARES else np.nan
+        rows.append({"benchmark": benchmark, **_estimated(result), "chance": chance, **_counted({"": values})})
+    if measure in _AVERAGED:
+        chance = chances[list(found)].mean() if measure in SHARES else np.nan
+        average = _estimated(answers.average(found))
+        rows.append({"benchmark": AVERAGE, **average, "chance": chance, **_counted(found)})
+    return [{"arm": arm, "measure": measure, **row} for row in rows]
+
+
+def _differences(answers: Answers, differences: ByBenchmark) -> list[dict[str, Any]]:
+    rows = []
+    for benchmark, values in differences.items():
+        result = estimate(float(values.mean()), answers.draws.means(benchmark, values))
+        rows.append({"benchmark": benchmark, "estimate": result, **_counted({"": values})})
+    if differences:
+        rows.append({"benchmark": AVERAGE, "estimate": answers.average(differences), **_counted(differences)})
+    return rows
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Spell out the estimates; correct p-values over benchmarks and pairs, for each measure, averages apart."""
+    rows = rows.reset_index(drop=True)
+    rows["p"] = [found.p for found in rows["estimate"]]
+    families = rows.groupby(["measure", rows["benchmark"] == AVERAGE], sort=False)["p"]
+    rows["p_holm"] = families.transform(lambda p: holm(list(p)))
+    for name in ("low", "high", "resolvable"):
+        rows[name] = [getattr(found, name) for found in rows["estimate"]]
+    rows["difference"] = [found.value for found in rows["estimate"]]
+    rows["verdict"] = [
+        verdict(row.estimate, row.p_holm, row.measure not in _LOWER_IS_BETTER) for row in rows.itertuples()
+    ]
+    return rows[["benchmark", "arm", "baseline", "measure", "difference", "low", "high", "resolvable", "p", "p_holm",
+                 "verdict", "items", "seeds"]]
+
+
+def _estimated(result: Estimate) -> dict[str, float]:
+    return {"value": result.value, "low": result.low, "high": result.high}
+
+
+def _counted(found: ByBenchmark) -> dict[str, int]:
+    return {"items": sum(v.shape[1] for v in found.values()), "seeds": len(next(iter(found.values())))}

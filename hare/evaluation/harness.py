@@ -1,0 +1,147 @@
+"""Models through lm-eval: one report a model, one benchmark at a time, nothing computed twice after an interruption."""
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import transformers
+from lm_eval.defaults import DEFAULT_OTHER_SEED
+from lm_eval.evaluator import evaluate as lm_eval_evaluate
+
+from hare.evaluation.backend import SharedPrefixLM
+from hare.evaluation.scores import first_filtered, item_scores
+from hare.evaluation.tasks import Benchmark, choose_items, quietly
+from hare.run.errors import HareError
+from hare.run.files import sha256_of, write_json
+from hare.run.provenance import digest_of
+
+_FORMAT = 1  # raise it when the same request would be scored or kept otherwise than before
+_REPORTED = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to evaluate: its Hugging Face ``folder``, the ``arm`` it stands for, its training seed if it has one.
+
+    It is asked ``items`` items of every benchmark; 0 means all of them.
+    """
+
+    arm: str
+    seed: int | None
+    folder: Path
+    items: int
+
+    @property
+    def label(self) -> str:
+        """Name of the model in reports and on progress lines."""
+        return self.arm if self.seed is None else f"{self.arm}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What became of a candidate: lm-eval's ``report``, one row of scores an item, and one a benchmark on its requests.
+
+    The rows of ``requests`` say how many there were, and how many lost their beginning to the model's context length.
+    """
+
+    candidate: Candidate
+    report: dict[str, Any]
+    items: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+
+
+def trained_models(runs: Path, items: int) -> list[Candidate]:
+    """The models that a ``runs.json`` of the training stage lists, each to be asked ``items`` items a benchmark.
+
+    Raises:
+        HareError: a listed model is not there.
+    """
+    listed = json.loads(runs.read_text(encoding="utf-8"))
+    found = [Candidate(run["arm"], run["seed"], runs.parent / run["hf"], items) for run in listed]
+    for candidate in found:
+        if not (candidate.folder / "config.json").exists():
+            raise HareError(f"{runs} lists {candidate.folder}, which holds no model.", "rerun notebook 05")
+    return found
+
+
+def evaluate(
+    candidate: Candidate, benchmarks: list[Benchmark], batch_size: int, seed: int, finished: Path
+) -> Evaluated:
+    """Ask a model all benchmarks; those found in the folder ``finished`` are read from there.
+
+    ``seed`` chooses the items and nothing else: few-shot examples are drawn with lm-eval's own default seed. What a
+    benchmark's answers depend on (weights, rows, items, batch size, versions) is the name of its file in ``finished``.
+    """
+    model = sha256_of(candidate.folder)
+    load = functools.cache(lambda: SharedPrefixLM(candidate.folder, batch_size))
+    report: dict[str, Any] = {part: {} for part in _REPORTED}
+    items, requests = [], []
+    for benchmark in benchmarks:
+        chosen = choose_items(benchmark, candidate.items, seed)
+        path = finished / candidate.label / f"{benchmark.name}-{_key(model, benchmark, chosen, batch_size)[:16]}.json"
+        if not path.exists():
+            write_json(path, _ask(load(), benchmark, chosen, candidate.label))
+        answered = json.loads(path.read_text(encoding="utf-8"))
+        for part in _REPORTED:
+            report[part].update(answered["report"].get(part, {}))
+        report.update({name: value for name, value in answered["report"].items() if name not in _REPORTED})
+        who = {"arm": candidate.arm, "seed": candidate.seed}
+        items += [{**who, **row} for row in answered["items"]]
+        requests.append({**who, "benchmark": benchmark.name, **answered["requests"]})
+    report["model"] = {"name": candidate.label, "sha256": model}
+    return Evaluated(candidate, report, items, requests)
+
+
+def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], batch_size: int) -> str:
+    """Digest of everything that the answers depend on."""
+    paths = {name: benchmark.tasks[name].config.dataset_kwargs["data_files"] for name in chosen}
+    files = {name: {split: sha256_of(Path(path)) for split, path in paths[name].items()} for name in chosen}
+    versions = {package: version(package) for package in ("lm-eval", "torch", "transformers")}
+    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, files, chosen, batch_size, versions])
+
+
+def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]], label: str) -> dict[str, Any]:
+    """lm-eval's report on one benchmark, and the items' scores."""
+    for name in chosen:
+        benchmark.tasks[name].set_fewshot_seed(DEFAULT_OTHER_SEED)
+    with quietly():
+        lm.what = f"{label} on {benchmark.name}"
+        asked = benchmark.asked(chosen)
+        tasks = {"tasks": {name: benchmark.tasks[name] for name in chosen}}
+        groups = {"groups": {asked.name: asked}} if benchmark.name == "mmlu" else {}
+        result = lm_eval_evaluate(lm, {**tasks, **groups}, samples=chosen, bootstrap_iters=0)
+    samples = result.pop("samples")
+    items = [row for name in chosen for row in item_scores(benchmark, name, samples[name])]
+    logged = [sample for name in chosen for sample in first_filtered(samples[name])]
+    arguments = [pair for sample in logged for pair in sample["arguments"]]
+    requests = {"requests": len(arguments), "truncated": lm.truncated(arguments), "context": lm.max_length}
+    report = {part: result[part] for part in _REPORTED if part in result}
+    return {"report": _without_machine({**report, **_about(lm)}), "items": items, "requests": requests}
+
+
+def _about(lm: SharedPrefixLM) -> dict[str, Any]:
+    """What lm-eval itself adds to a report, but for the description of the machine."""
+    return {
+        "config": {
+            "backend": type(lm).__name__,
+            "model_num_parameters": lm.model.num_parameters(),
+            "model_dtype": str(lm.model.dtype),
+            "batch_size": lm.batch_size,
+            "fewshot_seed": DEFAULT_OTHER_SEED,
+        },
+        "max_length": lm.max_length,
+        "lm_eval_version": version("lm-eval"),
+        "transformers_version": transformers.__version__,
+    }
+
+
+def _without_machine(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without what differs between machines and runs: absolute paths and addresses of functions."""
+    text = json.dumps(report, ensure_ascii=False, default=str)
+    text = re.sub(r'"/[^"]*/(lm_eval/tasks/[^"]*)"', r'"\1"', text)
+    text = re.sub(r'"/[^"]*/benchmarks/[^"/]*/([^"]*\.jsonl)"', r'"\1"', text)
+    return json.loads(re.sub(r" at 0x[0-9a-f]+", "", text))

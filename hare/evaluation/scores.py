@@ -1,0 +1,66 @@
+"""From lm-eval's logged samples to one row of scores an item, with measures that tell small models apart.
+
+Accuracy looks at which answer is best and forgets by how much. Two measures from the same requests do not: the bits
+that the model needs for each byte of the gold answer, and its margin over the best wrong one.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hare.evaluation.tasks import Benchmark
+
+
+def item_scores(benchmark: Benchmark, task: str, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row an item, in the order of its row number.
+
+    ``score`` is the leaderboard's metric, ``chance`` what a model that finds all choices alike would score on the item;
+    ``acc`` and, where the task has it, ``acc_norm`` are lm-eval's own. A task that is answered by generation has
+    neither bits per byte nor a margin.
+    """
+    rows = []
+    for sample in sorted(first_filtered(samples), key=lambda sample: sample["doc_id"]):
+        metric = benchmark.protocol.metric
+        row = {"benchmark": benchmark.name, "task": task, "item": sample["doc_id"], "score": float(sample[metric])}
+        row["chance"] = 0.0
+        row["acc"] = float(sample.get("acc", sample[metric]))
+        if "acc_norm" in sample:
+            row["acc_norm"] = float(sample["acc_norm"])
+        if isinstance(sample["filtered_resps"][0], list | tuple):
+            row |= _likelihood_scores(sample)
+        rows.append({**row, "prompt_hash": sample["prompt_hash"]})
+    return rows
+
+
+def first_filtered(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """GSM8K is logged once a filter; the leaderboard reads the first one, the strict match."""
+    return [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+
+
+def _likelihood_scores(sample: dict[str, Any]) -> dict[str, float]:
+    """Bits per byte of the gold answer, and its margin in bits per byte over the best wrong one (above 0: preferred).
+
+    Bytes are those of the continuation that was scored, UTF-8, with its leading space.
+    """
+    lengths = np.array([len(continuation.encode()) for _, continuation in sample["arguments"]])
+    bits = -np.array([likelihood for likelihood, _ in sample["filtered_resps"]]) / math.log(2) / lengths
+    right = right_answers(sample)
+    wrong = [answer for answer in range(len(bits)) if answer not in right]
+    return {
+        "chance": len(right) / len(bits),
+        "bpb": float(bits[right[0]]),
+        "margin": float(bits[wrong].min() - bits[right].min()),
+        "gold": right[0],
+        "preferred": int(bits.argmin()),
+    }
+
+
+def right_answers(sample: dict[str, Any]) -> list[int]:
+    """Numbers of the right choices of a logged sample, the gold one first; only TruthfulQA has more than one."""
+    document, target = sample["doc"], sample["target"]
+    if "mc2_targets" in document:
+        return [number for number, label in enumerate(document["mc2_targets"]["labels"]) if label == 1]
+    if isinstance(target, int):
+        return [target]
+    return [int(document["answer"]) - 1]  # Winogrande: the choices stand in the contexts, the target is what follows
