@@ -1,5 +1,7 @@
 """A set of 64-bit hashes that answers for millions of questions at once."""
 
+from functools import cached_property
+
 import numpy as np
 
 _FILTER_BITS_PER_ENTRY = 16
@@ -9,9 +11,9 @@ _BIT = np.uint8(1) << np.arange(8, dtype=np.uint8)
 class HashSet:
     """Distinct, well-mixed 64-bit hashes in sorted order.
 
-    Most questions are answered "no" by one look into a bit filter (about one in 16 bits is set); the rest go through a
-    directory of the leading bits, which leads to within an entry or two of the right place. Memory: 12 to 20 bytes an
-    entry.
+    A directory of the leading bits, made when first needed, leads to within an entry or two of the right place; before
+    it, a bit filter (about one bit in 16 is set) answers most questions whose answer is "no". Memory: 8 bytes an entry,
+    2 to 4 for the directory, 2 to 4 for the filter.
     """
 
     def __init__(self, hashes: np.ndarray):
@@ -23,17 +25,21 @@ class HashSet:
         directory_bits = max(1, len(self.hashes).bit_length() - 1)
         filter_bits = max(3, (len(self.hashes) * _FILTER_BITS_PER_ENTRY).bit_length() - 1)
         self._directory_shift, self._filter_shift = np.uint64(64 - directory_bits), np.uint64(64 - filter_bits)
-        self._directory = self._made_directory(1 << directory_bits)
-        self._filter = self._made_filter(1 << (filter_bits - 3))
 
-    def _made_directory(self, size: int) -> np.ndarray:
-        """int32[size]: how many entries lie before the first that has these leading bits."""
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    @cached_property
+    def _directory(self) -> np.ndarray:
+        """int32[2^leading bits]: how many entries lie before the first that has these leading bits."""
+        size = 1 << 64 - int(self._directory_shift)
         counts = np.bincount(_leading(self.hashes, self._directory_shift), minlength=size)
         return (np.cumsum(counts) - counts).astype(np.int32)
 
-    def _made_filter(self, size: int) -> np.ndarray:
-        """uint8[size]: a bit for every value of the leading bits, set when some entry has it."""
-        filled = np.zeros(size, np.uint8)
+    @cached_property
+    def _filter(self) -> np.ndarray:
+        """uint8[2^leading bits / 8]: a bit for every value of the leading bits, set when some entry has it."""
+        filled = np.zeros(1 << 61 - int(self._filter_shift), np.uint8)
         if len(self.hashes):
             position = _leading(self.hashes, self._filter_shift)
             byte = position >> 3
@@ -41,18 +47,16 @@ class HashSet:
             filled[byte[first]] = np.bitwise_or.reduceat(_BIT[position & 7], first)
         return filled
 
-    def __len__(self) -> int:
-        return len(self.hashes)
-
     def contains(self, hashes: np.ndarray) -> np.ndarray:
-        """Which of ``hashes`` (uint64[m], any order) are in the set: bool[m]."""
+        """Which of ``hashes`` (uint64[m], any order, most of them not) are in the set: bool[m]."""
         position = _leading(hashes, self._filter_shift)
         found = (self._filter[position >> 3] & _BIT[position & 7]) != 0
         likely = np.flatnonzero(found)
-        found[likely] = self._contains_exactly(hashes[likely])
+        found[likely] = self.contains_likely(hashes[likely])
         return found
 
-    def _contains_exactly(self, hashes: np.ndarray) -> np.ndarray:
+    def contains_likely(self, hashes: np.ndarray) -> np.ndarray:
+        """The same for ``hashes`` most of which are in the set: the filter is not asked."""
         place = self._directory[_leading(hashes, self._directory_shift)].astype(np.int64)
         below = np.arange(len(hashes))
         while len(below):

@@ -1,5 +1,6 @@
 """Hashes of all n-grams of words, and where a text's n-grams occur in an index."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,23 +33,28 @@ def _power(exponent: int) -> np.uint64:
     return np.uint64(pow(_BASE, exponent, 1 << 64))
 
 
-def starts_inside_texts(words: WordHashes, n: int) -> np.ndarray:
-    """For each word that has n − 1 others behind it: does the n-gram from there on stay inside one text? bool."""
+def ngram_blocks(words: WordHashes, n: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """All n-grams of a batch, block by block.
+
+    Yields the position of the block's first word, the hashes (uint64) and which of them stay inside one text (bool).
+    """
     inside = np.ones(max(len(words.hashes) - n + 1, 0), bool)
     for end in words.offsets[1:-1].tolist():
         inside[max(end - n + 1, 0) : end] = False
-    return inside
+    for low in range(0, len(inside), _BLOCK):
+        yield low, ngram_hashes(words.hashes[low : low + _BLOCK + n - 1], n), inside[low : low + _BLOCK]
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The n-grams of a batch of texts that are in an index.
+    """The n-grams of a batch of texts that are in an index, for each n.
 
-    ``starts[n]``: int64, sorted positions of the first words of the n-grams found, in the batch's word numbering.
+    ``starts[n]``: int64, sorted positions of their first words, in the batch's word numbering; ``hashes[n]``: uint64.
     """
 
     words: WordHashes
     starts: dict[int, np.ndarray]
+    hashes: dict[int, np.ndarray]
 
     def counts(self, n: int) -> np.ndarray:
         """n-grams found, per text: int64[texts]."""
@@ -59,14 +65,21 @@ class Matches:
         totals = self.words.counts - n + 1
         return np.where(totals > 0, self.counts(n) / np.maximum(totals, 1), np.nan)
 
-    def longest_spans(self, n: int) -> np.ndarray:
-        """Words in the longest run of overlapping n-grams found, per text: int64[texts], 0 where none was found."""
-        starts, longest = self.starts[n], np.zeros(len(self.words.counts), np.int64)
+    def longest_spans(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The longest run of overlapping n-grams found, per text: its first word in the text and its length in words.
+
+        Two int64[texts]; the length is 0 where none was found.
+        """
+        starts = self.starts[n]
+        first, longest = np.zeros(len(self.words.counts), np.int64), np.zeros(len(self.words.counts), np.int64)
         if len(starts):
-            first = np.flatnonzero(np.concatenate(([True], np.diff(starts) > 1)))
-            text = np.searchsorted(self.words.offsets, starts[first], side="right") - 1
-            np.maximum.at(longest, text, np.diff(np.concatenate((first, [len(starts)]))) + n - 1)
-        return longest
+            run = np.flatnonzero(np.concatenate(([True], np.diff(starts) > 1)))
+            lengths = np.diff(np.concatenate((run, [len(starts)]))) + n - 1
+            text = np.searchsorted(self.words.offsets, starts[run], side="right") - 1
+            order = np.lexsort((-run, lengths))  # the last one written stays: the longest, and of those the first
+            longest[text[order]] = lengths[order]
+            first[text[order]] = starts[run[order]] - self.words.offsets[text[order]]
+        return first, longest
 
 
 def find_matches(words: WordHashes, index: dict[int, HashSet]) -> Matches:
@@ -75,25 +88,23 @@ def find_matches(words: WordHashes, index: dict[int, HashSet]) -> Matches:
     An n-gram can only be in the index when the shorter ones inside it are, for the index is made of whole passages; so
     only the smallest n is looked up everywhere, and several n cost little more than one.
     """
-    starts: dict[int, np.ndarray] = {}
+    matches = Matches(words, {}, {})
     shorter = 0
     for n in sorted(index):
         if not shorter:
-            starts[n], hashes = _matches_everywhere(words, n, index[n])
+            starts, hashes = _matches_everywhere(words, n, index[n])
         else:
-            candidates, hashes = _extended(words.hashes, starts[shorter], hashes, shorter, n)
-            found = index[n].contains(hashes)
-            starts[n], hashes = candidates[found], hashes[found]
-        shorter = n
-    return Matches(words, starts)
+            starts, hashes = _extended(words.hashes, starts, hashes, shorter, n)
+            found = index[n].contains_likely(hashes)
+            starts, hashes = starts[found], hashes[found]
+        matches.starts[n], matches.hashes[n], shorter = starts, hashes, n
+    return matches
 
 
 def _matches_everywhere(words: WordHashes, n: int, index: HashSet) -> tuple[np.ndarray, np.ndarray]:
     starts, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
-    inside = starts_inside_texts(words, n)
-    for low in range(0, len(inside), _BLOCK):
-        block = ngram_hashes(words.hashes[low : low + _BLOCK + n - 1], n)
-        found = np.flatnonzero(index.contains(block) & inside[low : low + _BLOCK])
+    for low, block, inside in ngram_blocks(words, n):
+        found = np.flatnonzero(index.contains(block) & inside)
         starts.append(found + low)
         hashes.append(block[found])
     return np.concatenate(starts), np.concatenate(hashes)

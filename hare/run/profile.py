@@ -48,6 +48,11 @@ class Decontamination:
     d2_ngrams: tuple[int, ...]  # words; the paper: 10 to 15
     d3_ngrams: tuple[int, ...]  # words; the paper: 4 to 8
     overlap_threshold: float  # a sample goes when a larger share of its n-grams occurs in a benchmark; the paper: 0.5
+    ngram_combination: Literal["any", "all"]  # how many of the n must say so; the paper does not tell
+    d2_max_words: int  # longer documents go first; the paper: about 2,000 tokens
+    d3_max_words: int  # the paper: 512 tokens
+    indexed_items: int  # benchmark items indexed per split; 0: all of them
+    curve_documents: int  # documents per part in the curve over n and threshold
     planted_items: int  # benchmark items planted per kind, to measure detection
     decontamination_seed: int
 
@@ -229,6 +234,9 @@ def _contradictions(profile: Profile) -> list[str]:
          and len(set(profile.leakage.control_doses)) == len(profile.leakage.control_doses),
          "leakage.control_doses", profile.leakage.control_doses,
          "give 0 (the negative control) and at least one more share, none twice, that leave some of the data to D1"),
+        (min((*profile.decontamination.d2_ngrams, *profile.decontamination.d3_ngrams), default=0) >= 2,
+         "decontamination.d*_ngrams", (profile.decontamination.d2_ngrams, profile.decontamination.d3_ngrams),
+         "an n-gram has at least 2 words; give at least one length"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]

@@ -1,0 +1,44 @@
+"""How much would go at another n or another threshold."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hare.decontamination.index import BenchmarkIndex
+from hare.decontamination.ngrams import find_matches
+from hare.decontamination.removal import batches, shards
+from hare.decontamination.words import word_hashes
+from hare.run.files import read_jsonl
+
+THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.DataFrame:
+    """Share of the texts with more than each threshold of their n-grams in benchmarks, for every n of the index.
+
+    Columns: part, ngram, threshold, documents (those long enough for the n), dropped, share. Threshold 0 is any hit.
+    """
+    shares: dict[int, list[np.ndarray]] = {n: [] for n in sorted(index.sets)}
+    for batch in batches({"text": text} for text in texts):
+        matches = find_matches(word_hashes([document["text"] for document in batch]), index.sets)
+        for n, found in shares.items():
+            found.append(matches.shares(n))
+    rows = []
+    for n, found in shares.items():
+        judged = np.concatenate([np.zeros(0), *found])
+        judged = judged[~np.isnan(judged)]
+        for threshold in THRESHOLDS:
+            dropped = int((judged > threshold).sum())
+            rows.append((part, n, threshold, len(judged), dropped, dropped / max(len(judged), 1)))
+    return pd.DataFrame(rows, columns=["part", "ngram", "threshold", "documents", "dropped", "share"])
+
+
+def sample_texts(folder: Path, count: int, seed: int) -> list[str]:
+    """Texts of ``count`` documents of a part, drawn without replacement; all of them when there are fewer."""
+    total = sum(1 for shard in shards(folder) for _ in shard.open("rb"))
+    chosen = set(np.random.default_rng(seed).permutation(total)[:count].tolist())
+    documents = (document for shard in shards(folder) for document in read_jsonl(shard))
+    return [document["text"] for number, document in enumerate(islice(documents, total)) if number in chosen]

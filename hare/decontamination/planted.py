@@ -1,0 +1,185 @@
+"""Planted truth: benchmark items, changed in known ways, and clean text of the same shape.
+
+What a rule finds of the first is its detection rate, what it drops of the second its false-positive rate.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hare.decontamination.benchmark_sources import Row
+from hare.decontamination.benchmarks import question_answer, rewrites, texts
+from hare.decontamination.index import BenchmarkIndex, Item
+from hare.decontamination.ngrams import find_matches
+from hare.decontamination.passages import lettered, without_calculator_notes
+from hare.decontamination.rules import Rule
+from hare.decontamination.words import word_hashes, word_spans
+
+_NUMBER = re.compile(r"\d+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_DOCUMENT_WORDS = 400  # of the document inside which an item is hidden
+CLEAN = "clean"
+
+# A case is a list of documents that hold one item together: it is detected when any of them is dropped.
+Case = list[str]
+Change = Callable[[Item, str, np.random.Generator], Case | None]
+
+
+def item_text(item: Item, order: Sequence[int] | None = None) -> str:
+    """An item as a training sample would hold it: question, options in ``order`` where it has any, gold answer."""
+    question, answer = question_answer(item.benchmark, item.row)
+    if item.benchmark in ("winogrande", "hellaswag"):
+        return f"{question} {answer}".strip()
+    if item.benchmark == "gsm8k":
+        return f"Question: {question}\nAnswer: {without_calculator_notes(answer)}"
+    options = _options(item.benchmark, item.row)
+    listed = lettered([options[place] for place in order or range(len(options))])
+    return f"Question: {question}\n{listed}\nAnswer: {answer}"
+
+
+def _options(benchmark: str, row: Row) -> list[str]:
+    return row["mc1_targets"]["choices"] if benchmark == "truthfulqa" else texts(benchmark, row)[1:]
+
+
+def _verbatim(item: Item, _: str, __: np.random.Generator) -> Case:
+    return [item_text(item)]
+
+
+def _case_and_punctuation(item: Item, _: str, __: np.random.Generator) -> Case:
+    return [re.sub(r"[^\w\s]", " ", item_text(item)).upper().replace(" ", "  -  ")]
+
+
+def _options_reordered(item: Item, _: str, rng: np.random.Generator) -> Case | None:
+    if item.benchmark not in ("arc_challenge", "mmlu", "truthfulqa"):
+        return None
+    return [item_text(item, _other_order(len(_options(item.benchmark, item.row)), rng))]
+
+
+def _other_order(count: int, rng: np.random.Generator) -> list[int]:
+    """An order of 0 … count − 1 (at least two) that is not the natural one."""
+    order = rng.permutation(count).tolist()
+    return order if order != sorted(order) else [*order[1:], order[0]]
+
+
+def _numbers_changed(item: Item, _: str, rng: np.random.Generator) -> Case | None:
+    text = item_text(item)
+    if not _NUMBER.search(text):
+        return None
+    return [_NUMBER.sub(lambda found: _other_number(found.group(), rng), text)]
+
+
+def _other_number(digits: str, rng: np.random.Generator) -> str:
+    """Another number of as many digits."""
+    return "".join(str((int(digit) + int(rng.integers(1, 10))) % 10) for digit in digits)
+
+
+def _sentences_shuffled(item: Item, _: str, rng: np.random.Generator) -> Case | None:
+    sentences = _SENTENCE_END.split(item_text(item))
+    if len(sentences) < 3:
+        return None
+    return [" ".join(sentences[place] for place in _other_order(len(sentences), rng))]
+
+
+def _split_across_documents(item: Item, clean: str, _: np.random.Generator) -> Case:
+    """Each half of the item beside as much clean text, as when a document is cut into chunks."""
+    text = item_text(item)
+    spans, host = word_spans(text), word_spans(clean)
+    middle = max(1, len(spans) // 2)
+    halves = text[: spans[middle - 1][1]], text[spans[middle - 1][1] :]
+    padding = clean[: host[min(middle, len(host)) - 1][1]]
+    return [f"{padding}\n{halves[0]}", f"{halves[1]}\n{padding}"]
+
+
+def _inside_a_document(item: Item, clean: str, _: np.random.Generator) -> Case:
+    """The whole item in the middle of a long clean document."""
+    spans = word_spans(clean)[:_DOCUMENT_WORDS]
+    middle = spans[len(spans) // 2][0]
+    return [f"{clean[:middle]}\n{item_text(item)}\n{clean[middle : spans[-1][1]]}"]
+
+
+CHANGES: dict[str, Change] = {
+    "verbatim": _verbatim,
+    "case_and_punctuation": _case_and_punctuation,
+    "options_reordered": _options_reordered,
+    "numbers_changed": _numbers_changed,
+    "sentences_shuffled": _sentences_shuffled,
+    "split_across_documents": _split_across_documents,
+    "inside_a_document": _inside_a_document,
+}
+
+
+def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) -> dict[str, list[Case]]:
+    """Up to ``count`` cases of every kind, from items drawn evenly over the benchmarks, and ``CLEAN`` ones.
+
+    ``clean``: documents, at least one with words. ``rewritten`` is a kind only where rewrites are at hand. Clean cases
+    are cut to the lengths of the verbatim ones, five for each.
+    """
+    rng = np.random.default_rng(seed)
+    hosts = [text for text in clean if len(word_spans(text)) >= _DOCUMENT_WORDS] or [max(clean, key=len)]
+    items = _drawn(index, 4 * count, rng)
+    planted: dict[str, list[Case]] = {}
+    for kind, change in CHANGES.items():
+        host = (hosts[int(rng.integers(len(hosts)))] for _ in items)
+        cases = (change(item, text, rng) for item, text in zip(items, host, strict=False))
+        planted[kind] = [case for case in cases if case is not None][:count]
+    rewritten = [row for split in ("train", "test") for rows in rewrites("gsm8k", split) for row in rows]
+    if rewritten:
+        chosen = rng.permutation(len(rewritten))[:count]
+        planted["rewritten"] = [[_rewritten(rewritten[place])] for place in chosen]
+    lengths = [len(word_spans(case[0])) for case in planted["verbatim"]] * 5
+    planted[CLEAN] = [[_excerpt(clean[int(rng.integers(len(clean)))], length, rng)] for length in lengths]
+    return planted
+
+
+def _drawn(index: BenchmarkIndex, count: int, rng: np.random.Generator) -> list[Item]:
+    """Items drawn evenly over the benchmarks, in random order, none twice."""
+    names = sorted({split.benchmark for split in index.splits})
+    numbers: list[int] = []
+    for name in names:
+        pool = np.concatenate([np.arange(s.first, s.first + s.items) for s in index.splits if s.benchmark == name])
+        numbers += rng.permutation(pool)[: math.ceil(count / len(names))].tolist()
+    found = index.lookup(numbers)
+    return [found[number] for number in rng.permutation(numbers).tolist()]
+
+
+def _rewritten(row: Row) -> str:
+    return f"Question: {row['question'].strip()}\nAnswer: {without_calculator_notes(row['answer']).strip()}"
+
+
+def _excerpt(text: str, words: int, rng: np.random.Generator) -> str:
+    spans = word_spans(text)
+    if len(spans) <= words:
+        return text
+    first = int(rng.integers(len(spans) - words))
+    return text[spans[first][0] : spans[first + words - 1][1]]
+
+
+def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: BenchmarkIndex) -> pd.DataFrame:
+    """How often each rule drops each kind, one row for each pair.
+
+    Columns: kind, rule, cases, dropped, rate, low, high (95 % Wilson interval).
+    """
+    rows = []
+    for kind, cases in planted.items():
+        matches = find_matches(word_hashes([text for case in cases for text in case]), index.sets)
+        case_of_text = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
+        for rule in rules:
+            dropped = len(np.unique(case_of_text[rule.drops(matches)]))
+            low, high = wilson_interval(dropped, len(cases))
+            rate = dropped / len(cases) if cases else math.nan
+            rows.append((kind, rule.name, len(cases), dropped, rate, low, high))
+    return pd.DataFrame(rows, columns=["kind", "rule", "cases", "dropped", "rate", "low", "high"])
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927), which stays sound at 0 and at 1; NaN when there was no trial."""
+    if not trials:
+        return math.nan, math.nan
+    z = 1.959963984540054
+    share, scale = successes / trials, 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
