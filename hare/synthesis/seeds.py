@@ -1,0 +1,62 @@
+"""Seeds: passages drawn evenly over topics, none a near-copy of another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hare.run.errors import HareError
+from hare.synthesis.duplicates import NearDuplicates, signatures
+from hare.synthesis.passages import Passage, rank
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A passage with the topic that it stands for."""
+
+    passage: Passage
+    topic: int
+
+
+def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, count: int, seed: int) -> list[Seed]:
+    """``count`` seeds, one topic after the other in turns, so that topics come out as even as they can.
+
+    ``topics`` is int [passages]. Within a topic the order is that of a hash, near-duplicates of earlier seeds are
+    passed over, and a topic that is used up drops out.
+
+    Raises:
+        HareError: there are fewer distinct passages than seeds asked for.
+    """
+    queues = _queues(passages, topics, seed)
+    index, seeds = NearDuplicates(), []
+    while len(seeds) < count and any(queues.values()):
+        for topic, queue in queues.items():
+            passage = _next_distinct(queue, index)
+            if passage is not None:
+                seeds.append(Seed(passage, topic))
+    if len(seeds) < count:
+        raise HareError(
+            f"D1 offers {len(seeds)} distinct seed passages, but {count} are asked for.",
+            "lower synthesis.d2_documents, or raise corpus.max_mb_per_source",
+        )
+    return seeds[:count]
+
+
+def _queues(passages: Sequence[Passage], topics: np.ndarray, seed: int) -> dict[int, list[Passage]]:
+    """Passages of each topic, last one first to be drawn."""
+    queues: dict[int, list[Passage]] = {topic: [] for topic in sorted(set(topics.tolist()))}
+    for passage, topic in zip(passages, topics.tolist(), strict=True):
+        queues[topic].append(passage)
+    for queue in queues.values():
+        queue.sort(key=lambda passage: rank(seed, passage.id), reverse=True)
+    return queues
+
+
+def _next_distinct(queue: list[Passage], index: NearDuplicates) -> Passage | None:
+    while queue:
+        passage = queue.pop()
+        signature = signatures([passage.text])[0]
+        if index.first_like(signature) is None:
+            index.add(passage.id, signature)
+            return passage
+    return None
