@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
@@ -16,7 +17,8 @@ from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.scores import first_filtered, item_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
 from hare.run.errors import HareError
-from hare.run.files import sha256_of, write_json
+from hare.run.files import folder_written_whole, sha256_of, write_json
+from hare.run.profile import Evaluation
 from hare.run.provenance import digest_of
 
 _FORMAT = 1  # raise it when the same request would be scored or kept otherwise than before
@@ -68,21 +70,20 @@ def trained_models(runs: Path, items: int) -> list[Candidate]:
     return found
 
 
-def evaluate(
-    candidate: Candidate, benchmarks: list[Benchmark], batch_size: int, seed: int, finished: Path
-) -> Evaluated:
+def evaluate(candidate: Candidate, benchmarks: list[Benchmark], config: Evaluation, finished: Path) -> Evaluated:
     """Ask a model all benchmarks; those found in the folder ``finished`` are read from there.
 
-    ``seed`` chooses the items and nothing else: few-shot examples are drawn with lm-eval's own default seed. What a
-    benchmark's answers depend on (weights, rows, items, batch size, versions) is the name of its file in ``finished``.
+    The configured seed chooses the items and nothing else: few-shot examples are drawn with lm-eval's own default seed.
+    Whatever a benchmark's answers depend on (weights, rows, items, batch, threads, versions) is in its file's name.
     """
+    torch.set_num_threads(config.evaluation_threads)
     model = sha256_of(candidate.folder)
-    load = functools.cache(lambda: SharedPrefixLM(candidate.folder, batch_size))
+    load = functools.cache(lambda: SharedPrefixLM(candidate.folder, config.evaluation_batch))
     report: dict[str, Any] = {part: {} for part in _REPORTED}
     items, requests = [], []
     for benchmark in benchmarks:
-        chosen = choose_items(benchmark, candidate.items, seed)
-        path = finished / candidate.label / f"{benchmark.name}-{_key(model, benchmark, chosen, batch_size)[:16]}.json"
+        chosen = choose_items(benchmark, candidate.items, config.evaluation_seed)
+        path = finished / candidate.label / f"{benchmark.name}-{_key(model, benchmark, chosen, config)[:16]}.json"
         if not path.exists():
             write_json(path, _ask(load(), benchmark, chosen, candidate.label))
         answered = json.loads(path.read_text(encoding="utf-8"))
@@ -96,12 +97,20 @@ def evaluate(
     return Evaluated(candidate, report, items, requests)
 
 
-def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], batch_size: int) -> str:
+def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
+    """Write lm-eval's reports as ``<arm>-seed<k>.json`` in ``folder``, which then holds nothing else."""
+    with folder_written_whole(folder) as temporary:
+        for found in evaluated:
+            write_json(temporary / f"{found.candidate.label}.json", found.report)
+
+
+def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], config: Evaluation) -> str:
     """Digest of everything that the answers depend on."""
     paths = {name: benchmark.tasks[name].config.dataset_kwargs["data_files"] for name in chosen}
     files = {name: {split: sha256_of(Path(path)) for split, path in paths[name].items()} for name in chosen}
     versions = {package: version(package) for package in ("lm-eval", "torch", "transformers")}
-    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, files, chosen, batch_size, versions])
+    arithmetic = [config.evaluation_batch, config.evaluation_threads, torch.cuda.is_available()]
+    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, files, chosen, arithmetic, versions])
 
 
 def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]], label: str) -> dict[str, Any]:

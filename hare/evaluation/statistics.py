@@ -33,7 +33,8 @@ class Estimate:
 
         NaN where nothing varied, which says nothing about what could be found.
         """
-        return math.nan if self.error == 0 else (_NORMAL.inv_cdf(0.5 + COVERAGE / 2) + _NORMAL.inv_cdf(POWER)) * self.error
+        detected = _NORMAL.inv_cdf(0.5 + COVERAGE / 2) + _NORMAL.inv_cdf(POWER)
+        return detected * self.error if self.error > 0 else math.nan
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,13 @@ class Training:
 class Evaluation:
     """lm-eval on local benchmark files."""
 
-    tasks: tuple[str, ...]
-    items_per_task: int  # 0: all of them
-    evaluation_batch: int
-    peer_items_per_task: int  # the same for the peer model; 0: leave the peer out
+    tasks: tuple[str, ...]  # of the leaderboard's; one whose files are not there is skipped by name
+    items_per_task: int  # items of a benchmark, the same for every arm and seed; 0: all of them
+    evaluation_batch: int  # sequences read together
+    evaluation_threads: int  # CPU threads; fixed, since sums of floating-point numbers depend on it
+    peer_items_per_task: int  # the same for SmolLM2-135M-Instruct; 0: leave the peer out
     bootstrap_resamples: int
-    evaluation_seed: int
+    evaluation_seed: int  # of the choice of items and of the bootstrap
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""What a reader of the evaluation looks at: the protocol, the leaderboard as a table, single items."""
+
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from hare.evaluation.comparison import AVERAGE
+from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, missing
+
+_CHARACTERS = 300
+
+
+def protocol_table(benchmarks: list[Benchmark], names: list[str], items: int, seed: int) -> pd.DataFrame:
+    """How each benchmark is asked.
+
+    Columns: benchmark, lm_eval_task, shots, metric, version (of lm-eval's definition), items, items_in_all, skipped.
+    ``skipped`` says why a benchmark among ``names`` is left out, and is empty for the others.
+    """
+    rows = []
+    for benchmark in benchmarks:
+        chosen, tasks = choose_items(benchmark, items, seed), benchmark.tasks.values()
+        rows.append({
+            **_asked(benchmark.name), "version": next(iter(tasks)).VERSION, "items": sum(map(len, chosen.values())),
+            "items_in_all": sum(len(task.eval_docs) for task in tasks), "skipped": "",
+        })
+    rows += [{**_asked(name), "items": 0, "skipped": why} for name, why in missing(names).items()]
+    return pd.DataFrame(rows)
+
+
+def _asked(name: str) -> dict[str, Any]:
+    protocol = PROTOCOL[name]
+    return {"benchmark": name, "lm_eval_task": protocol.task, "shots": protocol.shots, "metric": protocol.metric}
+
+
+def leaderboard(scores: pd.DataFrame, measure: str) -> Styler:
+    """Arms by benchmarks, as "value [low, high]", the best of each column in bold, chance level below, item counts.
+
+    Scores are shown in %, other measures in their own unit.
+    """
+    rows = scores[scores["measure"] == measure]
+    scale = 100 if measure in ("score", "acc", "acc_norm") else 1
+    digits = 1 if scale == 100 else 3
+    order = [name for name in dict.fromkeys(rows["benchmark"]) if name != AVERAGE] + [AVERAGE]
+    cells = rows.assign(cell=[
+        f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}] · n={row.items}"
+        for row in rows.itertuples()
+    ])
+    table = cells.pivot(index="arm", columns="benchmark", values="cell").reindex(dict.fromkeys(rows["arm"]))[order]
+    best = rows.pivot(index="arm", columns="benchmark", values="value").reindex_like(table)
+    winners = best == (best.min() if measure == "bpb" else best.max())
+    if rows["chance"].notna().any():
+        chances = rows.groupby("benchmark")["chance"].mean()
+        table.loc["chance"] = [f"{scale * chances[name]:.{digits}f}" for name in order]
+    bold = winners.reindex(table.index, fill_value=False).map(lambda wins: "font-weight: bold" if wins else "")
+    return table.fillna("not asked").style.apply(lambda _: bold, axis=None)
+
+
+def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:
+    """The items that ``arm`` fails most confidently: by how many bits per byte it prefers a wrong answer.
+
+    One item a benchmark in turn, up to ``count``. Columns: benchmark, question (its end), gold, preferred, margin.
+    """
+    failed = items[(items["arm"] == arm) & (items["margin"] < 0)].sort_values("margin", kind="stable")
+    failed = failed.drop_duplicates(["task", "item"])
+    turn = failed.groupby("benchmark").cumcount()
+    chosen = failed.assign(turn=turn).sort_values(["turn", "margin"], kind="stable").head(count)
+    known = {benchmark.name: benchmark for benchmark in benchmarks}
+    return pd.DataFrame([_example(known[row.benchmark], row) for row in chosen.itertuples()])
+
+
+def _example(benchmark: Benchmark, row: Any) -> dict[str, Any]:
+    task = benchmark.tasks[row.task]
+    document = task.eval_docs[int(row.item)]
+    question, choices = task.doc_to_text(document), task.doc_to_choice(document)
+    if task.multiple_input:
+        question = task.doc_to_target(document)
+    if choices == ["A", "B", "C", "D"]:
+        choices = [f"{letter}. {text}" for letter, text in zip(choices, document["choices"], strict=True)]
+    return {
+        "benchmark": benchmark.name, "question": str(question)[-_CHARACTERS:], "gold": choices[int(row.gold)],
+        "preferred": choices[int(row.preferred)], "margin": row.margin,
+    }

@@ -1,0 +1,149 @@
+"""Figures of the evaluation: scores against chance, bits per byte, paired differences."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hare.report.figures import figure
+
+_COLOURS = {"d1": "#0072B2", "d1+d2": "#E69F00", "d1+d2+d3": "#009E73"}
+_PEER = "#CC79A7"
+_PAIRS = ("#0072B2", "#D55E00", "#555555")
+_AVERAGE = "average"
+_LABELS = {
+    "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
+    "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",
+}
+
+
+@figure("evaluation", "scores")
+def draw_scores(frame: pd.DataFrame) -> Figure:
+    """Leaderboard scores with intervals, and what guessing gives. Columns: benchmark, arm, value, low, high, chance."""
+    benchmarks, arms = _order(frame.benchmark), list(dict.fromkeys(frame.arm))
+    picture, axes = plt.subplots(figsize=(7.2, 0.9 + 0.17 * len(benchmarks) * (len(arms) + 1)))
+    for row, benchmark in enumerate(benchmarks):
+        for place, found in _places(frame[frame.benchmark == benchmark], arms, row):
+            _interval(axes, found, place, _COLOURS.get(found.arm, _PEER), scale=100)
+        chance = 100 * frame[frame.benchmark == benchmark].chance.mean()
+        axes.plot([chance, chance], [row - 0.42, row + 0.42], color="black", linewidth=1, linestyle=(0, (2, 2)))
+    _name_rows(axes, benchmarks)
+    axes.set_xlabel("score on the leaderboard's metric, % (bars: 95 % intervals over items and seeds)")
+    _legend(axes, frame, arms)
+    axes.set_title(_against_chance(frame))
+    return picture
+
+
+@figure("evaluation", "bits_per_byte")
+def draw_bits_per_byte(frame: pd.DataFrame) -> Figure:
+    """Bits per byte of the gold answer, one panel a benchmark. Columns: benchmark, arm, value, low, high."""
+    benchmarks, arms = _order(frame.benchmark), list(dict.fromkeys(frame.arm))
+    picture, panels = plt.subplots(1, len(benchmarks), figsize=(7.2, 1.6 + 0.28 * len(arms)), sharey=True)
+    for axes, benchmark in zip(np.atleast_1d(panels), benchmarks, strict=True):
+        for found in frame[frame.benchmark == benchmark].itertuples():
+            _interval(axes, found, arms.index(found.arm), _COLOURS.get(found.arm, _PEER))
+        axes.set_title(_LABELS.get(benchmark, benchmark), fontsize=9, fontweight="normal")
+        axes.locator_params(axis="x", nbins=2)
+        axes.margins(x=0.2)
+        axes.set_yticks(range(len(arms)), [_named(arm) for arm in arms])
+        axes.set_ylim(len(arms) - 0.5, -0.5)
+    picture.supxlabel("bits per byte of the gold answer (lower is better; bars: 95 %)", fontsize=10)
+    picture.suptitle(_fewest_bits(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+@figure("evaluation", "differences")
+def draw_differences(frame: pd.DataFrame) -> Figure:
+    """Paired differences between arms. Columns: benchmark, arm, baseline, measure, difference, low, high, resolvable,
+    verdict."""
+    frame = frame[frame.measure.isin(["score", "bpb"])]
+    frame = frame.assign(pair=frame.arm.str.upper() + " − " + frame.baseline.str.upper())
+    benchmarks, pairs = _order(frame.benchmark), list(dict.fromkeys(frame.pair))
+    rows = 0.9 + 0.2 * len(benchmarks) * (len(pairs) + 1)
+    picture, panels = plt.subplots(1, 2, figsize=(7.2, rows), sharey=True)
+    labels = {"score": (100, "score, points (right: better)"), "bpb": (1, "bits per byte (left: better)")}
+    for axes, (measure, (scale, label)) in zip(panels, labels.items(), strict=True):
+        for row, benchmark in enumerate(benchmarks):
+            here = frame[(frame.benchmark == benchmark) & (frame.measure == measure)]
+            for found in here.itertuples():
+                place = row + (pairs.index(found.pair) - (len(pairs) - 1) / 2) * 0.25
+                _difference(axes, found, place, _PAIRS[pairs.index(found.pair) % len(_PAIRS)], scale)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_xlabel(f"difference in {label}")
+    _name_rows(panels[0], benchmarks)
+    handles = [plt.Line2D([], [], color=_PAIRS[number % len(_PAIRS)], marker="o", label=pair)
+               for number, pair in enumerate(pairs)]
+    handles.append(plt.Rectangle((0, 0), 1, 1, color="#bbbbbb", alpha=0.6, label="too small to resolve"))
+    picture.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    picture.suptitle(_survivors(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _order(benchmarks: pd.Series) -> list[str]:
+    """Benchmarks as they come, the average last."""
+    found = list(dict.fromkeys(benchmarks))
+    return [name for name in found if name != _AVERAGE] + [name for name in found if name == _AVERAGE]
+
+
+def _places(rows: pd.DataFrame, arms: list[str], row: int) -> list[tuple[float, object]]:
+    step = 0.8 / len(arms)
+    return [(row + (arms.index(found.arm) - (len(arms) - 1) / 2) * step, found) for found in rows.itertuples()]
+
+
+def _interval(axes: Axes, found: object, place: float, colour: str, scale: float = 1) -> None:
+    value, low, high = (scale * getattr(found, name) for name in ("value", "low", "high"))
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
+    axes.plot([value], [place], "o", color=colour, markersize=4.5)
+
+
+def _difference(axes: Axes, found: object, place: float, colour: str, scale: float) -> None:
+    value, low, high = (scale * getattr(found, name) for name in ("difference", "low", "high"))
+    if np.isfinite(found.resolvable):
+        width = scale * found.resolvable
+        axes.fill_betweenx([place - 0.11, place + 0.11], -width, width, color="#bbbbbb", alpha=0.6, linewidth=0)
+    sure = found.verdict != "no difference seen"
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
+    axes.plot([value], [place], "o", color=colour, markersize=5, markerfacecolor=colour if sure else "white")
+
+
+def _name_rows(axes: Axes, benchmarks: list[str]) -> None:
+    axes.set_yticks(range(len(benchmarks)), [_LABELS.get(name, name) for name in benchmarks])
+    axes.set_ylim(len(benchmarks) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+
+
+def _named(arm: str) -> str:
+    return arm.upper() if arm in _COLOURS else arm
+
+
+def _legend(axes: Axes, frame: pd.DataFrame, arms: list[str]) -> None:
+    asked = frame[frame.benchmark != _AVERAGE].groupby("arm")["items"].agg(["min", "max"])
+    handles = []
+    for arm in arms:
+        least, most = asked.loc[arm]
+        count = f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+        label = f"{_named(arm)} ({count} items each)"
+        handles.append(plt.Line2D([], [], color=_COLOURS.get(arm, _PEER), marker="o", label=label))
+    handles.append(plt.Line2D([], [], color="black", linewidth=1, linestyle=(0, (2, 2)), label="guessing"))
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+
+
+def _against_chance(frame: pd.DataFrame) -> str:
+    ours = frame[(frame.benchmark != _AVERAGE) & frame.arm.isin(_COLOURS)]
+    above = [name for name, rows in ours.groupby("benchmark", sort=False) if (rows.low > rows.chance).any()]
+    count = ours.benchmark.nunique()
+    if not above:
+        return f"None of our arms is above guessing on any of {count} benchmarks"
+    return f"Some arm of ours is above guessing on {len(above)} of {count} benchmarks"
+
+
+def _fewest_bits(frame: pd.DataFrame) -> str:
+    ours = frame[(frame.benchmark != _AVERAGE) & frame.arm.isin(_COLOURS)]
+    best = ours.loc[ours.groupby("benchmark")["value"].idxmin(), "arm"].value_counts()
+    return f"{best.index[0].upper()} needs the fewest bits of our arms on {best.iloc[0]} of {best.sum()} benchmarks"
+
+
+def _survivors(frame: pd.DataFrame) -> str:
+    sure = (frame.verdict != "no difference seen").sum()
+    return f"{sure} of {len(frame)} paired differences survive correction (filled dots)"
