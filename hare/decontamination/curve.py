@@ -8,18 +8,20 @@ import numpy as np
 import pandas as pd
 
 from hare.decontamination.index import BenchmarkIndex
+from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches, shards
 from hare.decontamination.words import word_hashes
 from hare.run.files import read_jsonl
 
-THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.DataFrame:
     """Share of the texts with more than each threshold of their n-grams in benchmarks, for every n of the index.
 
-    Columns: part, ngram, threshold, documents (those long enough for the n), dropped, share. Threshold 0 is any hit.
+    Columns: part, ngram, threshold, documents (those long enough for the n), dropped, share, low, high (95 % Wilson
+    interval). Threshold 0 is any hit.
     """
     shares: dict[int, list[np.ndarray]] = {n: [] for n in sorted(index.sets)}
     for batch in batches({"text": text} for text in texts):
@@ -32,8 +34,9 @@ def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.
         judged = judged[~np.isnan(judged)]
         for threshold in THRESHOLDS:
             dropped = int((judged > threshold).sum())
-            rows.append((part, n, threshold, len(judged), dropped, dropped / max(len(judged), 1)))
-    return pd.DataFrame(rows, columns=["part", "ngram", "threshold", "documents", "dropped", "share"])
+            share, interval = dropped / max(len(judged), 1), wilson_interval(dropped, len(judged))
+            rows.append((part, n, threshold, len(judged), dropped, share, *interval))
+    return pd.DataFrame(rows, columns=["part", "ngram", "threshold", "documents", "dropped", "share", "low", "high"])
 
 
 def sample_texts(folder: Path, count: int, seed: int) -> list[str]:

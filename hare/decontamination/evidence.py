@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmarks import BENCHMARKS, texts
+from hare.decontamination.benchmarks import texts
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.removal import Overlap, PartReport
 
@@ -61,10 +61,9 @@ def _evidence(finding: Finding) -> dict[str, Any]:
     }
 
 
-def count_by_benchmark(findings: Iterable[Finding]) -> dict[str, int]:
-    """Documents per benchmark, every benchmark named."""
-    counts = Counter(finding.item.benchmark for finding in findings)
-    return {name: counts[name] for name in BENCHMARKS}
+def count_by_benchmark(findings: Iterable[Finding]) -> Counter[str]:
+    """Documents per benchmark."""
+    return Counter(finding.item.benchmark for finding in findings)
 
 
 def example_pairs(findings: list[Finding], kept: bool, count: int, characters: int = 400) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from hare.decontamination.benchmark_sources import Row
 from hare.decontamination.benchmarks import question_answer, rewrites, texts
 from hare.decontamination.index import BenchmarkIndex, Item
+from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.passages import lettered, without_calculator_notes
 from hare.decontamination.rules import Rule
@@ -172,14 +173,3 @@ def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: Benchm
             rate = dropped / len(cases) if cases else math.nan
             rows.append((kind, rule.name, len(cases), dropped, rate, low, high))
     return pd.DataFrame(rows, columns=["kind", "rule", "cases", "dropped", "rate", "low", "high"])
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), which stays sound at 0 and at 1; NaN when there was no trial."""
-    if not trials:
-        return math.nan, math.nan
-    z = 1.959963984540054
-    share, scale = successes / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)

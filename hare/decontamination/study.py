@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmarks import BENCHMARKS
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.planted import CLEAN
@@ -64,13 +63,16 @@ def part_table(reports: Sequence[PartReport]) -> pd.DataFrame:
     )
 
 
-def benchmark_table(reports: Sequence[PartReport], removed: Sequence[list[Finding]],
+def benchmark_table(index: BenchmarkIndex, reports: Sequence[PartReport], removed: Sequence[list[Finding]],
                     touched: Sequence[list[Finding]]) -> pd.DataFrame:
-    """Documents by the benchmark behind them. Columns: part, documents, benchmark, removed, touched."""
-    rows = []
+    """Documents by the benchmark behind them, for every benchmark indexed.
+
+    Columns: part, documents, benchmark, removed, touched.
+    """
+    names, rows = list(dict.fromkeys(split.benchmark for split in index.splits)), []
     for report, gone, kept in zip(reports, removed, touched, strict=True):
         of_gone, of_kept = count_by_benchmark(gone), count_by_benchmark(kept)
-        rows += [(report.part, report.documents, name, of_gone[name], of_kept[name]) for name in BENCHMARKS]
+        rows += [(report.part, report.documents, name, of_gone[name], of_kept[name]) for name in names]
     return pd.DataFrame(rows, columns=["part", "documents", "benchmark", "removed", "touched"])
 
 

@@ -27,15 +27,15 @@ def overlap_by_benchmark(frame: pd.DataFrame) -> Figure:
     """Documents removed, and kept with a 13-gram in common, by part and benchmark. One panel for each of the two."""
     parts, names = list(dict.fromkeys(frame["part"])), list(dict.fromkeys(frame["benchmark"]))
     picture, axes = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True)
-    for axis, column, title in zip(axes, ("removed", "touched"),
-                                   ("removed by the paper's rule", "kept, yet a 13-gram in common"), strict=True):
+    panels = {"removed": "documents removed by the paper's rule", "touched": "documents kept with a 13-gram in common"}
+    for axis, (column, title) in zip(axes, panels.items(), strict=True):
         counts = frame.pivot(index="part", columns="benchmark", values=column).loc[parts, names].to_numpy()
         _counts_panel(axis, counts, parts, names)
         axis.set_title(title, fontsize=10, fontweight="normal")
         axis.set_xlabel("benchmark behind most of the shared n-grams")
-    axes[0].set_ylabel("part of the data (documents)")
+    axes[0].set_ylabel("part of the data")
     removed, documents = frame["removed"].sum(), frame.drop_duplicates("part")["documents"].sum()
-    picture.suptitle(f"{removed:,} of {documents:,} documents go; {frame['touched'].sum():,} more share a phrase",
+    picture.suptitle(f"{removed:,} of {documents:,} documents go; {frame['touched'].sum():,} more share a 13-gram",
                      x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
@@ -60,6 +60,7 @@ def overlap_curve(frame: pd.DataFrame) -> Figure:
         for n, colour in zip(sizes, colours, strict=True):
             line = frame[(frame["part"] == part) & (frame["ngram"] == n)]
             axis.plot(line["threshold"], 100 * line["share"], color=colour, label=f"N = {n}", marker=".", markersize=5)
+            axis.fill_between(line["threshold"], 100 * line["low"], 100 * line["high"], color=colour, alpha=0.15, lw=0)
         axis.axvline(0.5, color="#555555", linestyle=":", linewidth=1)
         documents = frame[frame["part"] == part]["documents"].max()
         axis.set_title(f"{_PART_NAMES[part]} ({documents:,})", fontsize=10, fontweight="normal")
@@ -74,7 +75,7 @@ def _curve_title(frame: pd.DataFrame) -> str:
     natural = frame[frame["part"] == "d1"].set_index(["ngram", "threshold"])["share"]
     n = frame["ngram"].min()
     return (f"One shared {n}-gram is found in {natural[n, 0.0]:.0%} of D1's documents, "
-            f"a majority of shared {n}-grams in {natural[n, 0.5]:.1%}")
+            f"a majority of shared ones in {natural[n, 0.5]:.1%}")
 
 
 @figure("decontamination", "planted_detection")
@@ -82,7 +83,7 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
     """Detection rate of each rule for each kind of planted item, with 95 % intervals; clean text below."""
     frame = frame[frame["cases"] > 0]
     kinds, rules = [kind for kind in _KIND_NAMES if kind in set(frame["kind"])], list(dict.fromkeys(frame["rule"]))
-    picture, axis = plt.subplots(figsize=(8.2, 0.62 * len(kinds) + 1.6))
+    picture, axis = plt.subplots(figsize=(8.6, 0.6 * len(kinds) + 1.9))
     for place, rule in enumerate(rules):
         rows = frame[frame["rule"] == rule].set_index("kind").loc[kinds]
         height = np.arange(len(kinds)) + (place - (len(rules) - 1) / 2) * 0.17
@@ -97,8 +98,8 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(-2, 102)
     axis.set_xlabel("items dropped, % (95 % Wilson interval)")
-    picture.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=len(rules))
-    axis.set_title(_planted_title(frame), loc="left")
+    picture.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    picture.suptitle(_planted_title(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
@@ -107,4 +108,4 @@ def _planted_title(frame: pd.DataFrame) -> str:
     rates = frame[frame["rule"] == short].set_index("kind")["rate"]
     return (f"The paper's rule for tasks finds {rates['verbatim']:.0%} of verbatim items,\n"
             f"{rates['numbers_changed']:.0%} with other numbers, {rates['inside_a_document']:.0%} inside a document, "
-            f"and drops {rates['clean']:.1%} of clean text")
+            f"and drops {rates['clean']:.1%} of clean passages")

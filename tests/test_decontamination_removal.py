@@ -1,0 +1,207 @@
+"""Rules, removal with its evidence, and planted truth, on the real benchmarks (their first items) and small parts."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hare.decontamination import benchmarks, evidence, planted
+from hare.decontamination.curve import overlap_curve, sample_texts
+from hare.decontamination.hash_set import HashSet
+from hare.decontamination.index import BenchmarkIndex, build_index
+from hare.decontamination.intervals import wilson_interval
+from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
+from hare.decontamination.passages import passages
+from hare.decontamination.removal import Plan, decontaminate
+from hare.decontamination.rules import ANY_HIT, LONG_SPAN, AnyHitRule, ShareRule, SpanRule
+from hare.decontamination.words import word_hashes, words
+from hare.run.errors import HareError
+from hare.run.files import read_jsonl, write_jsonl
+
+SHORT, LONG = ShareRule((4, 5, 6, 7, 8), 0.5), ShareRule((10, 11, 12, 13, 14, 15), 0.5)
+CLEAN = " ".join(f"Nobody asked the {n}th lighthouse keeper why herring sang on his kitchen table that night." for n in
+                 range(90))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_extra_data():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HARE_EXTRA_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def index(_without_extra_data: None) -> BenchmarkIndex:
+    return build_index([4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15], items_per_split=30)
+
+
+def matches_of(texts: list[str], indexed: list[str], sizes: list[int]) -> Matches:
+    sets = {n: HashSet(np.concatenate([ngram_hashes(word_hashes([t]).hashes, n) for t in indexed])) for n in sizes}
+    return find_matches(word_hashes(texts), sets)
+
+
+def test_any_follows_the_shortest_n_and_all_the_longest() -> None:
+    # of "a b c d x": both bigrams of "a b c", one of its two trigrams' worth
+    matches = matches_of(["a b c x y z", "a b c d x", "a b"], ["a b c d"], [2, 3])
+    assert matches.shares(2)[:2].tolist() == [2 / 5, 3 / 4] and matches.shares(3)[:2].tolist() == [1 / 4, 2 / 3]
+    assert ShareRule((2, 3), 0.3, "any").drops(matches).tolist() == [True, True, True]
+    assert ShareRule((2, 3), 0.3, "all").drops(matches).tolist() == [False, True, True]
+
+
+def test_half_is_not_more_than_half() -> None:
+    matches = matches_of(["a b x"], ["a b"], [2])
+    assert matches.shares(2).tolist() == [0.5]
+    assert not ShareRule((2,), 0.5).drops(matches)[0] and ShareRule((2,), 0.49).drops(matches)[0]
+
+
+@pytest.mark.parametrize("combine", ["any", "all"])
+def test_documents_shorter_than_every_n_stay_and_are_named(combine: str) -> None:
+    matches = matches_of(["", "a", "a b c"], ["a b c"], [2, 3])
+    rule = ShareRule((2, 3), 0.5, combine)
+    assert rule.drops(matches).tolist() == [False, False, True]
+    assert rule.cannot_judge(matches).tolist() == [True, True, False]
+
+
+def test_one_ngram_is_enough_for_any_hit_and_a_run_is_needed_for_a_span() -> None:
+    matches = matches_of(["x a b c y", "x a b c d y", "a b x c d"], ["a b c d"], [2, 3])
+    assert AnyHitRule(3).drops(matches).tolist() == [True, True, False]
+    assert SpanRule(2, 4).drops(matches).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k"])
+def test_passages_hold_every_word_of_the_item_and_every_seam_between_question_and_answer(name: str) -> None:
+    subset = benchmarks.subsets(name)[0]
+    for row in benchmarks.rows(name, "test" if name in ("mmlu", "gsm8k") else "validation", subset)[:40]:
+        question, *options = benchmarks.texts(name, row)
+        found = passages(name, row, 15)
+        grams = {tuple(words(p)[i : i + 15]) for p in found for i in range(max(len(words(p)) - 14, 1))}
+        assert {w for text in (question, *options) for w in words(text)} <= {w for p in found for w in words(p)}
+        if name != "winogrande":
+            for option in options:
+                whole = words(f"{question} {option}")
+                assert all(tuple(whole[i : i + 15]) in grams for i in range(len(whole) - 14))
+
+
+def test_the_index_names_every_item_behind_an_ngram(index: BenchmarkIndex) -> None:
+    row = benchmarks.rows("hellaswag", "validation")[7]
+    question, answer = benchmarks.question_answer("hellaswag", row)
+    hashes = ngram_hashes(word_hashes([f"{question} {answer}"]).hashes, 10)
+    known = index.items_with(10, hashes)
+    assert set(known["hash"]) == set(hashes.tolist())
+    items = index.lookup(known["item"])
+    assert any(item.row == row and (item.benchmark, item.split, item.row_number) == ("hellaswag", "validation", 7)
+               for item in items.values())
+
+
+def test_build_index_is_the_same_every_time(index: BenchmarkIndex) -> None:
+    again = build_index([4, 13], items_per_split=30)
+    assert all((again.sets[n].hashes == index.sets[n].hashes).all() for n in (4,))
+    assert again.splits == index.splits
+
+
+def write_part(folder: Path, texts: list[str]) -> Path:
+    documents = [{"text": text, "id": f"doc-{i}", "metadata": {"source": "s"}} for i, text in enumerate(texts)]
+    write_jsonl(folder / "00000.jsonl", documents[::2])
+    write_jsonl(folder / "00001.jsonl", documents[1::2])
+    return folder
+
+
+def test_removal_keeps_the_rest_as_it_was_and_says_why_the_others_went(tmp_path: Path, index: BenchmarkIndex) -> None:
+    row = benchmarks.rows("mmlu", "test", "astronomy")[3]
+    leak = "Question: " + "\n".join(benchmarks.texts("mmlu", row))
+    question = benchmarks.rows("gsm8k", "test")[0]["question"]
+    texts = [CLEAN, leak.upper(), "Too short", f"{CLEAN} {question} {CLEAN}", "word " * 50_000, ""]
+    source = write_part(tmp_path / "d3", texts)
+    report = decontaminate(Plan("d3", SHORT, most_words=9_000), source, tmp_path / "out", index)
+
+    assert (report.documents, report.not_judged, len(report.too_long)) == (6, 2, 1)
+    [removed], [touched] = evidence.trace(report.removed, index), evidence.trace(report.touched, index)
+    assert removed.overlap.document["id"] == "doc-1"
+    assert (removed.item.benchmark, removed.item.subset, removed.item.split, removed.item.row_number) == (
+        "mmlu", "astronomy", "test", 3)
+    assert (touched.overlap.document, touched.item.benchmark, touched.item.row_number) == ({"id": "doc-3"}, "gsm8k", 0)
+    assert words(touched.overlap.span) == words(question)
+
+    kept = {path.name: path.read_text() for path in sorted((tmp_path / "out").iterdir())}
+    source_lines = {path.name: path.read_text().splitlines(keepends=True) for path in sorted(source.iterdir())}
+    gone = {"doc-1", "doc-4"}
+    assert kept == {
+        name: "".join(line for line in lines if json.loads(line)["id"] not in gone)
+        for name, lines in source_lines.items()
+    }
+    rows = evidence.removed_rows(report, [removed])
+    assert [(r["id"], r["reason"]) for r in rows] == [("doc-4", "too long"), ("doc-1", "overlap")]
+    assert rows[1]["benchmark"] == "mmlu" and rows[1]["shares"]["4"] > 0.5 and "metadata" in rows[1]
+    json.dumps(rows, allow_nan=False)
+    examples = evidence.example_pairs([touched], kept=True, count=3)
+    assert examples["benchmark"].tolist() == ["gsm8k"] and examples["kept"].tolist() == [True]
+
+
+def test_an_empty_folder_or_a_broken_line_is_named_and_nothing_half_written_appears(
+    tmp_path: Path, index: BenchmarkIndex
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HareError, match=r"empty holds no .jsonl shards"):
+        decontaminate(Plan("d1", LONG), tmp_path / "empty", tmp_path / "out", index)
+    broken = write_part(tmp_path / "broken", ["one", "two"])
+    (broken / "00001.jsonl").write_text('{"text": "one", "id": "1"}\n{"text": ')
+    with pytest.raises(HareError, match=r"00001.jsonl, line 2"):
+        decontaminate(Plan("d1", LONG), broken, tmp_path / "out", index)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken", "empty"]
+
+
+def test_every_planted_kind_is_made_and_found_as_far_as_its_rule_can(index: BenchmarkIndex) -> None:
+    cases = planted.plant(index, [CLEAN], count=40, seed=0)
+    assert set(cases) == {*planted.CHANGES, planted.CLEAN}
+    assert all(len(cases[kind]) == 40 for kind in planted.CHANGES) and len(cases[planted.CLEAN]) == 200
+    assert cases == planted.plant(index, [CLEAN], count=40, seed=0) != planted.plant(index, [CLEAN], count=40, seed=1)
+    measured = planted.measure(cases, [LONG, SHORT, ANY_HIT, LONG_SPAN], index)
+    rate = measured.set_index(["kind", "rule"])["rate"]
+    assert rate["verbatim", SHORT.name] == rate["case_and_punctuation", SHORT.name] == 1
+    assert rate["inside_a_document", SHORT.name] == 0 and rate["inside_a_document", ANY_HIT.name] > 0.9
+    assert rate["clean", SHORT.name] == rate["clean", ANY_HIT.name] == 0
+    assert rate["options_reordered", SHORT.name] > rate["options_reordered", LONG.name]
+    assert ((measured["low"] <= measured["rate"]) & (measured["rate"] <= measured["high"])).all()
+
+
+def test_changed_items_differ_from_the_verbatim_one(index: BenchmarkIndex) -> None:
+    rng = np.random.default_rng(0)
+    [item] = index.lookup([next(s.first for s in index.splits if s.benchmark == "gsm8k")]).values()
+    verbatim = planted.item_text(item)
+    for kind, change in planted.CHANGES.items():
+        case = change(item, CLEAN, rng)
+        if kind == "options_reordered":
+            assert case is None
+        elif kind != "verbatim":
+            assert verbatim not in case
+    numbers = [w for w in words(planted.CHANGES["numbers_changed"](item, CLEAN, rng)[0]) if w.isdigit()]
+    before = [w for w in words(verbatim) if w.isdigit()]
+    assert [len(n) for n in numbers] == [len(n) for n in before] and all(a != b for a, b in zip(numbers, before,
+                                                                                               strict=True))
+
+
+def test_the_curve_falls_with_threshold_and_with_n(tmp_path: Path, index: BenchmarkIndex) -> None:
+    items = [text for case in planted.plant(index, [CLEAN], 20, 0)["verbatim"] for text in case]
+    folder = write_part(tmp_path / "part", [*items, CLEAN, "short"])
+    assert sorted(sample_texts(folder, 99, seed=0)) == sorted([*items, CLEAN, "short"])
+    assert len(sample_texts(folder, 5, seed=0)) == 5
+    frame = overlap_curve("part", sample_texts(folder, 99, seed=0), index)
+    dropped = frame.pivot(index="threshold", columns="ngram", values="dropped").to_numpy()
+    assert (np.diff(dropped, axis=0) <= 0).all() and (np.diff(dropped[0]) <= 0).all()
+    assert dropped[0, 0] == 20 and frame["documents"].max() == 21
+
+
+def test_wilson_interval_at_its_known_values() -> None:
+    assert wilson_interval(0, 10) == (0.0, pytest.approx(0.27753, abs=1e-5))
+    assert wilson_interval(10, 10) == (pytest.approx(0.72247, abs=1e-5), 1.0)
+    assert wilson_interval(81, 263) == pytest.approx((0.25527, 0.36621), abs=1e-4)
+    assert all(math.isnan(limit) for limit in wilson_interval(0, 0))
+
+
+def test_survivors_can_be_read_back(tmp_path: Path, index: BenchmarkIndex) -> None:
+    source = write_part(tmp_path / "d1", ["naïve “quotes”\u2028and\nlines", "two"])
+    decontaminate(Plan("d1", LONG), source, tmp_path / "out", index)
+    for shard in source.iterdir():
+        assert list(read_jsonl(tmp_path / "out" / shard.name)) == list(read_jsonl(shard))
