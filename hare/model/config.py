@@ -21,16 +21,16 @@ class HareConfig:
     key_value_heads: int
     max_positions: int
     tied_embeddings: bool
-    vocab_size: int = 32000
+    vocab_size: int
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     initializer_range: float = 0.02
     is_hare_config: bool = True
 
     @classmethod
-    def of(cls, model: Model) -> "HareConfig":
-        """The configuration of a profile's model section."""
-        return cls(**dataclasses.asdict(model))
+    def of(cls, model: Model, vocab_size: int) -> "HareConfig":
+        """The configuration of a profile's model section with a tokenizer of ``vocab_size`` tokens."""
+        return cls(**dataclasses.asdict(model), vocab_size=vocab_size)
 
     @property
     def head_size(self) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-import torch._dynamo  # noqa: F401  before anything patches tensor constructors, as nanotron does
 import torch.distributed
 from torch.overrides import TorchFunctionMode
 

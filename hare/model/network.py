@@ -83,6 +83,6 @@ class HareForTraining(NanotronModel):
     ) -> tuple[float, float]:
         """Model and hardware TFLOP/s of one rank, as nanotron's logs want them; see `training_flops_per_token`."""
         tokens = global_batch_size * sequence_length
-        flops = training_flops_per_token(self.config, sequence_length) * tokens
+        flops = training_flops_per_token(self.config, sequence_length, self.config.vocab_size) * tokens
         rate = flops / iteration_time_in_sec / self.parallel_context.world_pg.size() / 1e12
         return rate, rate

@@ -5,11 +5,16 @@ full, as if not causal (Chowdhery et al. 2022, appendix B); the embedding look-u
 counted, and neither is any recomputation.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from hare.run.profile import Model
+
+VOCABULARY = 32000
 
 
 class Shape(Protocol):
-    """What the formulas need to know of a model."""
+    """What the formulas need to know of a model: a profile's section and nanotron's configuration both have it."""
 
     hidden_size: int
     intermediate_size: int
@@ -19,7 +24,17 @@ class Shape(Protocol):
     tied_embeddings: bool
 
 
-VOCABULARY = 32000
+def _shape(hidden: int, intermediate: int, layers: int, heads: int, key_values: int) -> Model:
+    return Model(hidden, intermediate, layers, heads, key_values, max_positions=2048, tied_embeddings=False)
+
+
+NAMED: Mapping[str, Model] = {  # by parameters outside the embeddings, up to the paper's two models, named as it does
+    "1M": _shape(128, 352, 6, 8, 2),
+    "5M": _shape(256, 704, 7, 8, 2),
+    "30M": _shape(512, 1408, 10, 8, 2),
+    "0.25B": _shape(1024, 2816, 16, 16, 4),
+    "1.1B": _shape(2048, 5632, 22, 32, 8),
+}
 
 
 def layer_parameters(model: Shape) -> int:
@@ -40,3 +55,20 @@ def training_flops_per_token(model: Shape, sequence_length: int, vocabulary: int
     """Forward and backward FLOPs of one token: 6 a weight of the matrices, 12 · layers · hidden · sequence length."""
     weights = model.layers * layer_parameters(model) + vocabulary * model.hidden_size
     return 6.0 * weights + 12.0 * model.layers * model.hidden_size * sequence_length
+
+
+def size_rows(models: Mapping[str, Model], sequence_length: int) -> list[dict[str, Any]]:
+    """One row a model: name, layers, hidden_size, parameters_m, outside_embeddings_m, head_share, mflops_per_token.
+
+    ``head_share`` is the part of the FLOPs that goes into the projection to the vocabulary.
+    """
+    rows = []
+    for name, model in models.items():
+        flops = training_flops_per_token(model, sequence_length)
+        rows.append({
+            "model": name, "layers": model.layers, "hidden_size": model.hidden_size,
+            "parameters_m": parameters(model) / 1e6,
+            "outside_embeddings_m": model.layers * layer_parameters(model) / 1e6,
+            "head_share": 6.0 * VOCABULARY * model.hidden_size / flops, "mflops_per_token": flops / 1e6,
+        })
+    return rows

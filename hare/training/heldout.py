@@ -1,6 +1,5 @@
 """Held-out text in bits per byte, by category: comparable over tokenizers, and finer than benchmark accuracy."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from hare.run.errors import HareError
 from hare.tokens.packed import TokenFile
+from hare.training.vocabulary import bytes_by_token
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,6 @@ def heldout_sequences(
         )
     tokens = np.stack(windows)
     return HeldoutSequences(categories, numbers, bytes_by_token(tokenizer)[tokens[:, 1:]].sum(1), tokens)
-
-
-def bytes_by_token(tokenizer: Path) -> np.ndarray:
-    """UTF-8 bytes that each token of a sentencepiece-style tokenizer stands for: int64[vocabulary].
-
-    ``▁`` is a space, ``<0xNN>`` one byte, a control token none. The space that the tokenizer puts before a document
-    counts as text: one byte a document.
-    """
-    described = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))
-    control = {token["id"] for token in described["added_tokens"] if token["special"]}
-    vocabulary = described["model"]["vocab"]
-    sizes = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
-    for piece, number in vocabulary.items():
-        if number not in control:
-            byte = len(piece) == len("<0x00>") and piece.startswith("<0x") and piece.endswith(">")
-            sizes[number] = 1 if byte else len(piece.replace("▁", " ").encode())
-    return sizes
 
 
 def bits_per_byte(nats: float, size: int) -> float:

@@ -49,10 +49,10 @@ class Journal:
             )
         ]
         _append(self.heldout, rows)
-        said = []
-        for category in sorted(set(sequences.categories)):
-            chosen = [row for row in rows if row["category"] == category]
-            said.append(f"{category} {bits_per_byte(sum(r['nats'] for r in chosen), sum(r['bytes'] for r in chosen)):.3f}")
+        sums: dict[str, np.ndarray] = {}
+        for row in rows:
+            sums[row["category"]] = sums.get(row["category"], np.zeros(2)) + (row["nats"], row["bytes"])
+        said = [f"{category} {bits_per_byte(*both):.3f}" for category, both in sorted(sums.items())]
         print(f"{self.run.folder.name} step {step} held-out bits per byte: {', '.join(said)}", flush=True)
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -95,7 +95,8 @@ def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
     steps = sum(run.training.train_steps for run in runs)
     place = {run.folder.name: number for number, run in enumerate(runs)}
     log = (runs[0].folder / "train.log").open("a", encoding="utf-8")
-    with log, Progress(f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}", steps, "steps") as progress:
+    what = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
+    with log, Progress(what, steps, "steps") as progress:
         for line in lines:
             if line.startswith(NEWS):
                 news = json.loads(line.removeprefix(NEWS))

@@ -4,9 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from hare.run.errors import HareError
 from hare.run.files import read_jsonl, write_json
@@ -15,9 +13,15 @@ from hare.run.provenance import digest_of
 from hare.run.typed import build
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
+from hare.training.vocabulary import vocabulary_size
 
+if TYPE_CHECKING:
+    import pandas
+
+RECIPE = 1  # raise it whenever a change of the code alters what a run computes, so that old runs are not taken for new
 _OF_THE_STUDY = ("arms", "training_seeds", "parity_steps")  # they say which runs there are, not what one of them is
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
+PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in training said of a few tokens
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class TrainingRun:
         training = {key: value for key, value in dataclasses.asdict(self.training).items() if key not in _OF_THE_STUDY}
         mixture = {key: value for key, value in dataclasses.asdict(self.mixture).items() if key != "files"}
         identity = {
-            "model": dataclasses.asdict(self.model),
+            "recipe": RECIPE,
+            "model": dataclasses.asdict(self.model) | {"vocabulary": vocabulary_size(self.tokenizer)},
             "training": training,
             "mixture": mixture,
             "heldout": {category: fingerprint(path) for category, path in sorted(self.heldout.items())},
@@ -140,13 +145,24 @@ class TrainedRun:
     checkpoint: Path
     hf: Path
 
-    def metrics(self) -> pd.DataFrame:
-        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, seconds."""
-        return pd.DataFrame(read_jsonl(self.run.folder / METRICS_FILE))
+    @property
+    def probe(self) -> Path:
+        """A few tokens and the logits that the module in training gave them."""
+        return self.checkpoint / PROBE_FILE
 
-    def heldout(self) -> pd.DataFrame:
+    def metrics(self) -> "pandas.DataFrame":
+        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, seconds."""
+        return _frame(self.run.folder / METRICS_FILE)
+
+    def heldout(self) -> "pandas.DataFrame":
         """One row a validation, category and sequence: step, category, sequence, nats, bytes."""
-        return pd.DataFrame(read_jsonl(self.run.folder / HELDOUT_FILE))
+        return _frame(self.run.folder / HELDOUT_FILE)
+
+
+def _frame(path: Path) -> "pandas.DataFrame":
+    import pandas  # here, since worker processes never need it and it takes a second to load
+
+    return pandas.DataFrame(read_jsonl(path))
 
 
 def finished(run: TrainingRun) -> TrainedRun | None:

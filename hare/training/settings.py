@@ -6,10 +6,12 @@ from typing import Any
 
 import yaml
 
+from hare.model.config import HareConfig
 from hare.run.errors import HareError
 from hare.run.files import write_text
 from hare.run.profile import Training
 from hare.training.run import TrainingRun
+from hare.training.vocabulary import vocabulary_size
 
 _NEVER = 1 << 40  # steps
 DECAY_SHARE = 0.2  # of the steps, in a warm-up-stable-decay schedule
@@ -34,7 +36,7 @@ def nanotron_settings(run: TrainingRun, checkpoints: Path, resume: Path | None) 
             "tp_linear_async_communication": False,
         },
         "model": {
-            "model_config": {**dataclasses.asdict(run.model), "is_hare_config": True},
+            "model_config": dataclasses.asdict(HareConfig.of(run.model, vocabulary_size(run.tokenizer))),
             "init_method": {"std": 0.02}, "dtype": training.precision, "make_vocab_size_divisible_by": 1,
         },
         "tokenizer": {"tokenizer_name_or_path": str(run.tokenizer)},

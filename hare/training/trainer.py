@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 import hare.model.nanotron_shim  # noqa: F401
 from hare.model.config import HareConfig
@@ -17,13 +18,15 @@ from hare.run.errors import HareError
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal
-from hare.training.run import TrainingRun
+from hare.training.run import PROBE_FILE, TrainingRun
 from hare.training.settings import refuse_unsupported, write_nanotron_yaml
-from hare.training.validation import nats_by_sequence
+from hare.training.validation import nats_by_sequence, probe
 
 # isort: split
 import nanotron.distributed as dist
 from nanotron.trainer import DistributedTrainer
+
+PROBE_TOKENS = 32
 
 
 class HareTrainer(DistributedTrainer):
@@ -114,6 +117,10 @@ class HareTrainer(DistributedTrainer):
         """Write beside, then publish; returns the folder."""
         with torch.no_grad():
             super().save_checkpoint()
+        if self.iteration_step == self.run.training.train_steps and self.heldout is not None:
+            found = probe(self, self.heldout.tokens[:1, : PROBE_TOKENS + 1])
+            if self.is_reporter and found is not None:
+                save_file(found, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
         dist.barrier(self.parallel_context.world_pg)
         if dist.get_rank(self.parallel_context.world_pg) == 0:
             publish(self.checkpoints, self.iteration_step, self.run.layout)

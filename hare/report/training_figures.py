@@ -1,0 +1,88 @@
+"""Figures of pretraining: parity of layouts, learning curves, differences between the arms."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hare.report.figures import figure
+
+COLOURS = {"d1": "#0072B2", "d1+d2": "#E69F00", "d1+d2+d3": "#009E73"}
+_NAMES = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3"}
+_SMOOTHED_OVER = 0.05  # of a run's steps
+
+
+@figure("training", "parity")
+def parity(frame: pd.DataFrame) -> Figure:
+    """Loss curves of one and of two processes on the same batches, and their difference."""
+    picture, (above, below) = plt.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    above.plot(frame["step"], frame["loss_1"], linewidth=5, alpha=0.35, label="1 process")
+    above.plot(frame["step"], frame["loss_2"], "o-", color="black", linewidth=1.2, markersize=3, label="2 processes")
+    above.set(ylabel="training loss (nats a token)")
+    above.set_title(
+        f"One process and two, same global batch: losses agree within {frame['difference'].max():.1e} nats"
+    )
+    above.legend()
+    below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
+    below.axhline(1e-4, color="#D55E00", linestyle="--", linewidth=1)
+    below.annotate("4 decimals", (frame["step"].max(), 1e-4), ha="right", va="bottom", color="#D55E00", fontsize=9)
+    below.set_yscale("symlog", linthresh=1e-8)
+    below.set(xlabel="optimizer step", ylabel="absolute\ndifference", ylim=(0, 1e-3))
+    below.set_yticks([0, 1e-7, 1e-5, 1e-3])
+    return picture
+
+
+@figure("training", "heldout_curves")
+def heldout_curves(frame: pd.DataFrame) -> Figure:
+    """Held-out bits per byte against tokens, with bootstrap bands."""
+    picture, axes = plt.subplots()
+    last = frame[frame["tokens"] == frame["tokens"].max()].set_index("arm")["bits_per_byte"]
+    for arm, part in frame.groupby("arm", sort=False):
+        axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=COLOURS[arm], marker="o", label=_NAMES[arm])
+        axes.fill_between(part["tokens"] / 1e3, part["low"], part["high"], color=COLOURS[arm], alpha=0.15, linewidth=0)
+    axes.set_title(f"At the end of the token budget {_NAMES[last.idxmin()]} predicts held-out text best")
+    axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte\n(mean over categories)")
+    axes.legend(title="arm; band: 95 % interval")
+    return picture
+
+
+@figure("training", "loss_curves")
+def loss_curves(frame: pd.DataFrame) -> Figure:
+    """Smoothed training loss of every run; arms train on different text, so levels are not comparable between arms."""
+    picture, axes = plt.subplots()
+    for (arm, seed), part in frame.groupby(["arm", "seed"], sort=False):
+        window = max(1, round(len(part) * _SMOOTHED_OVER))
+        smooth = part["loss"].rolling(window, center=True, min_periods=1).mean()
+        label = _NAMES[arm] if seed == frame["seed"].min() else None
+        axes.plot(part["tokens"] / 1e3, smooth, color=COLOURS[arm], linewidth=1.3, alpha=0.85, label=label)
+    first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
+    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats a token; each arm on its own mixture")
+    axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats a token)")
+    axes.legend(title="arm; one line a seed")
+    return picture
+
+
+@figure("training", "differences")
+def differences(frame: pd.DataFrame) -> Figure:
+    """Paired differences from D1 with intervals: over all categories, and for each."""
+    chosen = frame[frame["quantity"].str.endswith(" - d1")]
+    quantities, categories = list(chosen["quantity"].unique()), list(chosen["category"].unique())
+    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.42 * len(categories)))
+    for shift, quantity in enumerate(quantities):
+        part = chosen[chosen["quantity"] == quantity].set_index("category").loc[categories]
+        arm = quantity.removesuffix(" - d1")
+        places = [place + 0.28 * (shift - (len(quantities) - 1) / 2) for place in range(len(categories))]
+        errors = [part["value"] - part["low"], part["high"] - part["value"]]
+        axes.errorbar(part["value"], places, xerr=errors, fmt="o", color=COLOURS[arm], label=f"{_NAMES[arm]} minus D1")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.axhline(0.5, color="#999999", linewidth=0.8)
+    axes.set_yticks(range(len(categories)), ["all (mean)", *categories[1:]])
+    axes.invert_yaxis()
+    overall = chosen[chosen["category"] == "all"]
+    seen = ((overall["low"] > 0) | (overall["high"] < 0)).sum()
+    seeds = int(frame["seeds"].max())
+    axes.set_title(
+        f"{seen} of {len(overall)} arms differ from D1 overall at 95 % ({seeds} {'seed' if seeds == 1 else 'seeds'})"
+    )
+    axes.set(xlabel="difference in held-out bits per byte (left of 0: better than D1)")
+    axes.legend(loc="best")
+    return picture

@@ -1,0 +1,136 @@
+"""The ablation of the paper's Figure 3 as a list of runs: arms by seeds, and a pair that checks the layouts."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from hare.run.errors import HareError
+from hare.run.files import folder_written_whole
+from hare.run.profile import Model, Tokens, Training
+from hare.tokens.mixture import arm_mixture
+from hare.training.launch import train_all
+from hare.training.run import TrainedRun, TrainingRun
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """All runs of the study, trained: by arm and seed, and the parity pair by number of processes."""
+
+    arms: dict[tuple[str, int], TrainedRun]
+    parity: dict[int, TrainedRun]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the tokens stage left its files: ``folder`` holds d1.ds to d3.ds, ``heldout`` one file a category."""
+
+    folder: Path
+    heldout: dict[str, Path]
+    tokenizer: Path
+
+
+def run_of_arm(arm: str, seed: int, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> TrainingRun:
+    """One arm's run, without a folder of its own yet. Runs of one seed start from the same weights."""
+    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    mixture = arm_mixture(arm, inputs.folder, tokens, training.train_steps, batch, seed)
+    return TrainingRun(Path(), model, training, mixture, inputs.heldout, inputs.tokenizer, seed)
+
+
+def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> dict[int, TrainingRun]:
+    """The same few steps of D1 in one process and in two data-parallel ones, by number of processes.
+
+    Raises:
+        HareError: the global batch cannot be shared out over two processes.
+    """
+    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    if batch % 2:
+        raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
+    common = {
+        "train_steps": training.parity_steps, "warmup_steps": 1, "tensor_parallel": 1, "pipeline_parallel": 1,
+        "gradient_accumulation": 1, "checkpoint_interval": training.parity_steps,
+    }
+    threads = max(1, training.cpu_threads // 2)
+    shares = {
+        1: dataclasses.replace(training, data_parallel=1, micro_batch=batch, **common),
+        2: dataclasses.replace(training, data_parallel=2, micro_batch=batch // 2, cpu_threads=threads, **common),
+    }
+    without_heldout = dataclasses.replace(inputs, heldout={})
+    return {
+        processes: run_of_arm("d1", 0, model, tokens, share, without_heldout) for processes, share in shares.items()
+    }
+
+
+def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
+    """Train everything that is not trained yet, one run after the other; runs lie under ``folder``."""
+    runs: dict[tuple[str, int], TrainingRun] = {
+        ("parity", processes): run.keyed(folder, f"parity-{processes}")
+        for processes, run in parity_runs(model, tokens, training, inputs).items()
+    }
+    for seed in training.training_seeds:
+        for arm in training.arms:
+            run = run_of_arm(arm, seed, model, tokens, training, inputs)
+            runs[arm, seed] = run.keyed(folder, f"{arm}-seed{seed}")
+    in_order = sorted(runs, key=lambda key: (runs[key].processes, key[0] != "parity"))
+    trained = dict(zip(in_order, train_all([runs[key] for key in in_order]), strict=True))
+    return Ablation(
+        arms={key: trained[key] for key in runs if key[0] != "parity"},
+        parity={key[1]: trained[key] for key in runs if key[0] == "parity"},
+    )
+
+
+def parity_table(study: Ablation) -> pd.DataFrame:
+    """One row a step: step, loss_1, loss_2 (one and two processes; nats a token) and their absolute difference."""
+    curves = {processes: trained.metrics().set_index("step")["loss"] for processes, trained in study.parity.items()}
+    frame = pd.DataFrame({f"loss_{processes}": curve for processes, curve in sorted(curves.items())}).reset_index()
+    return frame.assign(difference=(frame["loss_1"] - frame["loss_2"]).abs())
+
+
+def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
+    """Copy each arm's export to the artifact ``<arm>-seed<k>/hf`` and compare it with the module in training.
+
+    Returns one row a run: arm, seed, hf, megabytes, logit_difference (the largest absolute one).
+    """
+    rows = []
+    for (arm, seed), trained in study.arms.items():
+        name = hf_name(arm, seed)
+        with folder_written_whole(output(name)) as folder:
+            shutil.copytree(trained.hf, folder, dirs_exist_ok=True)
+        size = sum(file.stat().st_size for file in trained.hf.iterdir())
+        rows.append({
+            "arm": arm, "seed": seed, "hf": name, "megabytes": size / 1e6,
+            "logit_difference": export_difference(trained),
+        })
+    return pd.DataFrame(rows)
+
+
+def hf_name(arm: str, seed: int) -> str:
+    """The artifact that holds an arm's exported model."""
+    return f"{arm}-seed{seed}/hf"
+
+
+def listing(study: Ablation) -> list[dict[str, object]]:
+    """Contents of ``runs.json``: arm, seed, hf, tokens, steps of each run."""
+    return [
+        {
+            "arm": arm, "seed": seed, "hf": hf_name(arm, seed), "tokens": trained.run.tokens,
+            "steps": trained.run.training.train_steps,
+        }
+        for (arm, seed), trained in study.arms.items()
+    ]
+
+
+def export_difference(trained: TrainedRun) -> float:
+    """Largest absolute difference between the logits of the exported model and those of the module in training."""
+    from transformers import MistralForCausalLM
+
+    said = load_file(trained.probe)
+    model = MistralForCausalLM.from_pretrained(trained.hf, dtype=torch.float32)
+    with torch.no_grad():
+        logits = model(said["input_ids"]).logits
+    return float((logits - said["logits"]).abs().max())
