@@ -46,7 +46,7 @@ def _measure(profile: Profile, group: str) -> dict[str, float]:
     started = time.monotonic()
     metrics = importlib.import_module(MODULES[group]).bench(profile)
     seconds = time.monotonic() - started
-    record_bench(Workspace(profile.name), f"bench {group}", metrics, seconds, peak_rss_mb())
+    record_bench(profile, f"bench {group}", metrics, seconds, peak_rss_mb())
     _print_table(metrics)
     return metrics
 

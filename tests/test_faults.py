@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -97,6 +98,18 @@ def test_a_full_disk_in_a_notebook_is_named_and_leaves_no_half_file(roots: Path)
     assert list((_workspace().results / "corpus").iterdir()) == []
 
 
+def test_a_full_disk_under_the_driver_is_named(roots: Path) -> None:
+    chain = toy_chain(roots / "notebooks", length=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        with pytest.raises(HareError, match="running/01_count.ipynb could not be written: File too large"):
+            reproduce(PROFILE, chain=chain)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((_workspace().results / "notebooks").iterdir())
+
+
 @pytest.mark.parametrize("variable", ["HARE_RESULTS", "HARE_WORK"])
 def test_a_folder_that_cannot_be_written_is_refused_at_once(
     roots: Path, monkeypatch: pytest.MonkeyPatch, variable: str
@@ -124,6 +137,11 @@ def test_a_missing_or_broken_notebook_is_refused(roots: Path) -> None:
     chain[2].source.unlink()
     with pytest.raises(HareError, match="03_add.ipynb is missing(?s:.)*git checkout"):
         reproduce(PROFILE, chain=chain)
+
+
+def test_code_that_does_not_parse_is_named(roots: Path) -> None:
+    with pytest.raises(HareError, match="01_count, line 2 is not Python: .*\n.*git checkout"):
+        reproduce(PROFILE, chain=toy_chain(roots / "notebooks", {"corpus": "total = 1\ntotal = ="}, length=1))
 
 
 def test_what_cannot_be_prepared_stops_the_run_before_any_notebook(roots: Path) -> None:

@@ -1,6 +1,7 @@
 """What the study and its parts cost, recorded as ``results/<profile>/bench``."""
 
 import csv
+import dataclasses
 import datetime
 import json
 from typing import Any
@@ -9,24 +10,25 @@ from hare.run import provenance
 from hare.run.chain import Step
 from hare.run.files import write_json, written_whole
 from hare.run.paths import Workspace
+from hare.run.profile import Profile
 from hare.run.state import StepState, read_state
 
 STAGES_CSV = "stages.csv"
 
 
 def record_bench(
-    workspace: Workspace, group: str, metrics: dict[str, float], wall_seconds: float, peak_rss_mb: float
+    profile: Profile, group: str, metrics: dict[str, float], wall_seconds: float, peak_rss_mb: float
 ) -> None:
     """Merge ``metrics`` into ``bench/metrics.json``; each group of metrics keeps the provenance of its own run."""
-    path = workspace.results / "bench" / "metrics.json"
+    path = Workspace(profile.name).results / "bench" / "metrics.json"
     known: dict[str, Any] = {"metrics": {}, "provenance": {}}
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
     origin = {
         "notebook": "",
-        "command": f"hare {group} --profile {workspace.profile}",
+        "command": f"hare {group} --profile {profile.name}",
         "git_commit": provenance.git_commit(),
-        "config_sha256": provenance.digest_of(workspace.profile),
+        "config_sha256": provenance.digest_of(dataclasses.asdict(profile)),
         "inputs": {},
         "seeds": [],
         "packages": provenance.packages(),
@@ -40,12 +42,14 @@ def record_bench(
     write_json(path, {"metrics": merged, "provenance": origin | {"groups": groups}})
 
 
-def record_reproduction(workspace: Workspace, chain: tuple[Step, ...]) -> None:
-    """Record seconds and memory of every step, and their sum and maximum, from the states that the steps left.
+def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:
+    """Record the resolved profile, seconds and memory of every step, and their sum and maximum.
 
     A study that was stopped and continued costs what its steps cost, so the sum does not depend on interruptions.
     Memory is that of the driver and all its descendants together, sampled once a second.
     """
+    workspace = Workspace(profile.name)
+    write_json(workspace.results / "profile.json", dataclasses.asdict(profile))
     done = [(step, state) for step in chain if (state := read_state(step, workspace))]
     _write_stages(workspace, done)
     wall = sum(state.wall_seconds for _, state in done)
@@ -54,7 +58,7 @@ def record_reproduction(workspace: Workspace, chain: tuple[Step, ...]) -> None:
     for step, state in done:
         metrics[f"stage_wall_seconds.{step.stage}"] = state.wall_seconds
         metrics[f"stage_peak_rss_mb.{step.stage}"] = state.peak_rss_mb
-    record_bench(workspace, "reproduce", metrics, wall, peak)
+    record_bench(profile, "reproduce", metrics, wall, peak)
 
 
 def _write_stages(workspace: Workspace, done: list[tuple[Step, StepState]]) -> None:

@@ -22,11 +22,11 @@ from hare.run.errors import HareError
 from hare.run.execute import NotebookStopped, execute
 from hare.run.executed import keep
 from hare.run.files import naming_disk_errors, remove_leftovers, written_whole
-from hare.run.keys import differences, step_key
+from hare.run.keys import EXTRA_DATA, differences, step_key
 from hare.run.leftovers import MARK, end_processes, guarded, new_mark
 from hare.run.manifest import MANIFEST
 from hare.run.notebooks import check_parameters, read_cells
-from hare.run.paths import Workspace
+from hare.run.paths import Workspace, cache_folder
 from hare.run.profile import Profile
 from hare.run.state import damage, executed_path, failed_path, read_state, state_path, write_state
 from hare.run.watch import Cursor, Watch, spelled
@@ -42,6 +42,7 @@ class Choice:
 
 
 EVERYTHING = Choice()
+MEGABYTES_OF_RESULTS = 20
 
 
 def reproduce(
@@ -149,8 +150,16 @@ class _Run:
             self._run(step)
             ran += 1
         if ran and all(read_state(step, self.workspace) for step in self.chain):
-            cost.record_reproduction(self.workspace, self.chain)
+            cost.record_reproduction(self.profile, self.chain)
+            self._warn_of_size()
         return ran
+
+    def _warn_of_size(self) -> None:
+        files = (path for path in self.workspace.results.rglob("*") if path.is_file())
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        if megabytes > MEGABYTES_OF_RESULTS:
+            _say(f"results/{self.profile.name} holds {megabytes:.0f} MB; more than {MEGABYTES_OF_RESULTS} MB are too "
+                 "much to commit")
 
     def _label(self, step: Step) -> str:
         return f"[{self.chain.index(step) + 1}/{len(self.chain)}] {step.notebook}"
@@ -212,6 +221,7 @@ class _Run:
         """Variables of the kernel: no look-ups on the network, no settings of this user, and the run's mark."""
         return {
             MARK: self.mark,
+            **self._absolute_folders(),
             "HARE_PROGRESS": str(self.progress),
             "HF_HUB_OFFLINE": "1",
             "HF_DATASETS_OFFLINE": "1",
@@ -222,6 +232,16 @@ class _Run:
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
+
+    def _absolute_folders(self) -> dict[str, str]:
+        """The kernel runs in the notebook's folder, where a relative path would mean another place."""
+        folders = {
+            "HARE_WORK": self.workspace.work.parent, "HARE_RESULTS": self.workspace.results.parent,
+            "HARE_CACHE": cache_folder(),
+        }
+        if EXTRA_DATA in os.environ:
+            folders[EXTRA_DATA] = Path(os.environ[EXTRA_DATA]).absolute()
+        return {name: str(folder) for name, folder in folders.items()}
 
     def _failure(self, step: Step, draft: Path, stop: NotebookStopped) -> HareError:
         failed = failed_path(step, self.workspace)

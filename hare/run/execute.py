@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _MEND_MARK = "\n  To mend it: "
+_SECONDS_TO_START = 300  # a busy machine takes its time
+_SECONDS_FOR_OUTPUT = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -49,6 +51,7 @@ def execute(
     try:
         papermill.execute_notebook(
             source, draft, parameters, progress_bar=False, cwd=source.parent, on_cell_execute=started,
+            start_timeout=_SECONDS_TO_START, iopub_timeout=_SECONDS_FOR_OUTPUT,
             timeout_func=lambda cell: max(1, int(seconds_left())),
             kernel_manager_class=_this_interpreter(environment, log),
             shutdown_kernel="immediate",  # asked politely, it is killed as well, three seconds later

@@ -66,6 +66,7 @@ def names_of_this_machine(workspace: Workspace) -> list[tuple[re.Pattern[str], s
         str(REPOSITORY): ".",
         str(Path.home()): "~",
     }
+    folders |= {str(Path(folder).resolve()): name for folder, name in folders.items()}
     patterns = [(_WARNING_CELL, "cell")]
     for folder in sorted(folders, key=len, reverse=True):
         patterns.append((re.compile(re.escape(folder) + r"(?![\w.-])"), folders[folder]))

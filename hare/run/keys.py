@@ -14,6 +14,7 @@ from pathlib import Path
 
 import hare
 from hare.run.chain import Step
+from hare.run.errors import HareError
 from hare.run.files import sha256_of
 from hare.run.manifest import MANIFEST
 from hare.run.notebooks import read_cells
@@ -57,7 +58,7 @@ def code_files(step: Step) -> set[Path]:
     waiting = set()
     for cell in read_cells(step):
         if cell["cell_type"] == "code":
-            waiting |= _imports(ast.parse(_without_magics(cell["source"])), PACKAGE)
+            waiting |= _imports(_parsed(_without_magics(cell["source"]), step.notebook), PACKAGE)
     reached: set[Path] = set()
     while waiting:
         file = waiting.pop()
@@ -92,7 +93,16 @@ def _digest(file: Path) -> str:
 
 @cache
 def _imports_of(file: Path) -> frozenset[Path]:
-    return frozenset(_imports(ast.parse(_text(file)), file.parent))
+    return frozenset(_imports(_parsed(_text(file), str(file)), file.parent))
+
+
+def _parsed(source: str, where: str) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise HareError(
+            f"{where}, line {error.lineno} is not Python: {error.msg}.", "correct it, or restore it: git checkout"
+        ) from error
 
 
 def _imports(tree: ast.AST, folder: Path) -> set[Path]:

@@ -10,7 +10,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 
 def cache_folder() -> Path:
     """Folder of downloaded archives: ``$HARE_CACHE``, else ``~/.cache/hare``."""
-    return Path(os.environ.get("HARE_CACHE") or Path.home() / ".cache" / "hare")
+    return Path(os.environ.get("HARE_CACHE") or Path.home() / ".cache" / "hare").absolute()
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Workspace:
     @property
     def results(self) -> Path:
         """``results/<profile>``."""
-        return Path(os.environ.get("HARE_RESULTS") or REPOSITORY / "results") / self.profile
+        return Path(os.environ.get("HARE_RESULTS") or REPOSITORY / "results").absolute() / self.profile
 
     @property
     def work(self) -> Path:
         """``work/<profile>``."""
-        return Path(os.environ.get("HARE_WORK") or REPOSITORY / "work") / self.profile
+        return Path(os.environ.get("HARE_WORK") or REPOSITORY / "work").absolute() / self.profile

@@ -7,6 +7,7 @@ how long each step took without thousands of bar fragments.
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tqdm.auto import tqdm
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_REPORTS = 0.5
+_SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
@@ -27,7 +29,7 @@ class Progress:
         self._started = time.monotonic()
         self._reported = 0.0
         self._file = os.environ.get("HARE_PROGRESS")
-        self._bar = None if self._file else tqdm(total=total, desc=what, unit=unit, unit_scale=True, leave=False)
+        self._bar = None if self._file else _bar(what, total, unit)
 
     def __enter__(self) -> "Progress":
         self._report()
@@ -61,6 +63,13 @@ class Progress:
         temporary = Path(f"{self._file}.{os.getpid()}")
         temporary.write_text(json.dumps(state), encoding="utf-8")
         temporary.replace(self._file)
+
+
+def _bar(what: str, total: float | None, unit: str) -> tqdm:
+    """A bar that is redrawn often where it can be seen, and seldom where each drawing is a line in a log."""
+    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    interval = 0.1 if seen else _SECONDS_BETWEEN_LINES
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, leave=False, mininterval=interval)
 
 
 def track(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:

@@ -121,5 +121,5 @@ def _memory_mb(process: psutil.Process) -> float:
     try:
         memory = process.memory_full_info()
         return getattr(memory, "pss", memory.rss) / 1e6
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0.0
