@@ -38,8 +38,9 @@ class Edit:
 class Block(PipelineStep):
     """Base of all cleaning blocks.
 
-    Each run counts documents and bytes in and out and seconds spent, as datatrove statistics of its task; a task holds
-    one shard of one source, so these are counts by source. Documents in = documents out + documents removed, always.
+    Each run counts documents and bytes in and out and processor seconds spent, as datatrove statistics of its task; a
+    task holds one shard of one source, so these are counts by source. Documents in = documents out + documents removed,
+    always.
     Removals go to ``<trace>/removed/<block>/<rank>.jsonl``, edits to ``<trace>/edits/<block>/<rank>.jsonl``.
     """
 
@@ -64,7 +65,7 @@ class Block(PipelineStep):
         with ExitStack() as stack:
             removed, edited = (stack.enter_context(self._writer(kind)) for kind in ("removed", "edits"))
             for document in data:
-                started = time.perf_counter()
+                started = time.process_time()
                 counts["documents_in"] += 1
                 counts["bytes_in"] += utf8_length(document.text)
                 verdict = self.judge(document)
@@ -76,7 +77,7 @@ class Block(PipelineStep):
                         edited.write(_trace_of(document, self.name, edit), rank)
                     counts["documents_out"] += 1
                     counts["bytes_out"] += utf8_length(document.text)
-                seconds += time.perf_counter() - started
+                seconds += time.process_time() - started
                 if not isinstance(verdict, Removal):
                     yield document
         for name, value in counts.items():

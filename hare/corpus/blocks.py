@@ -9,7 +9,7 @@ from datatrove.data import Document
 
 from hare.corpus.block import Block, Edit, Removal, utf8_length
 from hare.corpus.completeness import sentence_verdict, syntax_verdict
-from hare.corpus.language import english_share
+from hare.corpus.language import identify
 from hare.corpus.personal import without_personal_information
 from hare.corpus.readers import MALFORMED
 from hare.corpus.repetition import measures
@@ -18,7 +18,6 @@ from hare.corpus.words import words_of
 
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
-_LEAST_ENGLISH = 0.6  # mean probability of English over the windows of a text
 _MOST_PERSONAL = 0.3  # share of characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
@@ -74,9 +73,9 @@ class Language(Block):
     def judge(self, document: Document) -> Removal | list[Edit]:
         if not rules_of(document).natural_language:
             return []
-        share, foreign, at = english_share(document.text)
-        if share < _LEAST_ENGLISH:
-            return Removal(f"not English but {foreign}", share, at)
+        found = identify(document.text)
+        if not found.is_english(len(document.text)):
+            return Removal(f"not English but {found.language}", found.english, found.at)
         return []
 
 

@@ -113,7 +113,8 @@ class _Duplicates(Block):
 
     def start(self, rank: int) -> None:
         decided = json.loads((Path(self.decisions) / f"{rank:05d}.json").read_text(encoding="utf-8"))
-        self.found = {name: (of, similarity) for name, of, similarity, exact in decided["removed"] if exact == self.exact}
+        own = (row[:3] for row in decided["removed"] if row[3] == self.exact)
+        self.found = {name: (of, similarity) for name, of, similarity in own}
 
     def judge(self, document: Document) -> Removal | list[Edit]:
         if document.id not in self.found:

@@ -36,9 +36,8 @@ sys.modules["sympy.solvers.diophantine"].base_solution_linear = solver.base_solu
 sys.path.insert(0, wheel)
 from mathematics_dataset.modules import modules as known
 
-generators = {
-    f"{topic}__{name}": make for topic, made in known.train(lambda entropy: entropy).items() for name, make in made.items()
-}
+by_topic = known.train(lambda entropy: entropy)
+generators = {f"{topic}__{name}": make for topic, made in by_topic.items() for name, make in made.items()}
 for module in modules:
     random.seed(f"hare {module}")
     numpy.random.seed(0)

@@ -1,5 +1,6 @@
 """Which language a text is in, by fastText's compact identification model (lid.176.ftz), which ships in a package."""
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import fasttext
 
 _WINDOWS = 3
-_WINDOW = 240  # characters
+_WINDOW = 150  # characters, when there are several
+_SHORT = 400  # characters
+_LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2
+_LEAST_ENGLISH_SHORT, _LEAST_FOREIGN_SHORT = 0.3, 0.5
 
 
 @cache
@@ -18,20 +22,37 @@ def _model() -> Any:
     return fasttext.load_model(str(Path(spec.origin).with_name("resources") / "lid.176.ftz"))
 
 
-def english_share(text: str) -> tuple[float, str, int]:
-    """Mean probability of English over up to three windows, the other language most likely, where it is likeliest.
+@dataclass(frozen=True)
+class Identified:
+    """Mean probability of English and of the likeliest other language; which that is, and where (characters)."""
 
-    Windows at the start, in the middle and at the end catch texts that change their language half-way. Lower case is
-    used throughout: headings in capitals confuse the model.
+    english: float
+    foreign: float
+    language: str
+    at: int
+
+    def is_english(self, characters: int) -> bool:
+        """A short text is often names and abbreviations: there only a confident answer counts."""
+        if characters < _SHORT:
+            return self.english >= _LEAST_ENGLISH_SHORT or self.foreign < _LEAST_FOREIGN_SHORT
+        return self.english >= _LEAST_ENGLISH or self.foreign < _LEAST_FOREIGN
+
+
+def identify(text: str) -> Identified:
+    """Language of up to three windows: the start, the middle and the end, so that a change half-way is seen.
+
+    Lower case is used throughout, since headings in capitals confuse the model.
     """
-    starts = [0] if len(text) <= _WINDOW else [k * (len(text) - _WINDOW) // (_WINDOWS - 1) for k in range(_WINDOWS)]
-    total, lowest, at, foreign = 0.0, 1.0, 0, ""
+    length = _SHORT if len(text) <= _SHORT else _WINDOW
+    starts = [0] if len(text) <= _SHORT else [k * (len(text) - length) // (_WINDOWS - 1) for k in range(_WINDOWS)]
+    english = foreign = highest = 0.0
+    language, at = "", 0
     for start in starts:
-        window = text[start : start + _WINDOW].replace("\n", " ").lower()
-        labels, probabilities = _model().predict(window, k=2)
-        english = dict(zip(labels, probabilities, strict=True)).get("__label__en", 0.0)
-        total += english
-        if english < lowest:
-            lowest, at = english, start
-            foreign = next((label for label in labels if label != "__label__en"), "")
-    return total / len(starts), foreign.removeprefix("__label__"), at
+        labels, probabilities = _model().predict(text[start : start + length].replace("\n", " ").lower(), k=2)
+        scores = dict(zip(labels, probabilities, strict=True))
+        english += scores.pop("__label__en", 0.0)
+        other, score = max(scores.items(), key=lambda item: item[1], default=("", 0.0))
+        foreign += score
+        if score > highest:
+            highest, language, at = score, other.removeprefix("__label__"), start
+    return Identified(english / len(starts), foreign / len(starts), language, at)

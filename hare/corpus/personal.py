@@ -4,12 +4,21 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-_TLD = r"(?:com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|de|fr|es|it|nl|be|ch|at|se|no|fi|dk|pl|pt|ru|ca|us|au|in|cn|jp|br)"
-_URL = re.compile(r"(?:\b(?:https?|hxxps?|ftps?|gopher|file|git|ssh|ldap|news)://|\bwww\.|\bmailto:)[^\s<>\"'`\\^{}|\[\]]+", re.IGNORECASE)
+_TLD = (
+    r"(?:com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|de|fr|es|it|nl|be|ch|at|se|no|fi|dk|pl|pt|ru|ca|us|au|"
+    r"in|cn|jp|br)"
+)
+_REST = r"[^\s<>\"'`\\^{}|\[\]]"  # what may follow in an address
+_SCHEME = r"(?:https?|hxxps?|ftps?|gopher|file|git|ssh|ldap|news)://"
+_URL = re.compile(rf"(?:\b{_SCHEME}|\bwww\.|\bmailto:){_REST}+", re.IGNORECASE)
 _MARKDOWN_LINK = re.compile(r"\[([^\[\]]{0,200})\]\((?:https?|ftp)://[^\s)]*\)")
-_BARE_DOMAIN = re.compile(rf"(?<![\w@./$-])(?:[a-z0-9][a-z0-9-]{{0,62}}\.)+{_TLD}(?:/[^\s<>\"'`\\^{{}}|\[\]]*)?(?![\w@-]|\.[a-z])")
-_EMAIL = re.compile(rf"(?<![\w.+-])[\w.+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.)+[A-Za-z]{{2,24}}(?![\w-])")
-_SPELLED_EMAIL = re.compile(rf"\b[\w.+-]{{1,64}}\s?[\[(<{{]\s?at\s?[\])>}}]\s?[\w-]+(?:\s?(?:\.|[\[(<{{]\s?dot\s?[\])>}}])\s?[\w-]+)+", re.IGNORECASE)
+_BARE_DOMAIN = re.compile(
+    rf"(?<![\w@./$-])(?:[a-z0-9][a-z0-9-]{{0,62}}\.)+{_TLD}(?:/{_REST}*)?(?![\w@-]|\.[a-z])"
+)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
+_SPELLED_EMAIL = re.compile(
+    r"\b[\w.+-]{1,64}\s?[\[(<{]\s?at\s?[\])>}]\s?[\w-]+(?:\s?(?:\.|[\[(<{]\s?dot\s?[\])>}])\s?[\w-]+)+", re.IGNORECASE
+)
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
@@ -21,6 +30,9 @@ _PHONE = re.compile(
     r"|0\d{2,4}[ -]\d{3,4}[ -]\d{3,4}"  # 020 7946 0958
     r")(?![\w-]|[.,]\d)"
 )
+_DIGITS_IN_GROUPS = re.compile(r"[\d(+][\d ().-]{5,}\d")  # what phone numbers and IPv4 addresses have in common
+_ACCOUNT_START = re.compile(r"[A-Z][A-Z]\d\d[ A-Z0-9]")
+_DOT_DOMAIN = re.compile(rf"\.{_TLD}\b")
 _EMPTY_BRACKETS = re.compile(r"[ \t]?(?:\(\s*\)|<\s*>|\[\s*\])")
 _SPACES = re.compile(r"(?<=\S)[ \t]{2,}")
 _SPACE_BEFORE_STOP = re.compile(r"(?<=\S)[ \t]+(?=[.,;:!?](?:\s|$))")
@@ -86,16 +98,21 @@ def _spelled_out(text: str, collector: _Collector) -> str:
     lowered = text.lower() if " at " in text or "[at" in text or "(at" in text else ""
     if any(mark in lowered for mark in ("[at]", "(at)", "[ at ]", "( at )", "<at>", "{at}")):
         text = _SPELLED_EMAIL.sub(lambda match: collector.take("email", match, "<email>"), text)
-    return _BARE_DOMAIN.sub(lambda match: _without_link(collector, match), text)
+    if _DOT_DOMAIN.search(text):
+        text = _BARE_DOMAIN.sub(lambda match: _without_link(collector, match), text)
+    return text
 
 
 def _numbers(text: str, collector: _Collector, code: bool) -> str:
-    text = _IPV4.sub(lambda match: _address(collector, match), text)
+    """The cheap patterns come first: most documents hold nothing that the exact ones need to look at."""
+    if _ACCOUNT_START.search(text):
+        text = _IBAN.sub(lambda match: _account(collector, match), text)
     if "::" in text or text.count(":") > 5:
         text = _IPV6.sub(lambda match: _address(collector, match), text)
-    text = _IBAN.sub(lambda match: _account(collector, match), text)
-    if not code:
-        text = _PHONE.sub(lambda match: collector.take("phone", match, "<phone>"), text)
+    if _DIGITS_IN_GROUPS.search(text):
+        text = _IPV4.sub(lambda match: _address(collector, match), text)
+        if not code:
+            text = _PHONE.sub(lambda match: collector.take("phone", match, "<phone>"), text)
     return text
 
 

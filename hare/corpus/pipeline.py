@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import multiprocess
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
@@ -28,6 +29,7 @@ from loguru import logger
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
+from hare.corpus.sample import Sample
 from hare.corpus.source import Source
 from hare.run.archives import archive_of, fetch
 from hare.run.files import folder_written_whole, sha256_of, written_whole
@@ -122,9 +124,12 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
 
 def filtering(config: Corpus, sources: tuple[Source, ...], folder: Path) -> list[PipelineStep]:
     """First launch, one task a source: the blocks that look at one document, then signatures."""
+    soundness, *others = single_document_blocks(folder)
     return [
         ReadSource(sources, config.max_mb_per_source),
-        *single_document_blocks(folder),
+        soundness,
+        Sample(folder / "raw"),
+        *others,
         Sign(folder / "signatures"),
         JsonlWriter(str(folder / "filtered"), "${rank}.jsonl", compression=None),
     ]
@@ -144,6 +149,7 @@ def deduplicating(folder: Path) -> list[PipelineStep]:
         ReadShard(str(folder / "filtered"), compression=None),
         ExactDuplicates(folder, decisions),
         NearDuplicates(folder, decisions),
+        Sample(folder / "kept"),
         HoldOut(folder / "heldout", decisions),
         JsonlWriter(str(folder / "d1"), "${rank}.jsonl", compression=None),
     ]
@@ -186,6 +192,7 @@ def executor_for(name: str, pipeline: list[PipelineStep], tasks: int, workers: i
         from datatrove.executor.ray import RayPipelineExecutor
 
         return RayPipelineExecutor(**common, workers=workers)
+    multiprocess.set_forkserver_preload([__name__])  # one import for all workers of all launches
     return _QuietLocalExecutor(**common, workers=workers)
 
 

@@ -1,8 +1,8 @@
 """Readers: archive members in, (key, text) rows out.
 
 Members and the rows of tables come in the order of a hash of their names, not in the archive's own, which is often
-sorted by subject: so the first megabytes of a source are a fair sample of it. Bytes that are no UTF-8 become U+FFFD, for
-the first block to see.
+sorted by subject: so the first megabytes of a source are a fair sample of it. Bytes that are no UTF-8 become U+FFFD,
+for the first block to see.
 """
 
 import ast
@@ -175,7 +175,7 @@ def service_documentation(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
         for name, operation in sorted(service.get("operations", {}).items()):
             parts = [operation.get("documentation", "")]
             fields = shapes.get(operation.get("input", {}).get("shape"), {}).get("members", {})
-            parts += [f"{field}: {shape['documentation']}" for field, shape in fields.items() if "documentation" in shape]
+            parts += [f"{field}: {shape.get('documentation', '')}" for field, shape in fields.items()]
             yield f"{'-'.join(member.split('/')[2:4])}-{name}", html_to_text("\n".join(part for part in parts if part))
 
 

@@ -7,7 +7,7 @@ answer sites and fan fiction were found in no archive: these rows of the paper's
 
 from hare.corpus import readers
 from hare.corpus.dm_mathematics import mathematics_problems
-from hare.corpus.source import HubSource, Source
+from hare.corpus.source import Source
 
 _ORANGE = "orangecontrib/text/datasets/"
 _STRIPPED = "Punctuation, digits and capitals were stripped by whoever packed it, so sentence ends cannot be seen."

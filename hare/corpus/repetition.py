@@ -14,14 +14,16 @@ _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing
 _FEWEST_WORDS = 40  # below this, repeated pairs and spans say nothing
 _SYMBOLS = ("#", "{", "}", "…", "...", "|", "•")
-_BOILERPLATE = re.compile(
-    r"all rights reserved|privacy policy|terms of (?:use|service)|cookie (?:policy|settings)|uses cookies|"
-    r"accept (?:all )?cookies|enable javascript|javascript is (?:disabled|required)|skip to (?:main )?content|"
-    r"lorem ipsum|click here|subscribe (?:now|to our)|sign up (?:for|now)|share (?:this|on)|follow us|read more|"
-    r"related (?:posts|articles)|back to top|log ?in|your browser|page not found|add to cart|sponsored content|"
-    r"newsletter|under construction|home \|",
-    re.IGNORECASE,
+_LINE_OF_PROSE = 20  # words; a long line counts as so many lines
+_PHRASES = (
+    "all rights reserved", "privacy policy", "terms of use", "terms of service", "cookie policy", "cookie settings",
+    "uses cookies", "accept cookies", "accept all cookies", "enable javascript", "javascript is disabled",
+    "javascript is required", "skip to content", "skip to main content", "lorem ipsum", "click here", "subscribe now",
+    "subscribe to our", "sign up for", "sign up now", "share this", "share on", "follow us", "read more",
+    "related posts", "related articles", "back to top", "log in", "login", "your browser", "page not found",
+    "add to cart", "sponsored content", "newsletter", "under construction", "home |",
 )
+_ANY_PHRASE = re.compile("|".join(map(re.escape, _PHRASES)))
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
     yield Measure("few words with letters", float(words.alphabetic.mean()), rules.least_alphabetic_share, 1.0)
     symbols = sum(text.count(symbol) for symbol in _SYMBOLS)
     yield Measure("symbols", symbols / count, 0.0, rules.most_symbol_share)
-    share, at = boilerplate_share(text)
+    share, at = boilerplate_share(text, count)
     yield Measure("boilerplate lines", share, 0.0, rules.most_boilerplate_lines, at)
     share, at = repeated_line_share(text)
     yield Measure("repeated lines", share, 0.0, rules.most_repeated_lines, at)
@@ -59,8 +61,9 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
 def _largest_group(hashes: NDArray[np.uint64]) -> int:
     """How often the most frequent value occurs."""
     ordered = np.sort(hashes)
-    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] ^ np.uint64(1)))
-    return int(np.diff(starts, append=len(ordered)).max())
+    ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    bounds = np.concatenate(([0], ends, [len(ordered)]))
+    return int((bounds[1:] - bounds[:-1]).max())
 
 
 def repeated_line_share(text: str) -> tuple[float, int]:
@@ -79,10 +82,15 @@ def repeated_line_share(text: str) -> tuple[float, int]:
     return (repeated / len(text), max(first, 0)) if filled >= _FEWEST_LINES else (0.0, 0)
 
 
-def boilerplate_share(text: str) -> tuple[float, int]:
-    """Share of lines that hold a phrase of menus, notices and placeholders, and the first such phrase's place."""
-    first = _BOILERPLATE.search(text)
-    if first is None:
+def boilerplate_share(text: str, words: int) -> tuple[float, int]:
+    """Share of lines that hold a phrase of menus, notices and placeholders, and the first such phrase's place.
+
+    A text set in a few long lines counts as many short ones.
+    """
+    lowered = text.lower()
+    if not any(phrase in lowered for phrase in _PHRASES):
         return 0.0, 0
-    lines = [line for line in text.split("\n") if line.strip()]
-    return sum(1 for line in lines if _BOILERPLATE.search(line)) / len(lines), first.start()
+    lines = [line for line in lowered.split("\n") if line.strip()]
+    first = _ANY_PHRASE.search(lowered)
+    hits = sum(1 for line in lines if _ANY_PHRASE.search(line))
+    return hits / max(len(lines), words / _LINE_OF_PROSE), first.start() if first else 0

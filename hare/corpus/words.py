@@ -59,14 +59,15 @@ class Words:
 @lru_cache(maxsize=2)
 def words_of(text: str) -> Words:
     """The words of ``text``; kept for the blocks that look at the same document one after the other."""
-    folded = _FOLDED[np.frombuffer(text.encode("utf-8", errors="replace"), dtype=np.uint8)]
-    inside = (folded != 0).view(np.int8)
-    edges = np.flatnonzero(np.diff(inside, prepend=np.int8(0), append=np.int8(0)))
-    starts, ends = edges[0::2], edges[1::2]
-    lengths = ends - starts
-    if len(starts) == 0:
+    lowered = text if text.isascii() else text.lower()
+    folded = _FOLDED[np.frombuffer(lowered.encode("utf-8", errors="replace"), dtype=np.uint8)]
+    inside = np.zeros(len(folded) + 2, dtype=np.bool_)
+    np.not_equal(folded, 0, out=inside[1:-1])
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    lengths = edges[1::2] - edges[0::2]
+    if len(lengths) == 0:
         return Words(lengths, np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.bool_))
-    taken = folded[folded != 0]
+    taken = folded[inside[1:-1]]
     firsts = np.cumsum(lengths) - lengths
     places = (np.arange(len(taken)) - np.repeat(firsts, lengths)) % _LONGEST_WORD
     hashes = np.add.reduceat((taken.astype(np.uint64) + np.uint64(1)) * _POWERS[places], firsts)

