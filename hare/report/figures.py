@@ -5,6 +5,7 @@ Both go through the same function, so the two can never differ.
 """
 
 import importlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from hare.run.files import write_json, written_whole
 
 STYLE = Path(__file__).with_name("style.mplstyle")
+_SCREEN_DPI = 110
 DRAWERS = ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "study")
 
 
@@ -51,8 +53,8 @@ def drawings() -> list[Drawing]:
     return sorted(_DRAWINGS.values(), key=lambda drawing: (DRAWERS.index(drawing.stage), drawing.name))
 
 
-def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) -> Figure:
-    """Draw one figure from ``frame`` and save it in the stage's ``results`` folder.
+def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) -> None:
+    """Draw one figure from ``frame``, save it in the stage's ``results`` folder, and show it where a notebook runs.
 
     Beside ``<name>.csv`` appear ``<name>.svg``, ``.pdf`` and ``.json``, the last with ``origin``: notebook, commit and
     configuration digest.
@@ -60,7 +62,7 @@ def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) 
     importlib.import_module(f"hare.report.{results.name}_figures")
     with written_whole(results / f"{name}.csv") as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    return _render(results, _DRAWINGS[results.name, name], origin)
+    _show(_render(results, _DRAWINGS[results.name, name], origin))
 
 
 def redraw(profile_results: Path) -> list[Path]:
@@ -73,6 +75,18 @@ def redraw(profile_results: Path) -> list[Path]:
             plt.close(_render(folder, drawing, {k: v for k, v in origin.items() if k not in ("figure", "data")}))
             drawn.append(folder / f"{drawing.name}.svg")
     return drawn
+
+
+def _show(picture: Figure) -> None:
+    """Put the picture into the notebook's cell once, whatever the cell's other statements are."""
+    from IPython import get_ipython
+    from IPython.display import Image, display
+
+    plt.close(picture)
+    if get_ipython() is not None:
+        buffer = io.BytesIO()
+        picture.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        display(Image(buffer.getvalue()))
 
 
 def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:

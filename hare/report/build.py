@@ -1,0 +1,56 @@
+"""Everything a reader sees, made again from ``results/`` alone: figures, tables, and the report in ``paper/``."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hare.report import study
+from hare.report.figures import redraw
+from hare.report.paper import write_report
+from hare.report.recorded import STAGES, Recorded
+from hare.report.tables import tables
+from hare.run.errors import HareError
+from hare.run.files import write_json, write_text
+from hare.run.provenance import git_commit
+
+NOTEBOOK = "notebooks/10_draw_figures.ipynb"
+
+
+def build(profile: str) -> list[Path]:
+    """Draw all figures of a profile, write its tables and the report; return the files.
+
+    A figure whose stage has recorded nothing is left out and named.
+
+    Raises:
+        HareError: the profile has recorded nothing at all.
+    """
+    recorded = Recorded(profile)
+    if len(recorded.missing) == len(STAGES):
+        raise HareError(
+            f"{recorded.folder} holds no recorded results.", f"run `hare reproduce --profile {profile}` first"
+        )
+    origin = {"notebook": NOTEBOOK, "git_commit": git_commit()}
+    for name, frame in study.frames(recorded).items():
+        _refresh(recorded.folder / "study", name, frame, origin)
+    pictures = redraw(recorded.folder)
+    for stage in recorded.missing:
+        print(f"{stage} has recorded nothing: its figures are left out")
+    return [*pictures, *write_tables(recorded), write_report(recorded)]
+
+
+def write_tables(recorded: Recorded) -> list[Path]:
+    """Write the study's tables as CSV; return their paths."""
+    made = {recorded.folder / "study" / f"{name}.csv": table for name, table in tables(recorded).items()}
+    for path, table in made.items():
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return list(made)
+
+
+def _refresh(folder: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) -> None:
+    """Write a figure's CSV and its origin, unless the CSV says the same already: then it keeps the origin it has."""
+    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    path, described = folder / f"{name}.csv", folder / f"{name}.json"
+    if not (described.exists() and path.exists() and path.read_text(encoding="utf-8") == text):
+        write_text(path, text)
+        write_json(described, {"figure": name, "data": path.name, **origin})

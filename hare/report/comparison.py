@@ -1,0 +1,128 @@
+"""One table of paper against ours: every claim with a number, what we set beside it, how alike the two are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from hare.report import cost
+from hare.report.published import published, published_epochs, setup
+from hare.report.recorded import Measured, Recorded
+from hare.report.study import BENCHMARKS, NOT_GIVEN, NOT_MEASURED, PUBLISHED, RECOMPUTED, REPRODUCED, SCALED, in_percent
+
+COLUMNS = (
+    "topic", "quantity", "unit", "paper", "paper_origin", "ours", "low", "high", "ours_origin", "where", "remark",
+)
+_FULL_ARM = "d1+d2+d3"
+Row = dict[str, Any]
+
+
+def comparison(recorded: Recorded) -> pd.DataFrame:
+    """All rows; ``where`` names the stage and metric of our number, or the formula."""
+    rows = [
+        row for part in (_data, _model, _training, _ablation, _leaderboard, _leakage, _downstream)
+        for row in part(recorded)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(
+    topic: str, quantity: str, unit: str, paper: float | None, ours: Measured | None = None, *,
+    paper_origin: str = PUBLISHED, ours_origin: str = SCALED, remark: str = "",
+) -> Row:
+    return {
+        "topic": topic, "quantity": quantity, "unit": unit, "paper": paper,
+        "paper_origin": paper_origin if paper is not None else NOT_GIVEN,
+        "ours": ours.value if ours else None, "low": ours.low if ours else None, "high": ours.high if ours else None,
+        "ours_origin": ours_origin if ours else NOT_MEASURED, "where": ours.where if ours else "", "remark": remark,
+    }
+
+
+def _formula(value: float, where: str) -> Measured:
+    return Measured(value, None, None, f"formula: {where}")
+
+
+def _data(recorded: Recorded) -> Iterator[Row]:
+    mixture = published("mixture").groupby("part", sort=False).weight_percent.sum()
+    yield _row("data", "sources of D1", "sources", len(published("d1_sources")), recorded.measured("corpus", "sources"))
+    yield _row("data", "text removed by cleaning", "documents", None,
+               recorded.measured("corpus", "documents_removed"), remark="the paper gives no count")
+    parameters = recorded.provenance("tokens").get("parameters", {})
+    weights = {part: parameters.get(f"weight_{part.lower()}") for part in mixture.index}
+    for part, weight in mixture.items():
+        share = 100 * weights[part] / sum(weights.values()) if parameters else None
+        ours = Measured(share, None, None, f"tokens: parameter weight_{part.lower()}") if share else None
+        yield _row("data", f"sampling weight of {part}", "%", weight, ours, ours_origin=REPRODUCED)
+    sizes = published("mixture").dropna(subset="tokens_b").set_index("part").tokens_b * 1e9
+    yield _row("data", "tokens of D2", "tokens", sizes["D2"], recorded.measured("tokens", "tokens.d2"),
+               remark="paper: written by the language model")
+    yield _row("data", "tokens of D3", "tokens", sizes["D3"].sum(), recorded.measured("tokens", "tokens.d3"))
+    for row in published_epochs().itertuples():
+        part = row.file[:2].lower()
+        yield _row("data", f"epochs of {row.file}", "epochs", row.epochs,
+                   recorded.measured("tokens", f"epochs.{_FULL_ARM}.{part}"), paper_origin=RECOMPUTED)
+    for match, found in recorded.matching("decontamination", r"planted\.([^.]+)\.detection_rate"):
+        yield _row("data", f"planted benchmark items found, {match[1]}", "share", None, found,
+                   remark="the paper has no such control")
+    yield _row("data", "clean documents wrongly removed", "share", None,
+               recorded.measured("decontamination", "clean.false_positive_rate"))
+
+
+def _model(recorded: Recorded) -> Iterator[Row]:
+    shape = cost.paper_shape()
+    yield _row("model", "parameters of the printed shape", "parameters", setup("parameters"),
+               _formula(shape.parameters, "embedding + layers + norms + head"), ours_origin=REPRODUCED)
+    yield _row("model", "parameters trained", "parameters", setup("parameters"),
+               recorded.measured("training", "parameters"))
+
+
+def _training(recorded: Recorded) -> Iterator[Row]:
+    yield _row("training", "tokens a run", "tokens", setup("training_tokens"),
+               recorded.measured("training", "tokens_per_run"))
+    yield _row("training", "runs an arm", "seeds", setup("ablation_seeds"),
+               recorded.measured("training", "seeds_per_arm"))
+    yield _row("training", "speed", "tokens/s and GPU", cost.paper_speed(), paper_origin=RECOMPUTED,
+               remark="from the printed days, GPUs and tokens; ours ran on a CPU: see the bench stage")
+    yield _row("training", "model FLOPs utilisation", "share of peak", cost.paper_mfu(), paper_origin=RECOMPUTED,
+               remark="from the same, attention counted in full, dense bf16 peak of the H800")
+    samples = published("fp8_throughput").query("model == 'HARE-1.1B'").samples_per_s
+    yield _row("training", "FP8 speed, best printed", "samples/s on 2 GPUs", samples.max())
+
+
+def _ablation(recorded: Recorded) -> Iterator[Row]:
+    for arm in ("d1+d2", _FULL_ARM):
+        yield _row("ablation", f"held-out bits per byte, {arm} − d1", "bits/byte", None,
+                   recorded.measured("training", f"difference_bpb.{arm}_minus_d1"),
+                   remark="the paper ranks the arms by average score, one seed")
+
+
+def _leaderboard(recorded: Recorded) -> Iterator[Row]:
+    hare = published("open_llm_leaderboard_base").set_index("model").loc["HARE"]
+    for benchmark, (label, column) in BENCHMARKS.items():
+        found = recorded.measured("evaluation", f"{benchmark}.{_FULL_ARM}.score")
+        yield _row("evaluation", label, "% (leaderboard metric)", hare[column], found and in_percent(found))
+    found = recorded.measured("evaluation", f"average.{_FULL_ARM}.score")
+    yield _row("evaluation", "average", "%", hare.average, found and in_percent(found),
+               remark="ours is over the benchmarks that were measured")
+
+
+def _leakage(recorded: Recorded) -> Iterator[Row]:
+    labels = {label: name for name, (label, _) in BENCHMARKS.items()}
+    for row in published("leakage_5gram").query("model == 'HARE'").itertuples():
+        found = recorded.measured("leakage", f"delta.{labels[row.benchmark]}.{row.split}.{_FULL_ARM}")
+        yield _row("leakage", f"Δ on {row.benchmark} {row.split}", "points", row.delta, found)
+    for match, found in recorded.matching("leakage", r"control\.dose_(.+)\.delta"):
+        yield _row("leakage", f"Δ of a model leaked to on purpose, dose {match[1]}", "points", None, found,
+                   remark="the paper has no such control")
+
+
+def _downstream(recorded: Recorded) -> Iterator[Row]:
+    calls = published("api_calling")
+    yield _row("fine-tuning", "tool calling, HARE-Tool", "%", calls.hare_tool_accuracy.mean(),
+               paper_origin=RECOMPUTED)
+    yield _row("fine-tuning", "tool calling, retrieval baseline", "%", calls.llama3_8b_rag_accuracy.mean(),
+               paper_origin=RECOMPUTED)
+    chat = published("open_llm_leaderboard_chat").set_index("model").average
+    yield _row("fine-tuning", "average of six, chat model", "%", chat["HARE"])
+    yield _row("deployment", "size at int4", "GB", setup("phone_size_int4"))
+    yield _row("deployment", "speed on a phone at int4", "tokens/s", setup("phone_speed"))

@@ -1,0 +1,118 @@
+"""What would this cost me? From a model, a number of tokens and a GPU to hours, money and energy.
+
+FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B): 6 a weight and token for the matrices, and
+12 · layers · hidden · sequence length for attention counted in full; the embedding look-up is not counted. MFU is the
+share of the GPU's dense peak in the precision used.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hare.report.published import published, setup
+
+H800_BF16_FLOPS = 989e12  # dense peak by the maker's data sheet; the paper trained on this GPU
+_SECONDS_AN_HOUR = 3600.0
+_HOURS_A_DAY = 24.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Mistral-shaped model with untied embeddings."""
+
+    layers: int
+    hidden_size: int
+    intermediate_size: int
+    attention_heads: int
+    key_value_heads: int
+    vocabulary: int
+
+    @property
+    def matrix_weights(self) -> int:
+        """Weights that every token is multiplied with: layers and output head."""
+        head = self.hidden_size // self.attention_heads
+        attention = 2 * self.hidden_size * head * (self.attention_heads + self.key_value_heads)
+        feed_forward = 3 * self.hidden_size * self.intermediate_size
+        return self.layers * (attention + feed_forward) + self.vocabulary * self.hidden_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights, the input embedding and the norms included."""
+        return self.matrix_weights + self.vocabulary * self.hidden_size + (2 * self.layers + 1) * self.hidden_size
+
+    def flops_per_token(self, sequence_length: int) -> float:
+        """Training FLOPs a token, forward and backward."""
+        return 6.0 * self.matrix_weights + 12.0 * self.layers * self.hidden_size * sequence_length
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What the reader knows of a GPU: peak in FLOP/s, share of it reached, price an hour, power drawn in watts."""
+
+    name: str
+    peak_flops: float
+    mfu: float
+    price_per_hour: float
+    watts: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training run takes."""
+
+    flops: float
+    gpu_hours: float
+    days: float
+    money: float
+    kilowatt_hours: float
+    tokens_per_second_and_gpu: float
+
+
+def cost(flops_per_token: float, tokens: float, gpu: Gpu, gpus: int) -> Cost:
+    """Cost of training on ``tokens`` with ``gpus`` GPUs, in the currency of the GPU's price."""
+    flops = flops_per_token * tokens
+    hours = flops / (gpu.peak_flops * gpu.mfu) / _SECONDS_AN_HOUR
+    return Cost(
+        flops=flops,
+        gpu_hours=hours,
+        days=hours / gpus / _HOURS_A_DAY,
+        money=hours * gpu.price_per_hour,
+        kilowatt_hours=hours * gpu.watts / 1000.0,
+        tokens_per_second_and_gpu=gpu.peak_flops * gpu.mfu / flops_per_token,
+    )
+
+
+def costs(shapes: dict[str, tuple[Shape, int]], tokens: float, gpu: Gpu, gpus: int) -> pd.DataFrame:
+    """A row a model (shape, sequence length): parameters, FLOPs and what `cost` makes of them, in readable units."""
+    rows = {}
+    for name, (shape, sequence_length) in shapes.items():
+        found = cost(shape.flops_per_token(sequence_length), tokens, gpu, gpus)
+        rows[name] = {
+            "parameters, millions": shape.parameters / 1e6, "FLOPs": found.flops, "GPU hours": found.gpu_hours,
+            "days": found.days, "money": found.money, "energy, kWh": found.kilowatt_hours,
+            "tokens/s and GPU": found.tokens_per_second_and_gpu,
+        }
+    return pd.DataFrame(rows).T.rename_axis("model")
+
+
+def shape_of(parameters: dict[str, int], vocabulary: int) -> Shape:
+    """The shape that a profile's parameters describe."""
+    names = ("layers", "hidden_size", "intermediate_size", "attention_heads", "key_value_heads")
+    return Shape(**{name: parameters[name] for name in names}, vocabulary=vocabulary)
+
+
+def paper_shape() -> Shape:
+    """The paper's 1.1B model."""
+    printed = published("setup").set_index("quantity").value
+    return shape_of({name: int(printed[name]) for name in printed.index}, int(printed["vocabulary"]))
+
+
+def paper_speed() -> float:
+    """Tokens a second and GPU that the paper's printed days, GPUs and tokens come to."""
+    gpu_seconds = setup("training_days") * _HOURS_A_DAY * _SECONDS_AN_HOUR * setup("gpus")
+    return setup("training_tokens") / gpu_seconds
+
+
+def paper_mfu() -> float:
+    """Share of the GPUs' peak that the paper's printed days, GPUs and tokens come to."""
+    return paper_shape().flops_per_token(int(setup("sequence_length"))) * paper_speed() / H800_BF16_FLOPS

@@ -1,0 +1,129 @@
+"""The study's own tables: the paper's claims beside what this profile recorded, each cell with its origin.
+
+Every function takes what was recorded and returns a tidy frame; what was not recorded has no row. ``origin`` is one of
+`PUBLISHED`, `RECOMPUTED` (by us, from printed numbers alone), `SCALED` (our measurement, at a smaller scale),
+`REPRODUCED` (our measurement, like for like) and `NOT_MEASURED`.
+"""
+
+import pandas as pd
+
+from hare.report.published import published, setup
+from hare.report.recorded import Measured, Recorded
+
+PUBLISHED, RECOMPUTED, SCALED = "published", "recomputed from print", "scaled-down"
+REPRODUCED, NOT_MEASURED, NOT_GIVEN = "reproduced", "not measured", "not in the paper"
+ARMS = ("d1", "d1+d2", "d1+d2+d3")
+PRIORS = {
+    "web": "web-scraped", "web+task": "web + tasks", "synthetic": "synthetic",
+    "textbook+synthetic": "textbooks + synthetic", "D1+D2+D3": "synthetic + NLP tasks", "undisclosed": "undisclosed",
+    "": "not stated",
+}
+BENCHMARKS = {
+    "mmlu": ("MMLU", "mmlu_5shot"), "arc_challenge": ("ARC-C", "arc_c_25shot"),
+    "truthfulqa": ("TruthfulQA", "truthfulqa_0shot"), "winogrande": ("Winogrande", "winogrande_5shot"),
+    "hellaswag": ("HellaSwag", "hellaswag_10shot"), "gsm8k": ("GSM8K", "gsm8k_5shot"),
+}
+CHANCE = {"mmlu": 25.0, "arc_challenge": 25.0, "winogrande": 50.0, "hellaswag": 25.0, "gsm8k": 0.0}  # %, by options
+_INTERVAL = ["value", "low", "high"]
+
+
+def frames(recorded: Recorded) -> dict[str, pd.DataFrame]:
+    """The tables behind the study's figures, by figure; one without anything to show is left out."""
+    made = {
+        "prior_score": prior_score(), "ablation": ablation(recorded), "leaderboard": leaderboard(recorded),
+        "leakage": leakage(recorded),
+    }
+    return {name: frame for name, frame in made.items() if len(frame)}
+
+
+def prior_score() -> pd.DataFrame:
+    """Figure 1 from the printed tables: model, prior, score (%), and the mean and largest printed leakage Δ.
+
+    The human prior of each model is the one that the paper's figure and text name.
+    """
+    base = published("open_llm_leaderboard_base")
+    leakage = published("leakage_5gram")
+    table = pd.DataFrame({"model": base.model, "prior": base.human_prior.fillna("").map(PRIORS), "score": base.average})
+    by_model = leakage.groupby("model").delta
+    table["leakage_mean"] = table.model.map(by_model.mean())
+    table["leakage_max"] = table.model.map(by_model.max())
+    most = leakage.loc[by_model.idxmax()].set_index("model")
+    table["leakage_max_on"] = table.model.map(most.benchmark + " " + most.split)
+    ranks = {prior: rank for rank, prior in enumerate(PRIORS.values())}
+    return table.sort_values(["prior", "score"], key=lambda c: c.map(ranks) if c.name == "prior" else c,
+                             ignore_index=True)
+
+
+def ablation(recorded: Recorded) -> pd.DataFrame:
+    """Figure 3 beside ours: arm, measure, value, low, high, origin; the paper prints a range for all arms together."""
+    rows = [("all", "average score, %", None, *_published_range(), PUBLISHED)]
+    for arm in ARMS:
+        found = recorded.measured("training", f"heldout_bpb.{arm}")
+        if found:
+            rows.append((arm, "held-out bits per byte", found.value, found.low, found.high, SCALED))
+    for arm in ARMS[1:]:
+        found = recorded.measured("training", f"difference_bpb.{arm}_minus_d1")
+        if found:
+            rows.append((f"{arm} − d1", "difference in bits per byte", found.value, found.low, found.high, SCALED))
+    frame = pd.DataFrame(rows, columns=["arm", "measure", *_INTERVAL, "origin"])
+    return frame if len(frame) > 1 else frame.iloc[:0]
+
+
+def _published_range() -> tuple[float, float]:
+    return setup("ablation_score_low"), setup("ablation_score_high")
+
+
+def leaderboard(recorded: Recorded) -> pd.DataFrame:
+    """Table 1 and our rows: model, benchmark, value (%), low, high, items, origin, label, chance (%)."""
+    rows = []
+    for model in published("open_llm_leaderboard_base").to_dict("records"):
+        for benchmark, (_, column) in BENCHMARKS.items():
+            rows.append((model["model"], benchmark, model[column], None, None, None, PUBLISHED))
+    for match, found in recorded.matching("evaluation", r"(\w+)\.([^.]+)\.score"):
+        benchmark, arm = match.groups()
+        if benchmark in BENCHMARKS:
+            items = recorded.metrics("evaluation").get(f"{benchmark}.{arm}.items")
+            share = in_percent(found)
+            rows.append((arm, benchmark, share.value, share.low, share.high, items, SCALED))
+    frame = pd.DataFrame(rows, columns=["model", "benchmark", *_INTERVAL, "items", "origin"])
+    frame["label"] = frame.benchmark.map({name: label for name, (label, _) in BENCHMARKS.items()})
+    frame["chance"] = frame.benchmark.map(CHANCE)
+    return frame
+
+
+def in_percent(share: Measured) -> Measured:
+    """A share of 1 as a share of 100."""
+    low, high = (None if bound is None else 100 * bound for bound in (share.low, share.high))
+    return Measured(100 * share.value, low, high, share.where)
+
+
+def leakage(recorded: Recorded) -> pd.DataFrame:
+    """Tables 2 and 6 and our rows: model, benchmark, split, value (Δ in points), low, high, origin."""
+    rows = [
+        (row.model, row.benchmark, row.split, row.delta, None, None, PUBLISHED)
+        for row in published("leakage_5gram").itertuples()
+    ]
+    labels = {name: label for name, (label, _) in BENCHMARKS.items()}
+    for match, found in recorded.matching("leakage", r"delta\.([^.]+)\.([^.]+)\.([^.]+)"):
+        benchmark, split, model = match.groups()
+        if benchmark in labels:
+            rows.append((model, labels[benchmark], split, found.value, found.low, found.high, SCALED))
+    return pd.DataFrame(rows, columns=["model", "benchmark", "split", *_INTERVAL, "origin"])
+
+
+def misprints() -> pd.DataFrame:
+    """Printed numbers that do not follow from the printed numbers beside them: where, printed, recomputed."""
+    rows = []
+    for table, name in (("open_llm_leaderboard_base", "Table 1"), ("open_llm_leaderboard_chat", "Table 7")):
+        frame = published(table)
+        scores = frame[[column for column in frame if column.startswith(tuple(key[:5] for key in BENCHMARKS))]]
+        for model, printed, mean in zip(frame.model, frame.average, scores.mean(axis=1), strict=True):
+            rows.append((f"{name}: average of {model}", printed, mean))
+    for row in published("leakage_5gram").itertuples():
+        rows.append((f"Tables 2 and 6: Δ of {row.model} on {row.benchmark} {row.split}", row.delta,
+                     row.original - row.rewritten))
+    calls = published("api_calling")
+    lead = calls.hare_tool_accuracy.mean() - calls.llama3_8b_rag_accuracy.mean()
+    rows.append(("Table 8: average lead over Llama3-8B", setup("api_lead"), lead))
+    frame = pd.DataFrame(rows, columns=["where", "printed", "recomputed"])
+    return frame[(frame.printed - frame.recomputed).abs() > 0.0051].reset_index(drop=True)  # half of the last digit
