@@ -1,0 +1,191 @@
+"""Published numbers, the study's tables, the report: everything made from results alone, nothing typed by hand."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hare.model import sizes
+from hare.report import cost, study
+from hare.report.build import build
+from hare.report.comparison import comparison
+from hare.report.paper import TEMPLATE
+from hare.report.published import PUBLISHED, published, published_epochs, setup
+from hare.report.recorded import Recorded
+from hare.report.study_figures import ablation_finding
+from hare.report.tables import leaderboard_table, markdown
+from hare.run.errors import HareError
+
+ARMS = ("d1", "d1+d2", "d1+d2+d3")
+
+
+def interval(name: str, value: float, half: float) -> dict[str, float]:
+    return {name: value, f"{name}.low": value - half, f"{name}.high": value + half}
+
+
+def recorded_metrics() -> dict[str, dict[str, float]]:
+    """A small recorded study."""
+    training: dict[str, float] = {"tokens_per_run": 614_400, "seeds_per_arm": 2, "parameters": 9_000_000}
+    evaluation: dict[str, float] = {}
+    leakage: dict[str, float] = interval("control.dose_0.5.delta", 40.0, 5.0)
+    for number, arm in enumerate(ARMS):
+        training |= interval(f"heldout_bpb.{arm}", 2.1 + 0.02 * number, 0.01)
+        evaluation |= interval(f"arc_challenge.{arm}.score", 0.25, 0.05) | {f"arc_challenge.{arm}.items": 100}
+        leakage |= interval(f"delta.gsm8k.train.{arm}", 0.1 * number, 0.5)
+    training |= interval("difference_bpb.d1+d2_minus_d1", 0.02, 0.03)
+    training |= interval("difference_bpb.d1+d2+d3_minus_d1", 0.04, 0.02)
+    return {"training": training, "evaluation": evaluation, "leakage": leakage}
+
+
+def record(results: Path, stages: dict[str, dict[str, float]]) -> None:
+    """Write ``metrics.json`` of each stage as `Stage.record` does."""
+    provenance: dict[str, Any] = {
+        "notebook": "notebooks/00_test.ipynb", "git_commit": "0" * 40, "wall_seconds": 1.5, "peak_rss_mb": 300.0,
+        "parameters": {}, "hardware": {"cores": 2, "processor": "a processor"},
+    }
+    for stage, metrics in stages.items():
+        (results / stage).mkdir(parents=True, exist_ok=True)
+        described = json.dumps({"metrics": metrics, "provenance": provenance})
+        (results / stage / "metrics.json").write_text(described, encoding="utf-8")
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    return tmp_path / "smoke"
+
+
+def test_every_published_table_is_described() -> None:
+    described = (PUBLISHED / "README.md").read_text(encoding="utf-8")
+    for path in PUBLISHED.glob("*.csv"):
+        assert f"`{path.name}`" in described
+        assert len(published(path.stem))
+
+
+def test_published_sums() -> None:
+    assert published("mixture").weight_percent.sum() == pytest.approx(100)
+    assert published("d1_sources").weight_percent.sum() == pytest.approx(46.5)
+    assert published("d2_seeds").synthetic_tokens_b.sum() == pytest.approx(28.2)
+
+
+def test_misprints_are_found_by_recomputing() -> None:
+    found = study.misprints().set_index("where").recomputed.round(2).to_dict()
+    assert found == {
+        "Table 1: average of OpenELM": 37.96,
+        "Tables 2 and 6: Δ of Phi1.5 on MMLU test": -13.8,
+        "Table 8: average lead over Llama3-8B": 26.67,
+    }
+    described = (PUBLISHED / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    assert all(f"{value:.4g}" in described for value in found.values())
+
+
+def test_the_papers_epochs_follow_from_its_weights() -> None:
+    restruct = published_epochs().set_index("file").loc["D3: Restruct"]
+    assert restruct.epochs == pytest.approx(0.235 * (600e9 - 52e9) / 8e9)
+
+
+def test_costs_agree_with_the_models_own_formulas() -> None:
+    shape = cost.paper_shape()
+
+    class Paper:
+        layers, hidden_size, intermediate_size, tied_embeddings = 22, 2048, 5632, False
+        attention_heads, key_value_heads = 32, 8
+
+    assert shape.parameters == sizes.parameters(Paper) == 1_123_117_056
+    assert shape.flops_per_token(2048) == sizes.training_flops_per_token(Paper, 2048)
+
+
+def test_a_cost_is_consistent_with_itself() -> None:
+    gpu = cost.Gpu("any", peak_flops=1e15, mfu=0.5, price_per_hour=2.0, watts=500)
+    found = cost.cost(1e10, 3.6e12, gpu, gpus=4)
+    assert found.gpu_hours == pytest.approx(20)
+    assert (found.money, found.kilowatt_hours, found.days) == pytest.approx((40, 10, 20 / 4 / 24))
+    assert found.tokens_per_second_and_gpu * found.gpu_hours * 3600 == pytest.approx(3.6e12)
+
+
+def test_the_papers_implied_speed_uses_printed_numbers_only() -> None:
+    seconds = setup("training_days") * 86_400
+    assert cost.paper_speed() * seconds * setup("gpus") == pytest.approx(setup("training_tokens"))
+    assert 0 < cost.paper_mfu() < 1
+
+
+def test_an_interval_that_covers_zero_shows_no_difference() -> None:
+    frame = pd.DataFrame({"arm": ["a", "b", "c"], "value": [0.1, 0.1, -0.2], "low": [-0.1, 0.05, -0.3],
+                          "high": [0.3, 0.15, -0.1]})
+    assert ablation_finding(frame) == (
+        "A: no difference seen; B: 0.100 bits per byte worse; C: 0.200 bits per byte better"
+    )
+
+
+def test_every_cell_of_ours_says_where_it_stands(results: Path) -> None:
+    record(results, recorded_metrics())
+    table = comparison(Recorded("smoke"))
+    ours = table[table.ours.notna()]
+    assert ours["where"].ne("").all() and not ours.ours_origin.eq(study.NOT_MEASURED).any()
+    assert table[table.ours.isna()].ours_origin.eq(study.NOT_MEASURED).all()
+    for where, value in zip(ours["where"], ours.ours, strict=True):
+        stage, name = where.split(": ", 1)
+        if stage in recorded_metrics():
+            assert value in (recorded_metrics()[stage][name], 100 * recorded_metrics()[stage][name])
+
+
+def test_cells_are_marked_by_origin(results: Path) -> None:
+    record(results, recorded_metrics())
+    table = leaderboard_table(Recorded("smoke")).set_index("model")
+    assert table.loc["HARE", "MMLU"] == "35.7ᵖ"
+    assert table.loc["d1", "ARC-C"] == "25.0ˢ [20.0, 30.0], n = 100"
+    assert table.loc["d1", "GSM8K"] == "–"
+
+
+def test_a_pipe_in_a_cell_does_not_break_the_table() -> None:
+    assert markdown(pd.DataFrame({"a": ["x|y", None]})).splitlines()[2:] == ["| x\\|y |", "| – |"]
+
+
+def test_everything_is_built_without_torch(results: Path, tmp_path: Path) -> None:
+    record(results, recorded_metrics())
+    script = (
+        "import sys; from hare.report.build import build\n"
+        "for path in build('smoke'): print(path)\n"
+        "heavy = {'torch', 'transformers', 'datatrove', 'nanotron', 'lm_eval'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("study/prior_score.svg", "study/ablation.pdf", "study/leakage.json", "study/table_comparison.csv"):
+        assert (results / name).exists(), name
+    assert "tokens has recorded nothing: its figures are left out" in ran.stdout
+    report = (results / "report.md").read_text(encoding="utf-8")
+    assert "D1+D2 − D1: no difference seen; D1+D2+D3 − D1: 0.040 bits per byte worse" in report
+    assert "Left out" in report and "{{" not in report and "nan" not in report.lower().split()
+
+
+def test_building_twice_gives_the_same_files(results: Path) -> None:
+    record(results, recorded_metrics())
+    first = {path: path.read_bytes() for path in build("smoke")}
+    assert {path: path.read_bytes() for path in build("smoke")} == first
+
+
+def test_numbers_link_to_the_file_they_stand_in(results: Path) -> None:
+    record(results, recorded_metrics())
+    build("smoke")
+    report = (results / "report.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[([^\]]+)\]\((\w+)/metrics\.json \"([^\"]+)\"\)", report)
+    assert ("2.1000", "training", "heldout_bpb.d1") in links
+    for text, stage, name in links:
+        assert float(text.replace(",", "")) == pytest.approx(recorded_metrics()[stage][name], rel=0.05)
+
+
+def test_a_profile_without_results_is_refused(results: Path) -> None:
+    with pytest.raises(HareError, match="holds no recorded results"):
+        build("smoke")
+
+
+def test_no_number_is_typed_into_the_template() -> None:
+    text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names = r"arXiv \d+\.\d+|\bD[123]\b|\bH800\b|\bbf16\b|Tables? \d( and \d)?|Figure \d|5-gram|et al\. \d{4}|95 %"
+    assert re.findall(r"\S*\d\S*", re.sub(names, "", text)) == []
