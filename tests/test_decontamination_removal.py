@@ -166,6 +166,11 @@ def test_every_planted_kind_is_made_and_found_as_far_as_its_rule_can(index: Benc
     assert ((measured["low"] <= measured["rate"]) & (measured["rate"] <= measured["high"])).all()
 
 
+def test_planting_needs_clean_text(index: BenchmarkIndex) -> None:
+    with pytest.raises(HareError, match="no clean text"):
+        planted.plant(index, ["", "..."], count=1, seed=0)
+
+
 def test_changed_items_differ_from_the_verbatim_one(index: BenchmarkIndex) -> None:
     rng = np.random.default_rng(0)
     [item] = index.lookup([next(s.first for s in index.splits if s.benchmark == "gsm8k")]).values()

@@ -6,6 +6,7 @@ What a rule finds of the first is its detection rate, what it drops of the secon
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,13 @@ from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.passages import lettered, without_calculator_notes
 from hare.decontamination.rules import Rule
-from hare.decontamination.words import word_hashes, word_spans
+from hare.decontamination.words import word_hashes, word_spans, words
+from hare.run.errors import HareError
 
 _NUMBER = re.compile(r"\d+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_DOCUMENT_WORDS = 400  # of the document inside which an item is hidden
+_DOCUMENT_WORDS = 400  # of the clean documents that items are planted in and clean passages cut from
+_DOCUMENT_CHARACTERS = 4_000  # of a clean document that are used at the most
 CLEAN = "clean"
 
 # A case is a list of documents that hold one item together: it is detected when any of them is dropped.
@@ -96,7 +99,7 @@ def _split_across_documents(item: Item, clean: str, _: np.random.Generator) -> C
 
 def _inside_a_document(item: Item, clean: str, _: np.random.Generator) -> Case:
     """The whole item in the middle of a long clean document."""
-    spans = word_spans(clean)[:_DOCUMENT_WORDS]
+    spans = word_spans(clean)
     middle = spans[len(spans) // 2][0]
     return [f"{clean[:middle]}\n{item_text(item)}\n{clean[middle : spans[-1][1]]}"]
 
@@ -117,22 +120,34 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
 
     ``clean``: documents, at least one with words. ``rewritten`` is a kind only where rewrites are at hand. Clean cases
     are cut to the lengths of the verbatim ones, five for each.
+
+    Raises:
+        HareError: no clean document has a word.
     """
     rng = np.random.default_rng(seed)
-    hosts = [text for text in clean if len(word_spans(text)) >= _DOCUMENT_WORDS] or [max(clean, key=len)]
+    clean = [text for text in clean if words(text[:_DOCUMENT_CHARACTERS])]
+    if not clean:
+        raise HareError("There is no clean text to plant benchmark items in.", "check that corpus/heldout is not empty")
     items = _drawn(index, 4 * count, rng)
     planted: dict[str, list[Case]] = {}
     for kind, change in CHANGES.items():
-        host = (hosts[int(rng.integers(len(hosts)))] for _ in items)
-        cases = (change(item, text, rng) for item, text in zip(items, host, strict=False))
-        planted[kind] = [case for case in cases if case is not None][:count]
+        cases = (change(item, _clean_document(clean, rng), rng) for item in items)
+        planted[kind] = list(islice((case for case in cases if case is not None), count))
     rewritten = [row for split in ("train", "test") for rows in rewrites("gsm8k", split) for row in rows]
     if rewritten:
         chosen = rng.permutation(len(rewritten))[:count]
         planted["rewritten"] = [[_rewritten(rewritten[place])] for place in chosen]
     lengths = [len(word_spans(case[0])) for case in planted["verbatim"]] * 5
-    planted[CLEAN] = [[_excerpt(clean[int(rng.integers(len(clean)))], length, rng)] for length in lengths]
+    planted[CLEAN] = [[_excerpt(_clean_document(clean, rng), length, rng)] for length in lengths]
     return planted
+
+
+def _clean_document(clean: Sequence[str], rng: np.random.Generator) -> str:
+    """`_DOCUMENT_WORDS` words of clean text, from as many documents as that takes."""
+    text = ""
+    while len(spans := word_spans(text)) < _DOCUMENT_WORDS:
+        text += clean[int(rng.integers(len(clean)))][:_DOCUMENT_CHARACTERS] + "\n"
+    return text[: spans[_DOCUMENT_WORDS - 1][1]]
 
 
 def _drawn(index: BenchmarkIndex, count: int, rng: np.random.Generator) -> list[Item]:
@@ -150,12 +165,13 @@ def _rewritten(row: Row) -> str:
     return f"Question: {row['question'].strip()}\nAnswer: {without_calculator_notes(row['answer']).strip()}"
 
 
-def _excerpt(text: str, words: int, rng: np.random.Generator) -> str:
+def _excerpt(text: str, length: int, rng: np.random.Generator) -> str:
+    """``length`` words from a random place of the text, or the whole of a shorter one."""
     spans = word_spans(text)
-    if len(spans) <= words:
+    if len(spans) <= length:
         return text
-    first = int(rng.integers(len(spans) - words))
-    return text[spans[first][0] : spans[first + words - 1][1]]
+    first = int(rng.integers(len(spans) - length))
+    return text[spans[first][0] : spans[first + length - 1][1]]
 
 
 def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: BenchmarkIndex) -> pd.DataFrame:
