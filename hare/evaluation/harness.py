@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,6 @@ from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.scores import first_filtered, item_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
-from hare.run.errors import HareError
 from hare.run.files import folder_written_whole, sha256_of, write_json
 from hare.run.profile import Evaluation
 from hare.run.provenance import digest_of
@@ -56,18 +56,14 @@ class Evaluated:
     requests: list[dict[str, Any]]
 
 
-def trained_models(runs: Path, items: int) -> list[Candidate]:
-    """The models that a ``runs.json`` of the training stage lists, each to be asked ``items`` items a benchmark.
+def trained_models(artifact: Callable[[str], Path], items: int) -> list[Candidate]:
+    """The models that the training stage lists; ``artifact`` gives the verified path of an artifact by name.
 
     Raises:
-        HareError: a listed model is not there.
+        HareError: the training stage has not run to its end, or one of its models has changed since.
     """
-    listed = json.loads(runs.read_text(encoding="utf-8"))
-    found = [Candidate(run["arm"], run["seed"], runs.parent / run["hf"], items) for run in listed]
-    for candidate in found:
-        if not (candidate.folder / "config.json").exists():
-            raise HareError(f"{runs} lists {candidate.folder}, which holds no model.", "rerun notebook 05")
-    return found
+    listed = json.loads(artifact("training/runs.json").read_text(encoding="utf-8"))
+    return [Candidate(run["arm"], run["seed"], artifact(f"training/{run['hf']}"), items) for run in listed]
 
 
 def evaluate(candidate: Candidate, benchmarks: list[Benchmark], config: Evaluation, finished: Path) -> Evaluated:
