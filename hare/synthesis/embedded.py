@@ -84,8 +84,13 @@ class _Sampler(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens, 0.0)
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
-def _one_core_each() -> Iterator[ThreadPoolExecutor]:
+def one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads, one a core, in which torch computes on one core only.
 
     Whole batches side by side need no barrier after every operation, as one batch on all cores would, and their results
@@ -93,7 +98,7 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
     """
     before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
@@ -120,7 +125,7 @@ class EmbeddedGenerator:
         with finished_generations(keys) as finished:
             batches = self._batches(requests, keys)
             due = [batch for batch in batches if any(keys[i] not in finished for i in batch)]
-            with Progress("generate", float(len(requests)), "texts") as progress, _one_core_each() as pool:
+            with Progress("generate", float(len(requests)), "texts") as progress, one_core_each(cores()) as pool:
                 progress.advance(len(requests) - sum(map(len, due)))
                 work = pool.map(lambda batch: answer_batch([requests[i] for i in batch], decoding), due)
                 for batch, answers in zip(due, work, strict=True):

@@ -24,7 +24,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_THE_TASK = re.compile(
-    r"\b(?:the (?:given |provided )?(?:extract|prompt|lines?|passage|provision|text|quote) (?:is|are|provided|given|you)\b"
+    r"\b(?:the (?:given |provided )?(?:extract|prompt|lines?|passage|provision|text|quote) (?:is|are|provided|you)\b"
     r"|here(?:'s| is) (?:a|an|the|my|your) [^.\n]{0,60}:|i hope this helps|feel free to|let me know if)",
     re.IGNORECASE,
 )

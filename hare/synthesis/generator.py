@@ -70,7 +70,7 @@ class Finished:
     """
 
     def __init__(self, path: Path, keys: Sequence[str]):
-        self._path = path
+        self.path = path
         self._wanted = set(keys)
         self._found: dict[str, Generation] = {}
         self._load()
@@ -87,7 +87,7 @@ class Finished:
     def add(self, generations: dict[str, Generation]) -> None:
         """Append to the file, through to the disk; what is there already stays as it is."""
         new = {key: generation for key, generation in generations.items() if key not in self._found}
-        with naming_disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
+        with naming_disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             for key, generation in new.items():
                 file.write(json.dumps({"key": key, **dataclasses.asdict(generation)}, ensure_ascii=False) + "\n")
             file.flush()
@@ -95,16 +95,16 @@ class Finished:
         self._found |= new
 
     def _load(self) -> None:
-        if not self._path.exists():
+        if not self.path.exists():
             return
         whole = 0
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
                 self._remember(line)
-        os.truncate(self._path, whole)
+        os.truncate(self.path, whole)
 
     def _remember(self, line: bytes) -> None:
         try:
@@ -112,7 +112,7 @@ class Finished:
             key = row.pop("key")
             generation = Generation(**row)
         except (ValueError, KeyError, TypeError) as error:
-            raise HareError(f"{self._path} holds a damaged line.", "delete the file and run again") from error
+            raise HareError(f"{self.path} holds a damaged line.", "delete the file and run again") from error
         if key in self._wanted:
             self._found[key] = generation
 

@@ -22,7 +22,7 @@ _DOCUMENT_CHARACTERS = 200_000  # no more of one document is looked at
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
-_ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|Gen|Hon|No|vs|etc|e\.g|i\.e|c|ca|cf|al)\.$")
+_ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:[A-Z]|Mrs?|Ms|Dr|St|Prof|Sr|Jr|Gen|Hon|No|vs|etc|e\.g|i\.e|ca?|cf|al)\.$")
 _SPACES = re.compile(r"\s+")
 
 
@@ -115,7 +115,7 @@ def read_documents(folder: Path) -> Iterator[dict[str, Any]]:
             empty = False
             yield row
     if empty:
-        raise HareError(f"{folder} holds no document.", "rerun the notebook that writes it, with a larger share of text")
+        raise HareError(f"{folder} holds no document.", "rerun the notebook that writes it, with more text")
 
 
 def write_documents(folder: Path, rows: Iterable[dict[str, Any]], shard_rows: int = 50_000) -> int:

@@ -17,8 +17,8 @@ from hare.run.typed import build
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"
-SYSTEM = "You are an experienced author and teacher. You write clear, correct and engaging English prose."
-SEED_CHARACTERS = 280  # no more of a seed passage enters a prompt: a longer one costs time and invites copying
+SYSTEM = "You are an experienced teacher who writes clear and correct prose."
+SEED_CHARACTERS = 220  # no more of a seed passage enters a prompt: a longer one costs time and invites copying
 _PLACEHOLDERS = {"seed", "terms", "audience", "style"}
 
 
@@ -73,7 +73,8 @@ def _load_family(path: Path) -> PromptFamily:
         raise HareError(f"{path} is not valid YAML: {error}", "correct the file") from error
     family = build(_File, values, path.stem, mistakes)
     if family is not None:
-        mistakes += [f"{path.stem}.{name}: empty; list at least one" for name, value in vars(family).items() if not value]
+        empty = [name for name, value in vars(family).items() if not value]
+        mistakes += [f"{path.stem}.{name}: empty; list at least one" for name in empty]
         for number, wording in enumerate(family.prompts):
             mistakes += [f"{path.stem}.prompts[{number}]: {mistake}" for mistake in _mistakes_in(wording)]
     if family is None or mistakes:

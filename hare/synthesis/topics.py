@@ -64,7 +64,8 @@ class FittedTopics:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self.vectors))[:points])
         perplexity = max(2.0, min(30.0, (len(chosen) - 1) / 3))
         with threadpool_limits(1):
-            places = TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed).fit_transform(self.vectors[chosen])
+            layout = TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed)
+            places = layout.fit_transform(self.vectors[chosen])
         topics = self.assigned[chosen]
         labels = [self.model.labels[topic] for topic in topics]
         return pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "topic": topics, "label": labels})

@@ -1,0 +1,296 @@
+"""Builders of D3 items from one passage, without a model: key and distractors come from the text and its topic.
+
+Each builder takes a `Material` and returns an item or None when the passage does not lend itself to it. A weak model
+cannot be trusted to write a well-formed item with a right key; a text that is cut up and put together again can.
+"""
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from hare.synthesis.items import DETERMINISTIC, Item
+from hare.synthesis.passages import Passage, sentences
+
+GAP = "____"
+_CONTENT = re.compile(r"\b[A-Za-z][a-z]{4,}\b")
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}\b")
+_YEAR = re.compile(r"\b(?:1[5-9]\d\d|20[0-2]\d)\b")
+_NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w.,]*\d)\b")
+_DEFINITION = re.compile(
+    r"^(?P<subject>(?:The |An? )?[A-Z][\w'’\-]*(?: [\w'’\-]+){0,4}?)(?: ?\([^)]{1,80}\))? (?P<verb>is|are|was|were) "
+    r"(?P<body>(?:an?|the|any|one of) .{20,})$"
+)
+_FUNCTION = re.compile(r'def (?P<name>[a-z]\w{3,})\([^)]*\)[^:\n]*:\n\s+r?"""(?P<purpose>[A-Z][^"\n]{15,160}\.)')
+_PROBLEM = re.compile(r"^(?:Question|Problem): (?P<question>.+)\n(?:Answer|Solution): (?P<answer>.+)$", re.MULTILINE)
+_FUNCTION_END = re.compile(r"\n(?=\s*(?:def |class |@|# ####))")
+_ARTICLE = re.compile(r"^(?:The|An?) ")
+_MARKS = re.compile(r"[^\w\s'’\-]")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a passage's topic offers for distractors: its label, its terms, words and names, and stray sentences."""
+
+    label: str
+    terms: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """One passage with its topic, the labels of other topics, and the part of the data that it comes from."""
+
+    passage: Passage
+    part: str
+    topic: Topic
+    other_labels: tuple[str, ...]
+    sentences: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def of(cls, passage: Passage, part: str, topic: Topic, other_labels: tuple[str, ...]) -> "Material":
+        """The material of a passage, cut into sentences."""
+        return cls(passage, part, topic, other_labels, tuple(sentences(passage.text)))
+
+    def item(self, kind: str, **fields: Any) -> Item:
+        """An item of this passage; what is not given stays empty."""
+        whole = {"passage": "", "question": "", "support": self.passage.text} | fields
+        return Item(
+            kind, DETERMINISTIC, self.passage.id, self.part, self.passage.category, self.topic.label, **whole
+        )
+
+
+Builder = Callable[[Material, random.Random], Item | None]
+
+
+def content_words(text: str) -> list[str]:
+    """Words of five letters and more that carry meaning, as they stand in the text, in order."""
+    return [word for word in _CONTENT.findall(text) if word.lower() not in ENGLISH_STOP_WORDS]
+
+
+def names(text: str) -> list[str]:
+    """Capitalised words that do not begin a sentence."""
+    return _NAME.findall(text)
+
+
+def _gap(material: Material, draw: random.Random) -> tuple[str, str] | None:
+    """The passage with one content word taken out everywhere, and the word."""
+    text = material.passage.text
+    candidates = sorted({word for word in content_words(text) if word[0].islower() and text.count(word) == 1})
+    if not candidates:
+        return None
+    word = draw.choice(candidates)
+    return re.sub(rf"\b{word}\b", GAP, text), word
+
+
+def cloze(material: Material, draw: random.Random) -> Item | None:
+    """A passage with a gap; the word that was there is the answer."""
+    found = _gap(material, draw)
+    return found and material.item("cloze", passage=found[0], answer=found[1], evidence=found[1])
+
+
+def multiple_choice(material: Material, draw: random.Random) -> Item | None:
+    """A passage with a gap and four words to choose from; the wrong ones are words of the same topic."""
+    found = _gap(material, draw)
+    if not found:
+        return None
+    text, word = found
+    inside = material.passage.text.lower()
+    others = [w for w in material.topic.words if w not in inside and abs(len(w) - len(word)) <= 3]
+    if len(others) < 3:
+        return None
+    options = [word, *draw.sample(others, 3)]
+    draw.shuffle(options)
+    return material.item("multiple_choice", passage=text, answer=word, evidence=word, options=tuple(options))
+
+
+def definition(material: Material, draw: random.Random) -> Item | None:
+    """"What is X?", answered by the sentence that says it."""
+    for sentence in material.sentences:
+        match = _DEFINITION.match(sentence)
+        if match and _ARTICLE.sub("", match["subject"]).split()[0].lower() not in ENGLISH_STOP_WORDS:
+            subject = _ARTICLE.sub(lambda article: article[0].lower(), match["subject"])
+            question = f"{'Who or what' if match['verb'] in ('was', 'were') else 'What'} {match['verb']} {subject}?"
+            return material.item(
+                "definition", passage=material.passage.text, question=question, answer=sentence, evidence=sentence
+            )
+    return None
+
+
+def year_question(material: Material, draw: random.Random) -> Item | None:
+    """The year that a sentence names; the sentence with the year taken out is the question."""
+    dated = [s for s in material.sentences if len(_YEAR.findall(s)) == 1 and len(s.split()) >= 8]
+    if not dated:
+        return None
+    sentence = draw.choice(dated)
+    year = _YEAR.findall(sentence)[0]
+    question = f"Which year belongs here: \"{_YEAR.sub(GAP, sentence)}\""
+    return material.item(
+        "year_question", passage=material.passage.text, question=question, answer=year, evidence=sentence
+    )
+
+
+def true_false(material: Material, draw: random.Random) -> Item | None:
+    """A sentence of the passage as it stands, or with one number or name exchanged."""
+    usable = [s for s in material.sentences if 7 <= len(s.split()) <= 40]
+    if not usable:
+        return None
+    sentence = draw.choice(usable)
+    claim, answer = sentence, "True"
+    if draw.random() < 0.5:
+        altered = _altered(sentence, material, draw)
+        if altered is None or altered in material.passage.text:
+            return None
+        claim, answer = altered, "False"
+    return material.item(
+        "true_false", passage=material.passage.text, question=claim, answer=answer, evidence=sentence,
+        options=(),
+    )
+
+
+def _altered(sentence: str, material: Material, draw: random.Random) -> str | None:
+    """The sentence with a number changed or a name exchanged for another of the same topic."""
+    numbers = _NUMBER.findall(sentence)
+    if numbers:
+        number = draw.choice(numbers)
+        changed = str(int(number) + draw.choice((-1, 1)) * draw.randint(1, max(3, int(number) // 8)))
+        return re.sub(rf"(?<![\w.,]){number}\b", changed.lstrip("-") or "1", sentence, count=1)
+    own = names(sentence)
+    others = [name for name in material.topic.names if name not in material.passage.text]
+    if not own or not others:
+        return None
+    return sentence.replace(draw.choice(own), draw.choice(others))
+
+
+def ordering(material: Material, draw: random.Random) -> Item | None:
+    """Three to five consecutive sentences, mixed up; the order is the answer."""
+    lines = [s for s in material.sentences if 4 <= len(s.split()) <= 40][:5]
+    if len(lines) < 3 or len(set(lines)) != len(lines):
+        return None
+    shuffled = list(lines)
+    while shuffled == lines:
+        draw.shuffle(shuffled)
+    listed = "\n".join(f"({number}) {sentence}" for number, sentence in enumerate(shuffled, start=1))
+    answer = ", ".join(str(shuffled.index(sentence) + 1) for sentence in lines)
+    return material.item("ordering", question=listed, answer=answer, evidence=lines[0])
+
+
+def next_sentence(material: Material, draw: random.Random) -> Item | None:
+    """The beginning of a passage and three sentences, of which one goes on; the wrong ones share the topic."""
+    if len(material.sentences) < 3:
+        return None
+    *beginning, last = material.sentences
+    others = [s for s in material.topic.sentences if s not in material.passage.text]
+    if not 6 <= len(last.split()) <= 40 or len(others) < 2:
+        return None
+    options = [last, *draw.sample(others, 2)]
+    draw.shuffle(options)
+    return material.item(
+        "next_sentence", passage=" ".join(beginning), answer=last, evidence=last, options=tuple(options)
+    )
+
+
+def completion(material: Material, draw: random.Random) -> Item | None:
+    """A passage whose last sentence breaks off; the rest of it is the answer."""
+    if len(material.sentences) < 2 or not 12 <= len(material.sentences[-1].split()) <= 40:
+        return None
+    *beginning, last = material.sentences
+    pieces = last.split()
+    cut = draw.randint(len(pieces) // 2, len(pieces) - 3)
+    rest = " ".join(pieces[cut:])
+    return material.item(
+        "completion", passage=" ".join([*beginning, *pieces[:cut]]), answer=rest, evidence=rest
+    )
+
+
+def topic_choice(material: Material, draw: random.Random) -> Item | None:
+    """Which of four topics a passage is about; a term of the right one stands in the passage."""
+    inside = set(re.findall(r"[a-z]+", material.passage.text.lower()))
+    shown = [term for term in material.topic.terms[:4] if term in inside]
+    if len(shown) < 2 or len(material.other_labels) < 3:
+        return None
+    options = [material.topic.label, *draw.sample(material.other_labels, 3)]
+    draw.shuffle(options)
+    return material.item(
+        "topic_choice", passage=material.passage.text, answer=material.topic.label, evidence=shown[0],
+        options=tuple(options),
+    )
+
+
+def key_terms(material: Material, draw: random.Random) -> Item | None:
+    """The content words that recur in a passage, most frequent first."""
+    found = [word.lower() for word in content_words(material.passage.text)]
+    counts = {word: found.count(word) for word in found}
+    ranked = sorted(counts, key=lambda word: (-counts[word], found.index(word)))
+    best = [word for word in ranked if counts[word] >= 2][:5]
+    if len(best) < 3:
+        return None
+    return material.item("key_terms", passage=material.passage.text, answer=", ".join(best), evidence=best[0])
+
+
+def restoration(material: Material, draw: random.Random) -> Item | None:
+    """A sentence without capitals and punctuation; the sentence as it was is the answer."""
+    usable = [s for s in material.sentences if 8 <= len(s.split()) <= 45 and len(_MARKS.findall(s)) >= 2]
+    if not usable:
+        return None
+    sentence = draw.choice(usable)
+    stripped = " ".join(_MARKS.sub(" ", sentence).lower().split())
+    return material.item("restoration", question=stripped, answer=sentence, evidence=sentence)
+
+
+def arithmetic(material: Material, draw: random.Random) -> Item | None:
+    """A problem of school mathematics with the result that its own generator computed."""
+    problems = list(_PROBLEM.finditer(material.passage.text))
+    if not problems:
+        return None
+    problem = draw.choice(problems)
+    return material.item(
+        "arithmetic", question=problem["question"].strip(), answer=problem["answer"].strip(),
+        evidence=problem.group(0),
+    )
+
+
+def _function(material: Material) -> tuple[str, str, str] | None:
+    """Name, purpose and code of the first documented function of a passage, the code without its docstring."""
+    match = _FUNCTION.search(material.passage.text)
+    if not match:
+        return None
+    head, rest = match.group(0), material.passage.text[match.end() :]
+    body = _FUNCTION_END.split(rest.partition('"""')[2].lstrip("\n"), maxsplit=1)[0].rstrip()
+    if len(body.strip()) < 60:
+        return None
+    return match["name"], match["purpose"], f"{head.partition(chr(10))[0]}\n{body}"
+
+
+def function_name(material: Material, draw: random.Random) -> Item | None:
+    """A function whose name was taken out, to be named again from its purpose."""
+    found = _function(material)
+    if not found:
+        return None
+    name, purpose, code = found
+    code = re.sub(rf"\b{name}\b", GAP, code)
+    return material.item("function_name", passage=code, question=purpose, answer=name, evidence=name)
+
+
+def function_purpose(material: Material, draw: random.Random) -> Item | None:
+    """A function without its docstring, whose first line is the answer."""
+    found = _function(material)
+    if not found:
+        return None
+    name, purpose, code = found
+    return material.item("function_purpose", passage=code, question=name, answer=purpose, evidence=purpose)
+
+
+BUILDERS: dict[str, Builder] = {
+    builder.__name__: builder
+    for builder in (
+        cloze, multiple_choice, definition, year_question, true_false, ordering, next_sentence, completion,
+        topic_choice, key_terms, restoration, arithmetic, function_name, function_purpose,
+    )
+}
+PROSE_ONLY = frozenset(BUILDERS) - {"arithmetic", "function_name", "function_purpose", "topic_choice"}

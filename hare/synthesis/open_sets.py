@@ -1,0 +1,90 @@
+"""D3's open part: openly licensed task sets that index archives ship, as natural-language tasks.
+
+Only sets that no benchmark of this study uses, in English, written for the archive itself under its MIT licence; sets in
+the same archive that repackage somebody else's data (LogiQA, MedMCQA, CREPE, …) stay out.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hare.run.archives import archive_of, read_lines
+from hare.synthesis.items import OPEN_SET, Item, objection_to
+from hare.synthesis.passages import rank
+
+_DATA = "evals/registry/data/"
+Samples = Iterator[tuple[str, str, str]]  # instruction, input, output
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """One set with its data card; ``read`` yields instruction, input and output of each sample."""
+
+    name: str
+    package: str
+    licence: str
+    card: str
+    read: Callable[[str], Samples]
+    members: tuple[str, ...]
+
+
+_SELF_PROMPTING_TASKS = frozenset({
+    "2d_movement.dev.v0", "ambiguous-sentences.dev.v0", "categorize-with-distractors.dev.v0",
+    "css-selectors-verbal.dev.v0", "escher-sentences.dev.v0", "finger-tracking.dev.v0", "first-letters.dev.v0",
+    "forth-stack-sim.dev.v0", "linear-equations.dev.v0", "logic-statements.dev.v0", "mandaliof-table.dev.v0",
+    "music-theory-triads-identification.dev.v0", "ph-calculation.dev.v0", "sort-numbers.s1.simple-v0",
+    "squares-gpt.dev.v0",
+})
+
+
+def _self_prompting(member: str) -> Samples:
+    for line in read_lines(archive_of("evals"), member):
+        task = json.loads(line)
+        if task["eval"] in _SELF_PROMPTING_TASKS:
+            for sample in task["train_samples"]:
+                yield task["instruction"], sample["input"], str(sample["output"])
+
+
+def _conversations(member: str) -> Samples:
+    for line in read_lines(archive_of("evals"), member):
+        sample = json.loads(line)
+        instruction, question = (message["content"] for message in sample["input"])
+        ideal = sample["ideal"]
+        yield instruction, question, ideal if isinstance(ideal, str) else ideal[0]
+
+
+OPEN_SETS: tuple[OpenSet, ...] = (
+    OpenSet(
+        "evals-self-prompting", "evals", "MIT",
+        "Fifteen small tasks in English (sorting, logic, geometry, chemistry, stack machines), an instruction each.",
+        _self_prompting, (f"{_DATA}self_prompting/samples.jsonl",),
+    ),
+    OpenSet(
+        "evals-conversations", "evals", "MIT",
+        "Dates to write out, names to compare, system events to classify, number sequences to continue.",
+        _conversations,
+        tuple(f"{_DATA}{name}/samples.jsonl" for name in (
+            "event_categories", "imperial_date_to_string", "integer-sequence-predictions",
+            "list_comparison_missing_name",
+        )),
+    ),
+)
+
+
+def open_items(wanted: int, seed: int) -> list[Item]:
+    """At most ``wanted`` valid items of the open sets, drawn evenly over sets by hash."""
+    share, items = -(-wanted // len(OPEN_SETS)), []
+    for chosen in OPEN_SETS:
+        valid = [item for item in _items(chosen) if objection_to(item) is None]
+        items += sorted(valid, key=lambda item: rank(seed, item.source))[:share]
+    return items[:wanted]
+
+
+def _items(chosen: OpenSet) -> Iterator[Item]:
+    for member in chosen.members:
+        for number, (instruction, given, output) in enumerate(chosen.read(member)):
+            yield Item(
+                "instruction", OPEN_SET, f"{chosen.name}/{member.removeprefix(_DATA).split('/')[0]}/{number}",
+                chosen.name, "instructions", "", given.strip(), instruction.strip(), output.strip(),
+                output, output,
+            )

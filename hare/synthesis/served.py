@@ -1,0 +1,210 @@
+"""Generation by a server that speaks the OpenAI protocol, or by vLLM, through datatrove's inference runner.
+
+datatrove keeps the requests in flight, writes checkpoints and remembers every answer in a small database, so a killed
+run asks nothing twice. Its own client for a foreign address gives up on the first 429 or 500, sends no key over plain
+HTTP and needs another package for HTTPS; the server class here speaks to any address, and tries again.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from datatrove.data import Document
+from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
+from datatrove.pipeline.inference.servers import InferenceServer
+from datatrove.pipeline.inference.types import ServerError
+from datatrove.pipeline.writers import JsonlWriter
+from loguru import logger
+
+from hare.run.errors import HareError
+from hare.run.files import read_jsonl
+from hare.run.progress import Progress
+from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
+
+KEY_VARIABLE = "HARE_GENERATOR_KEY"
+_ATTEMPTS = 5
+_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({401, 403})
+_MOST_FAILURES = 0.2  # share of requests without a usable answer above which the run is stopped
+
+
+class EndpointRefused(ServerError):
+    """The endpoint will not serve anyone with this key, or serves no such model: asking again is pointless."""
+
+
+class _Endpoint(InferenceServer):
+    """A server somewhere else: nothing to start; each request is tried up to `_ATTEMPTS` times."""
+
+    def __init__(self, config: InferenceConfig, rank: int, pause: float):
+        super().__init__(config, rank)
+        headers = {"Authorization": f"Bearer {config.api_key}"} if config.api_key else {}
+        self._client = httpx.AsyncClient(headers=headers, timeout=config.request_timeout)
+        self._pause = pause
+
+    def get_base_url(self) -> str:
+        return self.config.endpoint_url.rstrip("/").removesuffix("/v1")
+
+    async def start_server(self) -> None:
+        """Nothing to start."""
+
+    async def monitor_health(self) -> None:
+        await asyncio.Event().wait()
+
+    async def _wait_until_ready(self, max_attempts: int = 0, delay_sec: float = 0.0) -> None:
+        """Ready is a server that answers at all: not every one lists its models."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._client.get(f"{self.get_base_url()}/v1/models")
+                return
+            except httpx.HTTPError as error:
+                reason = str(error) or type(error).__name__
+                await asyncio.sleep(self._pause * 2**attempt)
+        raise ServerError(f"it does not answer: {reason}")
+
+    async def _make_request(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The parsed answer, or one that says why there is none, so that one bad request does not end the run."""
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(self._pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+            try:
+                answer = await self._client.post(f"{self.get_base_url()}/v1/chat/completions", json=payload)
+                if answer.status_code in _REFUSED:
+                    raise EndpointRefused(f"it answered {answer.status_code}")
+                if answer.is_success:
+                    return _checked(answer.json())
+                reason = f"status {answer.status_code}"
+                if answer.status_code not in _TRY_AGAIN:
+                    break
+            except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+                reason = type(error).__name__
+        return {"choices": [{"message": {"content": ""}, "finish_reason": FAILED}], "usage": {"reason": reason}}
+
+
+def _checked(answer: Any) -> dict[str, Any]:
+    """The answer when it has the shape that the protocol promises; `KeyError` or `TypeError` when not."""
+    choice = answer["choices"][0]
+    if not isinstance(choice["message"]["content"], str):
+        raise TypeError("the answer's content is not text")
+    choice.setdefault("finish_reason", "stop")
+    return answer
+
+
+class _Runner(InferenceRunner):
+    """datatrove's runner with our endpoint in the place of its own."""
+
+    pause = 1.0
+
+    def _init_server(self, rank: int) -> InferenceServer:
+        if self.config.server_type == "endpoint":
+            return _Endpoint(self.config, rank, self.pause)
+        return super()._init_server(rank)
+
+
+class ServedGenerator:
+    """A model behind a URL, or, where ``where`` is ``vllm``, one that datatrove starts with vLLM on this machine.
+
+    ``concurrency`` requests are in flight at a time. The key, if the server wants one, is read from the environment
+    variable `KEY_VARIABLE`, and is neither logged nor recorded. ``pause``: seconds before the second attempt, doubled
+    for each further one.
+    """
+
+    def __init__(self, where: str, model: str, concurrency: int, timeout: float = 600.0, pause: float = 1.0):
+        self._where, self._model, self._concurrency = where, model, concurrency
+        self._timeout, self._pause = timeout, pause
+
+    @property
+    def name(self) -> str:
+        """The model, as the server calls it."""
+        return f"{self._model}, served"
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
+        """Answers in the order of the requests; a request without a usable answer comes back as `FAILED`.
+
+        Raises:
+            HareError: the server cannot be reached, refuses the key, or fails more than a fifth of the requests.
+        """
+        keys = [request.key(self.name, decoding) for request in requests]
+        with finished_generations(keys) as finished:
+            due = {key: request for key, request in zip(keys, requests, strict=True) if key not in finished}
+            if due:
+                self._answer(due, decoding, finished)
+            failed = sum(key not in finished for key in keys)
+            if failed > _MOST_FAILURES * len(keys):
+                raise HareError(
+                    f"The generator at {self._where} gave no usable answer to {failed} of {len(keys)} requests.",
+                    "check that the server is up and serves this model, then run again: only these are asked again",
+                )
+            return [finished[key] if key in finished else Generation("", 0, FAILED) for key in keys]
+
+    def _answer(self, due: dict[str, Request], decoding: Decoding, finished: Finished) -> None:
+        folder = finished.path.with_suffix(".datatrove")
+        runner = self._runner(folder, decoding)
+        failure: list[BaseException] = []
+        with Progress("generate", len(due), "texts") as progress:
+            # A thread of its own, since a notebook's kernel already runs an event loop in the main one.
+            thread = threading.Thread(target=_run, args=(runner, _documents(due, progress), failure))
+            thread.start()
+            thread.join()
+        if failure:
+            raise HareError(
+                f"The generator at {self._where} cannot be used: {_in_short(failure[0])}.",
+                f"check the address, the model's name and the key in {KEY_VARIABLE}, then run again: it continues",
+            ) from None
+        finished.add({key: answer for key, answer in _read(folder / "answers") if answer.finish_reason != FAILED})
+        shutil.rmtree(folder)
+
+    def _runner(self, folder: Path, decoding: Decoding) -> InferenceRunner:
+        config = InferenceConfig(
+            server_type="vllm" if self._where == "vllm" else "endpoint", model_name_or_path=self._model,
+            endpoint_url=self._where, api_key=os.environ.get(KEY_VARIABLE), request_timeout=self._timeout,
+            max_concurrent_generations=self._concurrency, metric_interval=3600, server_start_max_retries=0,
+            default_generation_params={
+                "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature,
+                "min_p": decoding.min_p, "repetition_penalty": decoding.repetition_penalty,
+            },
+        )
+        runner = _Runner(
+            _rollout, config, JsonlWriter(str(folder / "answers"), "${rank}_${chunk_index}.jsonl", compression=None),
+            checkpoints_local_dir=str(folder / "checkpoints"), records_per_chunk=500,
+        )
+        runner.pause = self._pause
+        return runner
+
+
+def _documents(due: dict[str, Request], progress: Progress) -> Iterator[Document]:
+    for key, request in due.items():
+        yield Document("-", key, metadata={"messages": list(request.messages), "seed": request.seed})
+        progress.advance()
+
+
+async def _rollout(document: Document, generate: Any) -> dict[str, Any]:
+    result = await generate({"messages": document.metadata["messages"], "seed": document.metadata["seed"]})
+    return {
+        "text": result.text.strip(), "tokens": int(result.usage.get("completion_tokens", 0)),
+        "finish_reason": result.finish_reason or "stop",
+    }
+
+
+def _run(runner: InferenceRunner, documents: Iterator[Document], failure: list[BaseException]) -> None:
+    logger.disable("datatrove")  # it logs every retry; our own progress and errors say what matters
+    try:
+        runner.run(documents)
+    except Exception as error:
+        failure.append(error)
+
+
+def _read(folder: Path) -> Iterator[tuple[str, Generation]]:
+    for path in sorted(folder.glob("*.jsonl")):
+        for row in read_jsonl(path):
+            yield row["id"], Generation(**row["metadata"]["rollout_results"][0])
+
+
+def _in_short(error: BaseException) -> str:
+    return str(error).split("Payload:", 1)[0].split("\n", 1)[0][:200].strip().rstrip(".")
