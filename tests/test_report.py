@@ -102,10 +102,10 @@ def test_costs_agree_with_the_models_own_formulas() -> None:
 
 def test_a_cost_is_consistent_with_itself() -> None:
     gpu = cost.Gpu("any", peak_flops=1e15, mfu=0.5, price_per_hour=2.0, watts=500)
-    found = cost.cost(1e10, 3.6e12, gpu, gpus=4)
+    found = cost.cost(1e10, 3.6e9, gpu, gpus=4)
     assert found.gpu_hours == pytest.approx(20)
     assert (found.money, found.kilowatt_hours, found.days) == pytest.approx((40, 10, 20 / 4 / 24))
-    assert found.tokens_per_second_and_gpu * found.gpu_hours * 3600 == pytest.approx(3.6e12)
+    assert found.tokens_per_second_and_gpu * found.gpu_hours * 3600 == pytest.approx(3.6e9)
 
 
 def test_the_papers_implied_speed_uses_printed_numbers_only() -> None:
