@@ -33,11 +33,15 @@ class Corpus:
 class Synthesis:
     """D2 and D3: topics, seeds, generator, tasks."""
 
-    topics: int  # clusters of D1 passages
+    topics: int  # clusters of D1 passages at the most
+    passages_per_category: int  # D1 passages that topics, seeds and tasks are drawn from
     d2_documents: int  # generations asked for
     d2_max_new_tokens: int  # length of one generation at the most
     d3_items: int  # NLP tasks asked for
-    generation_batch: int  # prompts generated together
+    d3_summaries: int  # of these, summaries that the generator is asked for
+    generator: str  # embedded, vllm, or the URL of an OpenAI-compatible server
+    generator_model: str  # what the server or vLLM is to run; the embedded generator has its own
+    generation_batch: int  # prompts generated together (on each core, when embedded)
     synthesis_seed: int
 
 

@@ -140,19 +140,45 @@ def passages_of(document: dict[str, Any], seed: int) -> list[Passage]:
     return [passage for passage in found if passage.id in kept]
 
 
-def sample_passages(folder: Path, per_category: int, seed: int) -> list[Passage]:
-    """At most ``per_category`` passages of each category of a folder of documents.
+class _Lowest:
+    """Keeps the passages with the lowest ranks: a fair draw that does not depend on the order of what it sees."""
 
-    The draw is the bottom-k of a hash of the passage's id, so it does not depend on the order of documents. The
-    result is sorted by id.
-    """
-    pools: dict[str, list[tuple[int, str, Passage]]] = {}
+    def __init__(self, size: int):
+        self._size = size
+        self._heap: list[tuple[int, str, Passage]] = []
+
+    def see(self, place: int, passage: Passage) -> None:
+        entry = (-place, passage.id, passage)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, entry)
+        elif entry > self._heap[0]:
+            heapq.heapreplace(self._heap, entry)
+
+    def kept(self) -> list[Passage]:
+        return [passage for *_, passage in self._heap]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Passages of D1, each list sorted by id: ``balanced`` over categories, and ``natural``, drawn from all alike."""
+
+    balanced: list[Passage]
+    natural: list[Passage]
+
+
+def sample_passages(folder: Path, per_category: int, natural: int, seed: int) -> Sample:
+    """At most ``per_category`` passages of each category of a folder of documents, and ``natural`` ones of all."""
+    pools: dict[str, _Lowest] = {}
+    everything = _Lowest(natural)
     for document in track(read_documents(folder), "cut D1 into passages", "documents"):
         for passage in passages_of(document, seed):
-            pool = pools.setdefault(passage.category, [])
-            entry = (-rank(seed, passage.id), passage.id, passage)
-            if len(pool) < per_category:
-                heapq.heappush(pool, entry)
-            elif entry[0] > pool[0][0]:
-                heapq.heapreplace(pool, entry)
-    return sorted((passage for pool in pools.values() for *_, passage in pool), key=lambda p: p.id)
+            place = rank(seed, passage.id)
+            pools.setdefault(passage.category, _Lowest(per_category)).see(place, passage)
+            everything.see(place, passage)
+    balanced = [passage for pool in pools.values() for passage in pool.kept()]
+    return Sample(*(sorted(drawn, key=lambda p: p.id) for drawn in (balanced, everything.kept())))
+
+
+def makes_good_seed(passage: Passage) -> bool:
+    """Whether a model can be prompted with a passage: its sentence ends are there, or it is code or mathematics."""
+    return passage.category in LINE_BASED or is_punctuated(passage.text)
