@@ -27,15 +27,23 @@ GROUPS = (*MODULES, STAGES)
 def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
     """Measure ``groups`` (all, unless named), record each as soon as it is measured, and print what was found.
 
+    A group that cannot be measured keeps no other from being measured.
+
     Raises:
-        HareError: a group is unknown, or has nothing to measure with.
+        HareError: a group is unknown, or has nothing to measure with; all of them are listed.
     """
     unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
         raise HareError(f"There is no benchmark named {', '.join(unknown)}.", f"choose among {', '.join(GROUPS)}")
     found: dict[str, float] = {}
+    failed: list[HareError] = []
     for group in groups or GROUPS:
-        found |= _measure(profile, group)
+        try:
+            found |= _measure(profile, group)
+        except HareError as error:
+            failed.append(HareError(f"{group}: {error.what}", error.mend))
+    if failed:
+        raise HareError("\n".join(error.what for error in failed), "; ".join(error.mend for error in failed))
     return found
 
 

@@ -1,0 +1,73 @@
+"""What a step's key sees: the code that its notebook reaches, however it reaches it, and no other."""
+
+import pytest
+from toychain import PROFILE, toy_chain
+
+from hare.run import keys
+from hare.run.chain import step_of_stage
+from hare.run.keys import PACKAGE, code_files, differences, step_key
+
+
+def _reached(stage: str) -> set[str]:
+    return {file.relative_to(PACKAGE).as_posix() for file in code_files(step_of_stage(stage))}
+
+
+def test_a_change_in_evaluation_does_not_reach_the_corpus() -> None:
+    assert not [name for name in _reached("corpus") if name.startswith(("evaluation/", "training/", "synthesis/"))]
+    assert not [name for name in _reached("training") if name.startswith("evaluation/")]
+
+
+def test_a_worker_started_by_name_is_reached() -> None:
+    assert "training/worker.py" in _reached("training")
+
+
+def test_figures_of_the_own_stage_are_reached_and_no_others() -> None:
+    figures = {name for name in _reached("tokens") if name.endswith("_figures.py")}
+    assert figures == {"report/tokens_figures.py"}
+    assert "report/style.mplstyle" in _reached("tokens")
+
+
+def test_the_last_notebook_reaches_every_figure_that_it_draws() -> None:
+    study = step_of_stage("study")
+    every = {f"report/{file.name}" for file in (PACKAGE / "report").glob("*_figures.py")}
+    assert study.reads_results and every <= _reached("study")
+
+
+def test_neither_the_driver_nor_the_profiles_files_are_code_of_a_step() -> None:
+    for stage in ("corpus", "training", "evaluation"):
+        reached = _reached(stage)
+        assert "run/stage.py" in reached
+        assert "run/driver.py" not in reached and not [name for name in reached if name.endswith("laptop.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("source", "reached"),
+    [
+        ("import hare.tokens.packed", {"tokens/packed.py", "tokens/__init__.py"}),
+        ("from hare.tokens import packed", {"tokens/packed.py", "tokens/__init__.py"}),
+        ("from hare.tokens.packed import TokenFile as T", {"tokens/packed.py"}),
+        ("%matplotlib inline\nimport numpy\ndef f():\n    import hare.run.files", {"run/files.py"}),
+        ('command = ["-m", "hare.training.worker"]', {"training/worker.py"}),
+        ('"see hare.training.worker for more"', set()),
+    ],
+)
+def test_every_way_of_importing_is_understood(tmp_path, source: str, reached: set[str]) -> None:
+    (step,) = toy_chain(tmp_path, {"corpus": source}, length=1)
+    found = {file.relative_to(PACKAGE).as_posix() for file in code_files(step)}
+    (plain,) = toy_chain(tmp_path, length=1)
+    added = found - {file.relative_to(PACKAGE).as_posix() for file in code_files(plain)}
+    assert reached - {"run/files.py"} <= added and reached <= found
+    assert added or not reached - {"run/files.py"}
+
+
+def test_extra_data_counts_by_name_and_size(roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    (step,) = toy_chain(roots / "notebooks", {"corpus": "import hare.decontamination.benchmarks"}, length=1)
+    monkeypatch.delenv(keys.EXTRA_DATA, raising=False)
+    without = step_key(step, PROFILE)
+    (roots / "data").mkdir()
+    monkeypatch.setenv(keys.EXTRA_DATA, str(roots / "data"))
+    (roots / "data" / "rows.jsonl").write_text("{}")
+    with_data = step_key(step, PROFILE)
+    (roots / "data" / "rows.jsonl").write_text("{} ")
+    assert differences(without, with_data) == [f"the folder ${keys.EXTRA_DATA}"]
+    assert differences(with_data, step_key(step, PROFILE)) == [f"the folder ${keys.EXTRA_DATA}"]
