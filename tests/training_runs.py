@@ -41,8 +41,10 @@ def toy_tokens(path: Path, seed: int, count: int = 4000) -> Path:
 def toy_tokenizer(folder: Path) -> Path:
     """A tokenizer folder in which each token stands for three bytes, but for two control tokens."""
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = {"<s>": 1, "</s>": 2} | {f"{number:03d}": number for number in range(VOCABULARY) if number not in (1, 2)}
-    described = {"added_tokens": [{"id": 1, "special": True}, {"id": 2, "special": True}], "model": {"vocab": vocabulary}}
+    control = {"<s>": 1, "</s>": 2}
+    plain = {f"{number:03d}": number for number in range(VOCABULARY) if number not in control.values()}
+    added = [{"id": number, "special": True} for number in control.values()]
+    described = {"added_tokens": added, "model": {"vocab": control | plain}}
     (folder / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
     return folder
 

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hare.report.figures import figure
 
@@ -28,20 +29,27 @@ def parity(frame: pd.DataFrame) -> Figure:
     below.set_yscale("symlog", linthresh=1e-8)
     below.set(xlabel="optimizer step", ylabel="absolute\ndifference", ylim=(0, 1e-3))
     below.set_yticks([0, 1e-7, 1e-5, 1e-3])
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
     return picture
 
 
 @figure("training", "heldout_curves")
 def heldout_curves(frame: pd.DataFrame) -> Figure:
-    """Held-out bits per byte against tokens, with bootstrap bands."""
-    picture, axes = plt.subplots()
-    last = frame[frame["tokens"] == frame["tokens"].max()].set_index("arm")["bits_per_byte"]
+    """Held-out bits per byte against tokens, and the paired differences from D1 with their intervals."""
+    picture, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.2))
     for arm, part in frame.groupby("arm", sort=False):
-        axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=COLOURS[arm], marker="o", label=_NAMES[arm])
-        axes.fill_between(part["tokens"] / 1e3, part["low"], part["high"], color=COLOURS[arm], alpha=0.15, linewidth=0)
-    axes.set_title(f"At the end of the token budget {_NAMES[last.idxmin()]} predicts held-out text best")
-    axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte\n(mean over categories)")
-    axes.legend(title="arm; band: 95 % interval")
+        thousands = part["tokens"] / 1e3
+        left.plot(thousands, part["bits_per_byte"], color=COLOURS[arm], marker="o", markersize=4, label=_NAMES[arm])
+        if arm != "d1":
+            right.plot(thousands, part["difference"], color=COLOURS[arm], marker="o", markersize=4)
+            right.fill_between(thousands, part["low"], part["high"], color=COLOURS[arm], alpha=0.2, linewidth=0)
+    right.axhline(0, color=COLOURS["d1"], linewidth=1.8)
+    last = frame[frame["tokens"] == frame["tokens"].max()].set_index("arm")["bits_per_byte"]
+    left.set_title(f"{_NAMES[last.idxmin()]} ends lowest, at {last.min():.3f} bits per byte")
+    right.set_title("Paired difference from D1, 95 % interval")
+    left.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
+    right.set(xlabel="training tokens (thousands)", ylabel="bits per byte (below 0: better than D1)")
+    left.legend(title="arm")
     return picture
 
 
@@ -55,7 +63,7 @@ def loss_curves(frame: pd.DataFrame) -> Figure:
         label = _NAMES[arm] if seed == frame["seed"].min() else None
         axes.plot(part["tokens"] / 1e3, smooth, color=COLOURS[arm], linewidth=1.3, alpha=0.85, label=label)
     first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
-    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats a token; each arm on its own mixture")
+    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats a token")
     axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats a token)")
     axes.legend(title="arm; one line a seed")
     return picture
@@ -78,11 +86,11 @@ def differences(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(categories)), ["all (mean)", *categories[1:]])
     axes.invert_yaxis()
     overall = chosen[chosen["category"] == "all"]
-    seen = ((overall["low"] > 0) | (overall["high"] < 0)).sum()
-    seeds = int(frame["seeds"].max())
-    axes.set_title(
-        f"{seen} of {len(overall)} arms differ from D1 overall at 95 % ({seeds} {'seed' if seeds == 1 else 'seeds'})"
-    )
+    seen, seeds = ((overall["low"] > 0) | (overall["high"] < 0)).sum(), int(frame["seeds"].max())
+    if seeds > 1:
+        axes.set_title(f"{seen} of {len(overall)} arms differ from D1 overall, at 95 % and over {seeds} seeds")
+    else:
+        axes.set_title("Differences from D1 of one seed: chance in training is not in the bars")
     axes.set(xlabel="difference in held-out bits per byte (left of 0: better than D1)")
     axes.legend(loc="best")
     return picture

@@ -35,11 +35,21 @@ def bits(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def curve_table(heldout: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm and validation: arm, tokens, bits_per_byte (mean over seeds and categories), low, high."""
+    """One row an arm and validation: arm, tokens, bits_per_byte, difference, low, high.
+
+    Bits per byte are means over seeds and categories; the difference from D1 is paired and has its interval.
+    """
+    arms, categories = list(heldout["arm"].unique()), sorted(heldout["category"].unique())
     rows = []
-    for (arm, tokens), part in heldout.groupby(["arm", "tokens"], sort=False):
-        value, low, high = _interval(*_resampled(part, [arm], sorted(part["category"].unique())))
-        rows.append({"arm": arm, "tokens": tokens, "bits_per_byte": value[0], "low": low[0], "high": high[0]})
+    for tokens, part in heldout.groupby("tokens"):
+        point, drawn = _resampled(part, arms, categories)
+        base = arms.index(BASELINE)
+        for index, arm in enumerate(arms):
+            value, low, high = _interval(point[index] - point[base], drawn[:, index] - drawn[:, base])
+            rows.append({
+                "arm": arm, "tokens": tokens, "bits_per_byte": point[index], "difference": value, "low": low,
+                "high": high,
+            })
     return pd.DataFrame(rows)
 
 
@@ -85,8 +95,20 @@ def _resampled(frame: pd.DataFrame, arms: list[str], categories: list[str]) -> t
         point += grid.sum(-1) / size.sum() / np.log(2) / len(categories)
         sums = np.einsum("rn,asn->ras", counts, grid)
         drawn += sums / (counts @ size)[:, None, None] / np.log(2) / len(categories)
-    weights = random.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), RESAMPLES) / len(seeds)
-    return point.mean(-1), np.einsum("ras,rs->ra", drawn, weights)
+    return point.mean(-1), _with_seeds_drawn(drawn, random)
+
+
+def _with_seeds_drawn(drawn: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Mean over seeds drawn with replacement, [RESAMPLES, arms, seeds] to [RESAMPLES, arms].
+
+    A bootstrap over n units underestimates their variance by (n - 1) / n, half of it for two seeds; the seeds'
+    deviations from their mean are stretched accordingly.
+    """
+    seeds = drawn.shape[-1]
+    mean = drawn.mean(-1, keepdims=True)
+    stretched = mean + (drawn - mean) * np.sqrt(seeds / max(1, seeds - 1))
+    weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+    return np.einsum("ras,rs->ra", stretched, weights)
 
 
 def _interval(value: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -100,7 +122,9 @@ def verdict(comparison: pd.DataFrame) -> list[str]:
     said = []
     for row in chosen.itertuples():
         arm = row.quantity.removesuffix(f" - {BASELINE}")
-        if row.low <= 0 <= row.high:
+        if row.seeds < 2:
+            found = f"one seed cannot tell a difference between {arm} and {BASELINE} from chance in training"
+        elif row.low <= 0 <= row.high:
             found = f"no difference between {arm} and {BASELINE} is seen"
         else:
             found = f"{arm} predicts held-out text {'worse' if row.value > 0 else 'better'} than {BASELINE}"

@@ -1,0 +1,178 @@
+"""Every parallel layout trains as one process does; a killed run continues to the bit. Two launches in all."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from training_runs import SHAPE, toy_run
+
+from hare.model.convert import config_of_hugging_face, read_checkpoint, read_config, read_weights
+from hare.run.errors import HareError
+from hare.training.checkpoints import checkpoints
+from hare.training.launch import train, train_all
+from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun
+from hare.training.study import export_difference
+
+TIED = dataclasses.replace(SHAPE, tied_embeddings=True)
+TWO_REPLICAS = {"data_parallel": 2, "gradient_accumulation": 2}
+LAYOUTS = {
+    "dp2": TWO_REPLICAS,
+    "dp2-zero1": TWO_REPLICAS | {"zero_stage": 1},
+    "tp2-all-reduce": {"tensor_parallel": 2},
+    "tp2-reduce-scatter": {"tensor_parallel": 2, "tensor_parallel_mode": "reduce_scatter"},
+    "pp2-1f1b": {"pipeline_parallel": 2},
+}
+TIED_LAYOUTS = {"tied-tp2": {"tensor_parallel": 2}, "tied-pp2": {"pipeline_parallel": 2}}
+SECONDS_TO_START = 240
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedRun]:
+    """All runs of this file, by name; the first launch is killed in its third run."""
+    root = tmp_path_factory.mktemp("training")
+    shapes = {"one": SHAPE, "tied": TIED, "killed": SHAPE}
+    alone = {name: toy_run(root, name, model=model) for name, model in shapes.items()}
+    _kill_in_third_run(list(alone.values()))
+    truncated = _with_truncated_checkpoint(alone["killed"], root)
+    alone |= {"truncated": truncated, "restarted": _from_weights_alone(alone["one"], root)}
+    pairs = {name: toy_run(root, name, **changes) for name, changes in LAYOUTS.items()}
+    pairs |= {name: toy_run(root, name, model=TIED, **changes) for name, changes in TIED_LAYOUTS.items()}
+    runs = alone | pairs
+    return dict(zip(runs, train_all(list(runs.values())), strict=True))
+
+
+def _kill_in_third_run(runs: list[TrainingRun]) -> None:
+    """Start training in a process of its own and kill it, with all its children, past the third run's checkpoint."""
+    for run in runs:
+        run.folder.mkdir(parents=True)
+        run.save()
+    script = (
+        "import sys; from pathlib import Path; from hare.training.run import TrainingRun; "
+        "from hare.training.launch import train_all; train_all([TrainingRun.load(Path(p)) for p in sys.argv[1:]])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, *(str(run.folder) for run in runs)])
+    metrics = runs[2].folder / METRICS_FILE
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not metrics.exists() or metrics.read_text().count("\n") < 10:
+        assert process.poll() is None and time.monotonic() < deadline, "training did not reach the third run"
+        time.sleep(0.002)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        os.kill(child.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    assert [checkpoint.step for checkpoint in checkpoints(runs[2].folder / "checkpoints")][-1] == 8
+
+
+def _with_truncated_checkpoint(killed: TrainingRun, root: Path) -> TrainingRun:
+    """A copy of the killed run with a second, newer checkpoint of which a file was cut short."""
+    run = dataclasses.replace(killed, folder=root / "runs" / "truncated")
+    shutil.copytree(killed.folder, run.folder)
+    newer = run.folder / "checkpoints" / "16"
+    shutil.rmtree(newer, ignore_errors=True)
+    shutil.copytree(run.folder / "checkpoints" / "8", newer)
+    victim = next(newer.rglob("optimizer_*.pt"))
+    victim.write_bytes(victim.read_bytes()[:1000])
+    return run
+
+
+def _from_weights_alone(one: TrainingRun, root: Path) -> TrainingRun:
+    """A new run of another shape of training that starts from the last weights of ``one``."""
+    start = one.folder / "checkpoints" / "20"
+    return dataclasses.replace(toy_run(root, "restarted", train_steps=4), weights=start)
+
+
+@pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS])
+def test_losses_of_every_layout_equal_one_process(trained: dict[str, TrainedRun], name: str) -> None:
+    one = trained["tied" if name in TIED_LAYOUTS else "one"]
+    expected, found = one.metrics(), trained[name].metrics()
+    assert len(found) == 20
+    assert np.abs(found["loss"] - expected["loss"]).max() < 1e-5
+    assert np.abs(found["gradient_norm"] - expected["gradient_norm"]).max() < 1e-5
+    nats, right = trained[name].heldout()["nats"], one.heldout()["nats"]
+    assert np.abs(nats - right).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS, "one", "tied"])
+def test_exports_equal_the_module_in_training(trained: dict[str, TrainedRun], name: str) -> None:
+    assert export_difference(trained[name]) < 1e-5
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_weights_of_every_layout_equal_one_process(trained: dict[str, TrainedRun], name: str) -> None:
+    expected, found = (load_file(trained[which].hf / "model.safetensors") for which in ("one", name))
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[key], expected[key], atol=1e-5) for key in expected)
+
+
+def test_export_and_import_are_exact(trained: dict[str, TrainedRun]) -> None:
+    for name in ("one", "tied", "tp2-reduce-scatter", "pp2-1f1b"):
+        checkpoint = trained[name].checkpoint
+        config, whole = read_config(checkpoint), read_checkpoint(checkpoint)
+        assert config_of_hugging_face(trained[name].hf) == config
+        again = read_weights(trained[name].hf, config)
+        assert again.keys() == whole.keys() and all(torch.equal(again[key], whole[key]) for key in whole)
+
+
+def test_shard_metadata_hold_plain_numbers(trained: dict[str, TrainedRun]) -> None:
+    for file in trained["tp2-all-reduce"].checkpoint.rglob("model_*.safetensors"):
+        with safe_open(file, "pt") as shard:
+            assert "int64" not in str(shard.metadata())
+
+
+@pytest.mark.parametrize("name", ["killed", "truncated"])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(trained: dict[str, TrainedRun], name: str) -> None:
+    same = ["step", "loss", "learning_rate", "gradient_norm"]
+    expected, found = trained["one"], trained[name]
+    assert found.metrics()[same].equals(expected.metrics()[same])
+    assert found.heldout().equals(expected.heldout())
+    assert (found.hf / "model.safetensors").read_bytes() == (expected.hf / "model.safetensors").read_bytes()
+
+
+def test_a_restart_from_weights_alone_starts_where_they_ended(trained: dict[str, TrainedRun]) -> None:
+    first, last = trained["restarted"].metrics()["loss"].iloc[0], trained["one"].metrics()["loss"].iloc[-1]
+    fresh = trained["one"].metrics()["loss"].iloc[0]
+    assert abs(first - last) < abs(first - fresh)
+
+
+def test_a_complete_run_is_not_run_again(trained: dict[str, TrainedRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert train(trained["one"].run) == trained["one"]
+
+
+def test_only_the_last_checkpoint_stays(trained: dict[str, TrainedRun]) -> None:
+    assert [checkpoint.step for checkpoint in checkpoints(trained["one"].run.folder / "checkpoints")] == [20]
+
+
+def test_another_layout_is_refused_by_name(trained: dict[str, TrainedRun]) -> None:
+    run = trained["one"].run
+    other = dataclasses.replace(run, training=dataclasses.replace(run.training, tensor_parallel=2))
+    with pytest.raises(HareError, match=r"tensor_parallel 1 → 2.*weights alone"):
+        train(other)
+
+
+def test_another_setting_or_other_data_are_refused_by_name(trained: dict[str, TrainedRun]) -> None:
+    run = trained["one"].run
+    other = dataclasses.replace(run, training=dataclasses.replace(run.training, learning_rate=1e-3))
+    with pytest.raises(HareError, match=r"training\.learning_rate was 0\.003, now 0\.001"):
+        train(other)
+    mixture = dataclasses.replace(run.mixture, fingerprints=run.mixture.fingerprints | {"d1": "other"})
+    with pytest.raises(HareError, match=r"mixture\.fingerprints\.d1 was .*, now other"):
+        train(dataclasses.replace(run, mixture=mixture))
+
+
+def test_the_run_says_what_it_was(trained: dict[str, TrainedRun]) -> None:
+    written = json.loads((trained["dp2"].run.folder / "run.json").read_text())
+    assert written["identity"]["training"]["data_parallel"] == 2
+    assert TrainingRun.load(trained["dp2"].run.folder) == trained["dp2"].run
