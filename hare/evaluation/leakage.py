@@ -128,20 +128,63 @@ def _batches(samples: Sequence[Encoded]) -> Iterator[list[int]]:
         order = order[size:]
 
 
+def score_starts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
+                 what: str = "leakage") -> np.ndarray:
+    """``at_starts`` of `score` alone, float64 [N], several times faster: the same answers from far fewer logits.
+
+    The vocabulary-wide product is computed only where the answer is still open: first for the first token of every
+    n-gram, then for the second token of those n-grams whose first one agreed, and so on.
+    """
+    positions = model.config.max_position_embeddings
+    samples = encode(tokenizer, texts, positions)
+    shares = np.full(len(samples), np.nan)
+    with Progress(what, sum(sample.tokens for sample in samples), "tokens") as progress:
+        for indices in _batches(samples):
+            batch = [samples[i] for i in indices]
+            starts = [starting_points(sample.tokens, positions, measure) for sample in batch]
+            for index, decided in zip(indices, _decisions(model, batch, starts, measure), strict=True):
+                shares[index] = decided.mean() if len(decided) else np.nan
+            progress.advance(sum(sample.tokens for sample in batch))
+    return shares
+
+
+@torch.inference_mode()
+def _decisions(model: PreTrainedModel, batch: Sequence[Encoded], starts: Sequence[np.ndarray],
+               measure: Measure) -> list[np.ndarray]:
+    """Bool [starts] for each sample: whether the n-gram at each starting point is continued exactly."""
+    tokens, hidden = _hidden(model, batch)
+    row = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(s) for s in starts])).to(model.device)
+    first = np.concatenate([s + sample.leading for s, sample in zip(starts, batch, strict=True)])
+    place = torch.from_numpy(first).to(model.device)
+    alive = torch.arange(len(row), device=model.device)
+    for offset in range(measure.ngram):
+        where = place[alive] + offset
+        best = model.get_output_embeddings()(hidden[row[alive], where - 1]).argmax(dim=-1)
+        alive = alive[best == tokens[row[alive], where]]
+    decided = np.zeros(len(row), bool)
+    decided[alive.cpu().numpy()] = True
+    return np.split(decided, np.cumsum([len(s) for s in starts])[:-1])
+
+
 @torch.inference_mode()
 def predictions(model: PreTrainedModel, batch: Sequence[Encoded]) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each sample: whether each token is the most likely one, bool [tokens], and its nats, float64 [tokens]."""
+    tokens, hidden = _hidden(model, batch)
     lengths = [len(sample.ids) for sample in batch]
-    ids = np.zeros((len(batch), max(lengths)), dtype=np.int64)
-    for row, sample in zip(ids, batch, strict=True):
-        row[: len(sample.ids)] = sample.ids
-    tokens = torch.from_numpy(ids).to(model.device)
-    hidden = model.base_model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
     real = torch.arange(1, tokens.shape[1])[None, :] < torch.tensor(lengths)[:, None]
     real = real.to(model.device)
     matches, nats = _against_targets(model, hidden[real], tokens[:, 1:][real])
     return [_from_first_token(sample, m, n) for sample, m, n in
             zip(batch, _split(matches, lengths), _split(nats, lengths), strict=True)]
+
+
+def _hidden(model: PreTrainedModel, batch: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids [samples, longest], zero where a sample has ended, and last hidden states [samples, longest - 1, width]."""
+    ids = np.zeros((len(batch), max(len(sample.ids) for sample in batch)), dtype=np.int64)
+    for row, sample in zip(ids, batch, strict=True):
+        row[: len(sample.ids)] = sample.ids
+    tokens = torch.from_numpy(ids).to(model.device)
+    return tokens, model.base_model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
 
 
 def _against_targets(model: PreTrainedModel, hidden: torch.Tensor,

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure
 from hare.evaluation.leakage_delta import Pairs, difference_of, measure_set
-from hare.evaluation.leakage_samples import SURFACE, SampleSet
+from hare.evaluation.leakage_samples import SURFACE, SampleSet, sample_sets
 from hare.run.errors import HareError
 from hare.run.files import written_whole
 from hare.run.profile import Leakage, Model, Training
@@ -48,19 +48,21 @@ class Group:
         return [text for samples in self.sets for text in samples.originals]
 
 
-def groups(sets: Sequence[SampleSet], doses: Sequence[float], items: int) -> list[Group]:
-    """Cut the evaluated split's items into one group a dose, ``items`` of each benchmark in each group, none twice.
+def groups(leakage: Leakage) -> list[Group]:
+    """Cut the evaluated splits' items into one group a dose, as many of each benchmark in each group, none twice.
 
     Raises:
         HareError: a benchmark has too few items.
     """
+    doses, items = leakage.control_doses, leakage.control_items
+    sets = sample_sets(leakage.control_benchmarks, items * len(doses), leakage.leakage_seed)
     planted = [samples for samples in sets if samples.rewriter == SURFACE and samples.split != "train"]
-    short = [s.benchmark for s in planted if len(s.originals) < items * len(doses)]
+    short = [samples.benchmark for samples in planted if len(samples.originals) < items * len(doses)]
     if short or not planted:
         raise HareError(
             f"The control needs {items} items of each benchmark for each of {len(doses)} doses; too few in: "
             f"{', '.join(short) or 'no benchmark at all'}.",
-            "lower control_items, or leave the benchmark out of leakage_benchmarks",
+            "lower control_items, or leave the benchmark out of control_benchmarks",
         )
     return [Group(dose, tuple(samples.slice(number * items, items) for samples in planted))
             for number, dose in enumerate(sorted(doses))]
@@ -72,9 +74,10 @@ def control_run(found: Sequence[Group], folder: Path, d1: Path, tokenizer: Path,
     steps, length = leakage.control_steps, leakage.control_sequence_length
     training = dataclasses.replace(
         training, train_steps=steps, warmup_steps=max(1, steps // 20), checkpoint_interval=steps,
-        validation_interval=steps,
+        validation_interval=steps, data_parallel=1, zero_stage=0, gradient_accumulation=training.pipeline_parallel,
+        micro_batch=leakage.control_micro_batch,
     )
-    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    batch = training.micro_batch * training.gradient_accumulation
     leaked = [group for group in found if group.dose > 0]
     files = {"d1": d1}
     for group in leaked:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure, Scores, score
 from hare.evaluation.leakage_samples import SURFACE, SampleSet
-from hare.evaluation.statistics import Draws, estimate
+from hare.evaluation.statistics import Draws, estimate, share
 
 ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}
 
@@ -43,13 +43,17 @@ def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samp
 
 
 def difference_of(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """``delta``, ``low``, ``high`` of per-item differences [models, items]; items and models are both resampled.
+    """``delta``, ``low``, ``high`` of per-item differences in percent [models, items]; items and models are resampled.
 
-    With no spread at all, as when nothing is ever continued exactly, the interval has no width: that is the resolution
-    of the sample, not certainty.
+    Where no item differs at all there is nothing to resample; then the bounds are those of a share of which not one
+    case was seen in as many items (Wilson's), on either side of 0.
     """
     draws = Draws.make({"items": values.shape[1]}, len(values), resamples, seed)
-    found = estimate(float(values.mean()), draws.means("items", values))
+    means = draws.means("items", values)
+    if not values.any():
+        bound = 100 * share(0.0, means, values.shape[1]).high
+        return {"delta": 0.0, "low": -bound, "high": bound}
+    found = estimate(float(values.mean()), means)
     return {"delta": found.value, "low": found.low, "high": found.high}
 
 

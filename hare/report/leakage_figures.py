@@ -1,0 +1,104 @@
+"""Figures of the leakage stage: Δ of every model, and how it answers to a known dose of leakage."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hare.report.figures import figure
+
+_BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "winogrande": "Winogrande", "mmlu": "MMLU",
+               "gsm8k": "GSM8K", "truthfulqa": "TruthfulQA"}
+_MODELS = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3", "smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
+_ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
+              "everywhere": ("all positions", "s", "#E69F00")}
+_CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
+
+
+@figure("leakage", "delta")
+def delta(frame: pd.DataFrame) -> Figure:
+    """Δ with intervals by model, one panel a benchmark and split; published models as grey ticks, HARE as a diamond."""
+    panels = list(dict.fromkeys(zip(frame["benchmark"], frame["split"], strict=True)))
+    ours = frame[frame["origin"] != "published"]
+    models = list(dict.fromkeys(ours["model"]))[::-1]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    picture, axes = plt.subplots(rows, columns, figsize=(1.6 + 2.9 * columns, 0.9 + (0.9 + 0.42 * len(models)) * rows),
+                                 sharex=True, sharey=True, squeeze=False)
+    for axis, (benchmark, split) in zip(axes.flat, panels, strict=False):
+        part = frame[(frame["benchmark"] == benchmark) & (frame["split"] == split)]
+        _delta_panel(axis, part, models)
+        axis.set_title(f"{_BENCHMARKS.get(benchmark, benchmark)}, {split}", fontsize=10, fontweight="normal")
+    for axis in axes.flat[len(panels):]:
+        axis.set_visible(False)
+    axes[0, 0].set_yticks([-1, *range(len(models))], ["published", *(_MODELS.get(name, name) for name in models)])
+    axes[0, 0].set_xscale("symlog", linthresh=5)
+    picture.supxlabel("Δ: 5-gram accuracy on originals minus rewrites, points (linear within ±5)", fontsize=10)
+    picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=9)
+    picture.suptitle(delta_finding(ours), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
+    axis.axvline(0, color="black", linewidth=1)
+    for (estimate, (label, marker, colour)), shift in zip(_ESTIMATES.items(), (0.13, -0.13), strict=True):
+        rows = part[(part["estimate"] == estimate) & (part["origin"] != "published")]
+        places = [models.index(name) + shift for name in rows["model"]]
+        errors = [rows["delta"] - rows["low"], rows["high"] - rows["delta"]]
+        axis.errorbar(rows["delta"], places, xerr=errors, fmt=marker, color=colour, markersize=4.5, linewidth=1.2,
+                      label=label)
+    printed = part[part["origin"] == "published"]
+    axis.plot(printed["delta"], [-1] * len(printed), "|", color="#777777", markersize=10, label="published models")
+    hare = printed[printed["model"] == "HARE"]
+    axis.plot(hare["delta"], [-1] * len(hare), "D", color="black", markersize=5, label="HARE, published")
+    axis.set_ylim(-1.6, len(models) - 0.4)
+
+
+def delta_finding(ours: pd.DataFrame) -> str:
+    """What the intervals of the method's own estimate say, in one sentence."""
+    tested = ours[ours["estimate"] == "at_starts"]
+    above = tested[tested["low"] > 0]
+    if above.empty:
+        return f"No sign of leakage: none of {len(tested)} intervals of Δ lies above 0"
+    named = ", ".join(dict.fromkeys(_MODELS.get(name, name) for name in above["model"]))
+    return f"{len(above)} of {len(tested)} intervals of Δ lie above 0 ({named})"
+
+
+@figure("leakage", "dose_response")
+def dose_response(frame: pd.DataFrame) -> Figure:
+    """Δ of the deliberately leaked control against how often an item was seen; one panel an estimate."""
+    picture, axes = plt.subplots(1, 2, figsize=(9.4, 4.0), sharey=True)
+    for axis, (estimate, (label, _, _)) in zip(axes, _ESTIMATES.items(), strict=True):
+        part = frame[frame["estimate"] == estimate]
+        _dose_panel(axis, part)
+        axis.set_title(label, fontsize=10, fontweight="normal")
+        axis.set_xlabel("times each test item was in the training data\n(share of the training sequences)")
+    axes[0].set_ylabel("Δ: originals minus rewrites, points")
+    axes[0].legend(title="the same items, the model")
+    picture.suptitle(dose_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _dose_panel(axis: Axes, part: pd.DataFrame) -> None:
+    doses = part[part["model"] == "leaked"].sort_values("dose")
+    axis.axhline(0, color="black", linewidth=1)
+    for (model, (label, marker, colour)), shift in zip(_CONTROL.items(), (-0.06, 0.06), strict=True):
+        rows = part[part["model"] == model].sort_values("dose")
+        errors = [rows["delta"] - rows["low"], rows["high"] - rows["delta"]]
+        places = [place + shift for place in range(len(rows))]
+        axis.errorbar(places, rows["delta"], yerr=errors, fmt=f"{marker}-", color=colour, label=label, markersize=5,
+                      linewidth=1.4)
+    names = [f"{row.repetitions:.0f}×\n({row.dose:.1%})" for row in doses.itertuples()]
+    axis.set_xticks(range(len(doses)), names)
+
+
+def dose_finding(frame: pd.DataFrame) -> str:
+    """From which dose on the measure sees the leak."""
+    gains = frame[(frame["model"] == "leaked_minus_clean") & (frame["dose"] > 0)]
+    seen = {e: gains[(gains["estimate"] == e) & (gains["low"] > 0)] for e in _ESTIMATES}
+    if all(part.empty for part in seen.values()):
+        most = gains["repetitions"].max()
+        return f"The measure misses even items that were trained on {most:.0f} times"
+    said = [f"{'never' if part.empty else f'from {part.repetitions.min():.0f} repetitions on'} by {_ESTIMATES[e][0]}"
+            for e, part in seen.items()]
+    return f"Planted test items are detected {said[0]},\n{said[1]}"
