@@ -23,6 +23,7 @@ class Corpus:
     """D1: sources and cleaning."""
 
     max_mb_per_source: float  # raw text read from one source at the most, MB
+    hub_shards: int  # parts in which each of the paper's own sources is streamed from the hub; 0: index archives only
     heldout_fraction: float  # share of cleaned documents kept out of training, per category
     cleaning_executor: Literal["local", "slurm", "ray"]  # where cleaning runs
     cleaning_workers: int  # processes
@@ -136,10 +137,12 @@ class Leakage:
     leakage_ngram: int  # tokens continued; the method's own: 5
     leakage_starts: int  # starting points a sample; the method's own: 5
     leakage_resamples: int  # of the bootstrap
-    control_items: int  # test items of each benchmark that the deliberately leaked control gets at each dose
+    control_benchmarks: tuple[str, ...]  # whose test items the deliberately leaked control is trained on
+    control_items: int  # items of each of them at each dose
     control_doses: tuple[float, ...]  # shares of the control's training sequences that hold them; 0 is never trained on
     control_steps: int
     control_sequence_length: int  # tokens
+    control_micro_batch: int  # sequences; many small steps memorise best
     leakage_seed: int
 
 
