@@ -30,7 +30,7 @@ def interval(name: str, value: float, half: float) -> dict[str, float]:
 
 def recorded_metrics() -> dict[str, dict[str, float]]:
     """A small recorded study."""
-    training: dict[str, float] = {"tokens_per_run": 614_400, "seeds_per_arm": 2, "parameters": 9_000_000}
+    training: dict[str, float] = {"tokens_per_run": 614_400, "seeds_per_arm": 2}
     evaluation: dict[str, float] = {}
     leakage: dict[str, float] = interval("control.dose_0.5.delta", 40.0, 5.0)
     for number, arm in enumerate(ARMS):
@@ -116,10 +116,15 @@ def test_the_papers_implied_speed_uses_printed_numbers_only() -> None:
 
 def test_an_interval_that_covers_zero_shows_no_difference() -> None:
     frame = pd.DataFrame({"arm": ["a", "b", "c"], "value": [0.1, 0.1, -0.2], "low": [-0.1, 0.05, -0.3],
-                          "high": [0.3, 0.15, -0.1]})
+                          "high": [0.3, 0.15, -0.1], "seeds": 2})
     assert ablation_finding(frame) == (
         "A: no difference seen; B: 0.100 bits per byte worse; C: 0.200 bits per byte better"
     )
+
+
+def test_one_seed_gives_no_verdict() -> None:
+    frame = pd.DataFrame({"arm": ["a"], "value": [0.1], "low": [0.05], "high": [0.15], "seeds": [1.0]})
+    assert ablation_finding(frame) == "A: one seed cannot tell"
 
 
 def test_every_cell_of_ours_says_where_it_stands(results: Path) -> None:

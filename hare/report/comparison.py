@@ -8,7 +8,17 @@ import pandas as pd
 from hare.report import cost
 from hare.report.published import published, published_epochs, setup
 from hare.report.recorded import Measured, Recorded
-from hare.report.study import BENCHMARKS, NOT_GIVEN, NOT_MEASURED, PUBLISHED, RECOMPUTED, REPRODUCED, SCALED, in_percent
+from hare.report.study import (
+    ALONE,
+    BENCHMARKS,
+    NOT_GIVEN,
+    NOT_MEASURED,
+    PUBLISHED,
+    RECOMPUTED,
+    REPRODUCED,
+    SCALED,
+    in_percent,
+)
 
 COLUMNS = (
     "topic", "quantity", "unit", "paper", "paper_origin", "ours", "low", "high", "ours_origin", "where", "remark",
@@ -34,8 +44,14 @@ def _row(
         "topic": topic, "quantity": quantity, "unit": unit, "paper": paper,
         "paper_origin": paper_origin if paper is not None else NOT_GIVEN,
         "ours": ours.value if ours else None, "low": ours.low if ours else None, "high": ours.high if ours else None,
-        "ours_origin": ours_origin if ours else NOT_MEASURED, "where": ours.where if ours else "", "remark": remark,
+        "ours_origin": _ours_origin(paper, ours, ours_origin), "where": ours.where if ours else "", "remark": remark,
     }
+
+
+def _ours_origin(paper: float | None, ours: Measured | None, alike: str) -> str:
+    if ours is None:
+        return NOT_MEASURED
+    return alike if paper is not None else ALONE
 
 
 def _formula(value: float, where: str) -> Measured:
@@ -62,7 +78,7 @@ def _data(recorded: Recorded) -> Iterator[Row]:
         yield _row("data", f"epochs of {row.file}", "epochs", row.epochs,
                    recorded.measured("tokens", f"epochs.{_FULL_ARM}.{part}"), paper_origin=RECOMPUTED)
     for match, found in recorded.matching("decontamination", r"planted\.([^.]+)\.detection_rate"):
-        yield _row("data", f"planted benchmark items found, {match[1]}", "share", None, found,
+        yield _row("data", f"planted benchmark items found, {match[1].replace('_', ' ')}", "share", None, found,
                    remark="the paper has no such control")
     yield _row("data", "clean documents wrongly removed", "share", None,
                recorded.measured("decontamination", "clean.false_positive_rate"))
@@ -72,11 +88,15 @@ def _model(recorded: Recorded) -> Iterator[Row]:
     shape = cost.paper_shape()
     yield _row("model", "parameters of the printed shape", "parameters", setup("parameters"),
                _formula(shape.parameters, "embedding + layers + norms + head"), ours_origin=REPRODUCED)
+    trained = recorded.provenance("training").get("parameters", {})
+    ours = cost.shape_of(trained, shape.vocabulary).parameters if "layers" in trained else None
     yield _row("model", "parameters trained", "parameters", setup("parameters"),
-               recorded.measured("training", "parameters"))
+               ours and _formula(ours, "the same, of the shape in training's parameters"))
 
 
 def _training(recorded: Recorded) -> Iterator[Row]:
+    yield _row("training", "largest loss difference, two processes against one", "nats", None,
+               recorded.measured("training", "parity.max_loss_difference"))
     yield _row("training", "tokens a run", "tokens", setup("training_tokens"),
                recorded.measured("training", "tokens_per_run"))
     yield _row("training", "runs an arm", "seeds", setup("ablation_seeds"),
@@ -104,6 +124,8 @@ def _leaderboard(recorded: Recorded) -> Iterator[Row]:
     found = recorded.measured("evaluation", f"average.{_FULL_ARM}.score")
     yield _row("evaluation", "average", "%", hare.average, found and in_percent(found),
                remark="ours is over the benchmarks that were measured")
+    yield _row("evaluation", "gold answers, average", "bits/byte", None,
+               recorded.measured("evaluation", f"average.{_FULL_ARM}.bpb"), remark="resolves what accuracy cannot")
 
 
 def _leakage(recorded: Recorded) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 Every function takes what was recorded and returns a tidy frame; what was not recorded has no row. ``origin`` is one of
 `PUBLISHED`, `RECOMPUTED` (by us, from printed numbers alone), `SCALED` (our measurement, at a smaller scale),
-`REPRODUCED` (our measurement, like for like) and `NOT_MEASURED`.
+`REPRODUCED` (our measurement, like for like), `ALONE` (ours, the paper has none) and `NOT_MEASURED`.
 """
 
 import pandas as pd
@@ -11,7 +11,7 @@ from hare.report.published import published, setup
 from hare.report.recorded import Measured, Recorded
 
 PUBLISHED, RECOMPUTED, SCALED = "published", "recomputed from print", "scaled-down"
-REPRODUCED, NOT_MEASURED, NOT_GIVEN = "reproduced", "not measured", "not in the paper"
+REPRODUCED, ALONE, NOT_MEASURED, NOT_GIVEN = "reproduced", "ours alone", "not measured", "not in the paper"
 ARMS = ("d1", "d1+d2", "d1+d2+d3")
 PRIORS = {
     "web": "web-scraped", "web+task": "web + tasks", "synthetic": "synthetic",
@@ -55,7 +55,7 @@ def prior_score() -> pd.DataFrame:
 
 
 def ablation(recorded: Recorded) -> pd.DataFrame:
-    """Figure 3 beside ours: arm, measure, value, low, high, origin; the paper prints a range for all arms together."""
+    """Figure 3 beside ours: arm, measure, value, low, high, origin, seeds (ours); the paper prints one range."""
     rows = [("all", "average score, %", None, *_published_range(), PUBLISHED)]
     for arm in ARMS:
         found = recorded.measured("training", f"heldout_bpb.{arm}")
@@ -66,6 +66,7 @@ def ablation(recorded: Recorded) -> pd.DataFrame:
         if found:
             rows.append((f"{arm} − d1", "difference in bits per byte", found.value, found.low, found.high, SCALED))
     frame = pd.DataFrame(rows, columns=["arm", "measure", *_INTERVAL, "origin"])
+    frame["seeds"] = recorded.metrics("training").get("seeds_per_arm")
     return frame if len(frame) > 1 else frame.iloc[:0]
 
 

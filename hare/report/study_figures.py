@@ -18,6 +18,7 @@ _GREY, _HARE = "#999999", "#D55E00"
 _ARM = r"d1(\+d\d)*"
 _SPREAD = 0.6  # of the room between two rows
 _PUBLISHED_UP = 0.2
+_SEEDS_THAT_TELL = 2
 _LETTERS_AN_INCH = 10.5  # of a title
 
 
@@ -58,7 +59,7 @@ def score_leakage_finding(frame: pd.DataFrame) -> str:
 
 @figure("study", "ablation")
 def draw_ablation(frame: pd.DataFrame) -> Figure:
-    """Figure 3 beside ours. Columns: arm, measure, value, low, high, origin."""
+    """Figure 3 beside ours. Columns: arm, measure, value, low, high, origin, seeds."""
     picture, (left, right) = plt.subplots(1, 2, figsize=(8.0, 3.8))
     scores = frame[frame.measure == "held-out bits per byte"].reset_index(drop=True)
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
@@ -79,10 +80,12 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
 
 
 def ablation_finding(differences: pd.DataFrame) -> str:
-    """A verdict in words. Columns: arm, value, low, high."""
+    """A verdict in words. Columns: arm, value, low, high, seeds."""
     found = []
     for row in differences.itertuples():
-        if pd.isna(row.low) or row.low <= 0 <= row.high:
+        if row.seeds < _SEEDS_THAT_TELL:
+            found.append(f"{row.arm.upper()}: one seed cannot tell")
+        elif pd.isna(row.low) or row.low <= 0 <= row.high:
             found.append(f"{row.arm.upper()}: no difference seen")
         else:
             direction = "worse" if row.value > 0 else "better"

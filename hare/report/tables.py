@@ -5,6 +5,7 @@ import pandas as pd
 from hare.report.comparison import comparison
 from hare.report.recorded import STAGES, Recorded
 from hare.report.study import (
+    ALONE,
     BENCHMARKS,
     NOT_GIVEN,
     NOT_MEASURED,
@@ -17,7 +18,7 @@ from hare.report.study import (
     misprints,
 )
 
-MARKS = {PUBLISHED: "ᵖ", RECOMPUTED: "ᶜ", REPRODUCED: "ʳ", SCALED: "ˢ", NOT_MEASURED: "", NOT_GIVEN: ""}
+MARKS = {PUBLISHED: "ᵖ", RECOMPUTED: "ᶜ", REPRODUCED: "ʳ", SCALED: "ˢ", ALONE: "ᵒ", NOT_MEASURED: "", NOT_GIVEN: ""}
 LEGEND = "; ".join(f"{mark} {origin}" for origin, mark in MARKS.items() if mark)
 _EMPTY = "–"
 
