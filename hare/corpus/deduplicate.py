@@ -5,6 +5,7 @@ corpora whose signatures exceed one machine's memory datatrove's own four-stage 
 """
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
-from hare.corpus.block import Block, Edit, Removal
+from hare.corpus.block import Block, Edit, Removal, utf8_length
 from hare.corpus.signatures import Duplicate, Signatures, duplicates, joined, signatures_of
 from hare.run.files import write_json, written_whole
 
@@ -33,14 +34,21 @@ class Sign(PipelineStep):
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Write the shard's signatures when its last document has passed."""
         parts, names, batch = [], [], []
+        size = seconds = 0.0
         for document in data:
+            started = time.process_time()
             batch.append(document.text)
             names.append((document.id, document.metadata["category"]))
+            size += utf8_length(document.text)
             if len(batch) == _BATCH:
                 parts.append(signatures_of(batch))
                 batch = []
+            seconds += time.process_time() - started
             yield document
+        started = time.process_time()
         signatures = joined([*parts, signatures_of(batch)])
+        self.stat_update("bytes_in", value=size)
+        self.stat_update("seconds", value=seconds + time.process_time() - started)
         stem = Path(self.folder) / f"{rank:05d}"
         with written_whole(stem.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
             np.savez(file, digests=signatures.digests, values=signatures.values)

