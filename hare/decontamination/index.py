@@ -117,5 +117,9 @@ def _joined(batches: list[WordHashes]) -> WordHashes:
 
 
 def _distinct(words: WordHashes, n: int) -> HashSet:
-    hashes = [block[inside] for _, block, inside in ngram_blocks(words, n)]
-    return HashSet(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+    hashes, size = np.empty(len(words.hashes), np.uint64), 0
+    for _, block, inside in ngram_blocks(words, n):
+        found = block[inside]
+        hashes[size : size + len(found)] = found
+        size += len(found)
+    return HashSet(hashes[:size])

@@ -74,8 +74,8 @@ def overlap_curve(frame: pd.DataFrame) -> Figure:
 def _curve_title(frame: pd.DataFrame) -> str:
     natural = frame[frame["part"] == "d1"].set_index(["ngram", "threshold"])["share"]
     n = frame["ngram"].min()
-    return (f"One shared {n}-gram is found in {natural[n, 0.0]:.0%} of D1's documents, "
-            f"a majority of shared ones in {natural[n, 0.5]:.1%}")
+    return (f"One {n}-gram is shared by {natural[n, 0.0]:.0%} of D1's documents, "
+            f"more than half of them by {natural[n, 0.5]:.1%}")
 
 
 @figure("decontamination", "planted_detection")

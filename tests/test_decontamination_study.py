@@ -1,0 +1,91 @@
+"""The stage from its profile section to its tables, metrics and figures."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from datatrove.data import Document
+
+from hare.decontamination import bench, evidence, planted, study
+from hare.decontamination.curve import overlap_curve
+from hare.decontamination.index import BenchmarkIndex, build_index
+from hare.decontamination.removal import decontaminate
+from hare.report.figures import draw
+from hare.run.errors import HareError
+from hare.run.files import write_jsonl
+from hare.run.profile import PROFILES, check_profile, load_profile
+
+CONFIG = load_profile("smoke").decontamination
+CLEAN = " ".join(f"Nobody asked the {n}th lighthouse keeper why herring sang on his table." for n in range(90))
+
+
+@pytest.fixture(scope="module")
+def index() -> BenchmarkIndex:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HARE_EXTRA_DATA", raising=False)
+        return build_index(study.sizes_of(CONFIG), items_per_split=20)
+
+
+def test_every_part_is_treated_by_the_rule_that_the_paper_names() -> None:
+    plans = {plan.part: plan for plan in study.plans_of(CONFIG)}
+    assert plans["d2"].rule.ngrams == plans["d1"].rule.ngrams == (10, 11, 12, 13, 14, 15)
+    assert plans["d3"].rule.ngrams == (4, 5, 6, 7, 8)
+    assert {part: plan.most_words for part, plan in plans.items()} == {
+        "d1": 0, "heldout": 0, "d2": CONFIG.d2_max_words, "d3": CONFIG.d3_max_words}
+    assert study.sizes_of(CONFIG) == [4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15]
+
+
+def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: BenchmarkIndex) -> None:
+    cases = planted.plant(index, [CLEAN], count=8, seed=0)
+    texts = [CLEAN, *(case[0] for case in cases["verbatim"][:3])]
+    reports = []
+    for plan in study.plans_of(CONFIG):
+        write_jsonl(tmp_path / "in" / plan.part / "00000.jsonl",
+                    [{"text": text, "id": str(i), "metadata": {}} for i, text in enumerate(texts)])
+        reports.append(decontaminate(plan, tmp_path / "in" / plan.part, tmp_path / plan.part, index))
+    parts = study.part_table(reports)
+    assert parts["removed"].tolist() == [3, 3, 3, 3] and parts["documents"].tolist() == [4, 4, 4, 4]
+    removed = [evidence.trace(report.removed, index) for report in reports]
+    table = study.benchmark_table(index, reports, removed, [[], [], [], []])
+    assert set(table["benchmark"]) == {"arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k"}
+    assert table.groupby("part")["removed"].sum().tolist() == [3, 3, 3, 3]
+
+    detection = planted.measure(cases, study.compared_rules(CONFIG), index)
+    metrics = study.metrics_of(table, parts, detection, study.rules_of(CONFIG)[1])
+    assert metrics["planted.verbatim.detection_rate"] == 1 and metrics["clean.false_positive_rate"] == 0
+    assert sum(value for name, value in metrics.items() if name.startswith("removed.d3.")) == 3
+    assert all(type(value) in (int, float) and np.isfinite(value) for value in metrics.values())
+
+    curves = pd.concat([overlap_curve(part, texts, index) for part in ("d1", "d2", "d3", "planted")])
+    results = tmp_path / "decontamination"
+    results.mkdir()
+    frames = {"overlap_by_benchmark": table, "overlap_curve": curves, "planted_detection": detection}
+    for name, frame in frames.items():
+        plt.close(draw(results, name, frame, {}))
+        assert (results / f"{name}.svg").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(("d2", "d3"), [([], []), ([], [4]), ([1, 10], [4]), ([10], [0])])
+def test_an_ngram_needs_two_words(d2: list[int], d3: list[int]) -> None:
+    values = yaml.safe_load((PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
+    values["decontamination"] |= {"d2_ngrams": d2, "d3_ngrams": d3}
+    with pytest.raises(HareError, match="an n-gram has at least 2 words"):
+        check_profile(values, PROFILES / "smoke.yaml")
+
+
+def test_without_a_corpus_the_speed_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_WORK", str(tmp_path))
+    with pytest.raises(HareError, match=r"corpus/d1 is missing(.|\n)*--only 01"):
+        bench.bench(load_profile("smoke"))
+
+
+def test_datatroves_filter_does_its_work_with_the_hashes_that_we_write(index: BenchmarkIndex, tmp_path: Path) -> None:
+    made = bench._datatrove_filter(tmp_path, bench._RegexTokenizer())
+    item = next(s for s in index.splits if (s.benchmark, s.split) == ("arc_challenge", "test"))
+    questions = [index.lookup([item.first + i])[item.first + i].row["question"] for i in range(20)]
+    long_enough = [q for q in questions if len(bench._WORD.findall(q)) > 20]
+    assert long_enough and all(made.filter(Document(text=f"{CLEAN} {q}", id="")) is not True for q in long_enough)
+    assert made.filter(Document(text=CLEAN, id="")) is True
