@@ -120,3 +120,11 @@ def documents(items: Sequence[Item]) -> list[dict[str, Any]]:
         metadata |= {"source": item.part, "seed_passage": item.source, "prompt": version, "options": list(item.options)}
         rows.append({"text": rendered(item), "id": f"d3/{number:07d}/{item.kind}", "metadata": metadata})
     return rows
+
+
+def one_of_each(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The first text of each kind of task, in the order of the kinds' first appearance."""
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(row["metadata"]["kind"], row["text"])
+    return [f"[{kind}]\n{text}" for kind, text in first.items()]

@@ -52,20 +52,27 @@ def _commonest(counts: Counter[str]) -> tuple[str, ...]:
 
 
 def build_items(found: Sequence[Material], wanted: int, seed: int) -> tuple[list[Item], pd.DataFrame]:
-    """About ``wanted`` valid items, as even over the kinds as the passages allow, and the account of each kind.
+    """At most ``wanted`` valid items, as even over the kinds as the passages allow, and the invalid ones counted.
 
-    The account has the columns ``kind``, ``objection`` ('' for valid) and ``items``.
+    The count has the columns ``kind``, ``objection`` and ``items``.
     """
-    per_kind, rejected = {}, Counter()
+    per_kind: dict[str, list[Item]] = {}
+    rejected: Counter[tuple[str, str]] = Counter()
     with Progress("build D3 items", len(BUILDERS), "kinds") as progress:
         for kind, builder in BUILDERS.items():
-            per_kind[kind] = list(_valid(found, builder, wanted // len(BUILDERS), rejected, seed))
+            per_kind[kind] = list(_valid(found, builder, -(-wanted // len(BUILDERS)), rejected, seed))
             progress.advance()
     shares = even_shares({kind: len(items) for kind, items in per_kind.items()}, wanted)
     kept = [item for kind, items in per_kind.items() for item in items[: shares[kind]]]
-    account = [{"kind": kind, "objection": objection, "items": n} for (kind, objection), n in sorted(rejected.items())]
-    account += [{"kind": kind, "objection": "", "items": share} for kind, share in sorted(shares.items())]
-    return kept, pd.DataFrame(account, columns=["kind", "objection", "items"])
+    counted = [(kind, objection, count) for (kind, objection), count in sorted(rejected.items())]
+    return kept, pd.DataFrame(counted, columns=["kind", "objection", "items"])
+
+
+def counted_items(items: Sequence[Item]) -> pd.DataFrame:
+    """How many items there are of each kind, by method and part: ``kind``, ``method``, ``part``, ``items``."""
+    counts = Counter((item.kind, item.method, item.part) for item in items)
+    return pd.DataFrame([(*key, count) for key, count in sorted(counts.items())],
+                        columns=["kind", "method", "part", "items"])
 
 
 def _valid(

@@ -6,12 +6,19 @@ from hare.synthesis.builders import Material, content_words
 from hare.synthesis.gates import repeated_trigrams, tidied
 from hare.synthesis.generator import Decoding, Generation, Generator, Request
 from hare.synthesis.items import GENERATED, Item
-from hare.synthesis.passages import rank, sentences, words
+from hare.synthesis.passages import LINE_BASED, is_punctuated, rank, sentences, words
 
 _INSTRUCTION = "Summarise the following text in one or two short sentences.\n\n{passage}"
 _SYSTEM = "You write short, faithful summaries. You never add anything that the text does not say."
 _BORNE_OUT = 0.7  # share of a summary's content words that stand in the passage
 _DECODING = Decoding(max_new_tokens=64, temperature=0.2)
+
+
+def worth_summarising(found: Sequence[Material], wanted: int, seed: int) -> list[Material]:
+    """``wanted`` punctuated passages of D1 prose, drawn by hash."""
+    prose = [m for m in found if m.part == "d1" and m.passage.category not in LINE_BASED and len(m.sentences) >= 3]
+    usable = [material for material in prose if is_punctuated(material.passage.text)]
+    return sorted(usable, key=lambda material: rank(seed, f"summary/{material.passage.id}"))[:wanted]
 
 
 def summarise(materials: Sequence[Material], generator: Generator, seed: int) -> tuple[list[Item], int]:

@@ -118,3 +118,12 @@ def documents(drafts: Sequence[Draft], generator: Generator, topics: TopicModel)
         for draft in drafts
         if not draft.objection
     ]
+
+
+def shown(drafts: Sequence[Draft], count: int) -> str:
+    """The first few drafts as text to be read, each under its prompt family and, if rejected, the reason."""
+    pages = []
+    for draft in drafts[:count]:
+        verdict = f"rejected: {draft.objection}" if draft.objection else "accepted"
+        pages.append(f"[{draft.prompt.family}, for {draft.prompt.audience}, {verdict}]\n\n{draft.answer.text}")
+    return "\n\n----\n\n".join(pages) or "none"

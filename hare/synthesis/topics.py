@@ -57,6 +57,11 @@ class FittedTopics:
     vectors: np.ndarray  # float64 [passages, components]
     curve: pd.DataFrame  # topics, silhouette, chosen
 
+    def summary(self) -> pd.DataFrame:
+        """One row a topic: ``topic``, ``label``, ``passages``."""
+        counts = np.bincount(self.assigned, minlength=len(self.model.labels))
+        return pd.DataFrame({"topic": range(len(counts)), "label": self.model.labels, "passages": counts})
+
     def map(self, seed: int, points: int) -> pd.DataFrame:
         """Positions of a sample of passages in two dimensions by t-SNE: columns ``x``, ``y``, ``topic``, ``label``."""
         from sklearn.manifold import TSNE
