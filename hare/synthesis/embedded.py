@@ -112,8 +112,8 @@ class EmbeddedGenerator:
 
     @property
     def name(self) -> str:
-        """Model, precision and batch: the batch is named since a sum's last digits depend on it."""
-        return f"{NAME}, fp32, batches of {self._batch}"
+        """Model, precision, torch and batch: a sum's last digits depend on these, and with them the texts."""
+        return f"{NAME}, fp32, torch {torch.__version__}, batches of {self._batch}"
 
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
         """Answers in the order of the requests.
@@ -124,6 +124,7 @@ class EmbeddedGenerator:
         keys = [request.key(self.name, decoding) for request in requests]
         with finished_generations(keys) as finished:
             batches = self._batches(requests, keys)
+            smollm2()  # before the threads start: two of them loading at once spoil the tied weights
             due = [batch for batch in batches if any(keys[i] not in finished for i in batch)]
             with Progress("generate", float(len(requests)), "texts") as progress, one_core_each(cores()) as pool:
                 progress.advance(len(requests) - sum(map(len, due)))

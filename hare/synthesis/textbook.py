@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hare.run.errors import HareError
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.gates import GATES, Candidate, first_objection, tidied
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Request
@@ -44,10 +45,20 @@ def generate_drafts(
     seeds: Sequence[Seed], prompts: Sequence[Prompt], generator: Generator, decoding: Decoding, d1: Sequence[Passage],
     seed: int,
 ) -> list[Draft]:
-    """Answer every prompt, then judge every answer; ``d1`` are the passages that no draft may nearly repeat."""
+    """Answer every prompt, then judge every answer; ``d1`` are the passages that no draft may nearly repeat.
+
+    Raises:
+        HareError: not one answer is good enough.
+    """
     requests = [conversation(prompt.text, rank(seed, s.passage.id)) for s, prompt in zip(seeds, prompts, strict=True)]
-    answers = generator.generate(requests, decoding)
-    return judged(seeds, prompts, answers, d1)
+    drafts = judged(seeds, prompts, generator.generate(requests, decoding), d1)
+    if all(draft.objection for draft in drafts):
+        commonest = Counter(draft.objection for draft in drafts).most_common(1)[0][0]
+        raise HareError(
+            f"None of {len(drafts)} texts by {generator.name} passed the gates; the commonest objection: {commonest}.",
+            "raise synthesis.d2_max_new_tokens or synthesis.d2_documents, or choose another generator",
+        )
+    return drafts
 
 
 def conversation(prompt: str, seed: int) -> Request:
