@@ -12,6 +12,7 @@ import pandas as pd
 from datatrove.data import Document
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
+from tokenizers import Tokenizer
 
 from hare.run.errors import HareError
 from hare.run.files import folder_written_whole, read_jsonl, written_whole
@@ -88,8 +89,16 @@ def _tokenizing_into(folder: Path) -> DocumentTokenizer:
         str(folder), "mistral", batch_size=_DOCUMENTS_TOGETHER, shuffle_documents=False, save_index=False,
         save_final_metadata=False,
     )
-    block.tokenizer = packing_tokenizer()
+    block.tokenizer = _WithoutOffsets(packing_tokenizer())
     return block
+
+
+class _WithoutOffsets:
+    """The part of a tokenizer that datatrove's block uses, without character offsets: a third less time."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.get_vocab_size = tokenizer.get_vocab_size
+        self.encode_batch = tokenizer.encode_batch_fast
 
 
 class _Notes:
