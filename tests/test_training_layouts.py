@@ -158,7 +158,7 @@ def test_only_the_last_checkpoint_stays(trained: dict[str, TrainedRun]) -> None:
 def test_another_layout_is_refused_by_name(trained: dict[str, TrainedRun]) -> None:
     run = trained["one"].run
     other = dataclasses.replace(run, training=dataclasses.replace(run.training, tensor_parallel=2))
-    with pytest.raises(HareError, match=r"tensor_parallel 1 → 2.*weights alone"):
+    with pytest.raises(HareError, match=r"(?s)tensor_parallel 1 → 2.*weights alone"):
         train(other)
 
 
