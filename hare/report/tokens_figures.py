@@ -15,8 +15,8 @@ _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff e
 def draw_composition(frame: pd.DataFrame) -> Figure:
     """Tokens by source. Columns: file, source, category, tokens."""
     table = frame.sort_values(["file", "tokens"], ascending=[False, True], kind="stable")
-    labels = [f"{row.source or row.file} · {row.category}" if row.category else row.source for row in
-              table.fillna("").itertuples()]
+    labels = [" · ".join(filter(None, (row.source or row.file.upper(), row.category)))
+              for row in table.fillna("").itertuples()]
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.27 * len(table)))
     axes.scatter(table.tokens / 1e6, range(len(table)), s=60, c=[FILE_COLOURS.get(name, _OTHER) for name in table.file])
     axes.set_yticks(range(len(table)), labels)
