@@ -9,11 +9,11 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel, Pre
 
 from hare.evaluation.leakage import Measure, encode, score, score_starts
 from hare.evaluation.leakage_reference import generated_decisions
-from hare.evaluation.leakage_samples import sample_sets
+from hare.evaluation.leakage_sets import sample_sets
 from hare.run.profile import Model, Profile
 from hare.tokens.tokenizer import mistral_tokenizer
 
-_ITEMS, _LOOP_ITEMS = 256, 6
+ITEMS, LOOP_ITEMS = 256, 6
 _THREADS = 2
 
 
@@ -25,11 +25,11 @@ def bench(profile: Profile) -> dict[str, float]:
     """
     measure = Measure(profile.leakage.leakage_ngram, profile.leakage.leakage_starts)
     model, tokenizer = _untrained(profile.model), mistral_tokenizer()
-    texts = next(s for s in sample_sets(["arc_challenge"], _ITEMS, 0) if s.split == "test").originals
+    texts = next(s for s in sample_sets(["arc_challenge"], ITEMS, 0) if s.split == "test").originals
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     try:
-        return speeds(model, tokenizer, texts, texts[:_LOOP_ITEMS], measure)
+        return speeds(model, tokenizer, texts, texts[:LOOP_ITEMS], measure)
     finally:
         torch.set_num_threads(threads)
 

@@ -19,8 +19,8 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure
-from hare.evaluation.leakage_delta import Pairs, difference_of, measure_set
-from hare.evaluation.leakage_samples import SURFACE, SampleSet, sample_sets
+from hare.evaluation.leakage_delta import ESTIMATES, Pairs, difference_of, measure_set
+from hare.evaluation.leakage_sets import SURFACE, SampleSet, sample_sets
 from hare.run.errors import HareError
 from hare.run.files import written_whole
 from hare.run.profile import Leakage, Model, Training
@@ -119,20 +119,20 @@ def measure_groups(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, f
                          for samples in group.sets] for group in found}
 
 
-def dose_table(found: Sequence[Group], run: TrainingRun, leaked: dict[float, list[Pairs]],
-               clean: dict[float, list[Pairs]], estimate: str, resamples: int, seed: int) -> pd.DataFrame:
-    """The dose-response curve, one row a dose and model, items of all benchmarks together.
+def dose_tables(found: Sequence[Group], run: TrainingRun, leaked: dict[float, list[Pairs]],
+                clean: dict[float, list[Pairs]], resamples: int, seed: int) -> pd.DataFrame:
+    """The dose-response curve: one row an estimate, dose and model, the items of all benchmarks together.
 
-    Columns: model (leaked, clean, or leaked_minus_clean: the paired difference of their Δ), dose, repetitions, items,
-    original, rewritten, delta, low, high.
+    Columns: estimate, model (leaked, clean, or leaked_minus_clean: the paired difference of their Δ), dose,
+    repetitions, items, original, rewritten, delta, low, high; shares in percent.
     """
     times = repetitions(found, run)
-    rows = [
-        {"model": model, "dose": dose, "repetitions": times[dose], "items": len(values), "original": original,
-         "rewritten": rewritten, **difference_of(values[None], resamples, seed)}
-        for dose in times for model, original, rewritten, values in _of_dose(leaked[dose], clean[dose], estimate)
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([
+        {"estimate": estimate, "model": model, "dose": dose, "repetitions": times[dose], "items": len(values),
+         "original": original, "rewritten": rewritten, **difference_of(values[None], resamples, seed)}
+        for estimate in ESTIMATES for dose in times
+        for model, original, rewritten, values in _of_dose(leaked[dose], clean[dose], estimate)
+    ])
 
 
 def _of_dose(leaked: Sequence[Pairs], clean: Sequence[Pairs],
@@ -147,12 +147,16 @@ def _of_dose(leaked: Sequence[Pairs], clean: Sequence[Pairs],
 
 
 def control_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """``control.dose_<share>.delta`` with interval, how often an item was seen, and the first dose that is detected."""
+    """``control.dose_<share>.delta`` by the method's starting points, ``.everywhere`` by all positions, with intervals.
+
+    Beside them how often an item was seen, and ``control.first_detected_dose`` where there is one.
+    """
     named: dict[str, float] = {}
     for row in table[table.model == "leaked"].itertuples():
         name = f"control.dose_{row.dose:g}"
-        named |= {f"{name}.delta": row.delta, f"{name}.delta.low": row.low, f"{name}.delta.high": row.high,
-                  f"{name}.repetitions": row.repetitions}
+        key = f"{name}.delta" if row.estimate == "at_starts" else f"{name}.everywhere"
+        named |= {key: row.delta, f"{key}.low": row.low, f"{key}.high": row.high}
+        named[f"{name}.repetitions"] = row.repetitions
     first = first_detected(table)
     return named if first is None else named | {"control.first_detected_dose": first}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure, Scores, score
-from hare.evaluation.leakage_samples import SURFACE, SampleSet
+from hare.evaluation.leakage_sets import SURFACE, SampleSet
 from hare.evaluation.statistics import Draws, estimate, share
 
 ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}

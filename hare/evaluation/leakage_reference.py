@@ -7,9 +7,10 @@ for some cuts gives other ids than the sample has.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,6 +22,7 @@ class Agreement:
     """How often the one-pass decision and the generation loop's agree, over all starting points of some texts."""
 
     decisions: int
+    continued: int  # of them, those where one pass finds the n-gram continued exactly
     differ_from_ids: int  # one pass against generation from the prefix's own ids: only rounding can differ
     differ_from_text: int  # one pass against generation from the prefix tokenised again
     prefixes_tokenised_differently: int
@@ -54,6 +56,13 @@ def _continues(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampl
     return generated[0, prefix.shape[1]:].tolist() == sample.ids[first: first + measure.ngram].tolist()
 
 
+def agreement_table(models: dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]], texts: Sequence[str],
+                    measure: Measure) -> pd.DataFrame:
+    """`Agreement` of several models, one row a model: model, then the counts."""
+    return pd.DataFrame([{"model": name, **asdict(compare(model, tokenizer, texts, measure))}
+                         for name, (model, tokenizer) in models.items()])
+
+
 def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
             measure: Measure) -> Agreement:
     """Decide every starting point of ``texts`` in one pass and by both generation loops, and count the differences."""
@@ -76,6 +85,7 @@ def _count_differences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
                         for s in starts])
     return Counter(
         decisions=len(starts),
+        continued=int(once.sum()),
         differ_from_ids=int((once != from_ids).sum()),
         differ_from_text=int((once != from_text).sum()),
         prefixes_tokenised_differently=int(changed.sum()),

@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from hare.evaluation.leakage import Measure
 from hare.evaluation.leakage_delta import Pairs, delta_rows, measure_set, perplexity_row
-from hare.evaluation.leakage_samples import SURFACE, SampleSet
+from hare.evaluation.leakage_sets import SURFACE, SampleSet
 from hare.run.errors import HareError
 
 PEER = "smollm2-135m-instruct"
 _LABELS = {"arc_challenge": "ARC-C", "hellaswag": "HellaSwag", "winogrande": "Winogrande", "mmlu": "MMLU",
            "gsm8k": "GSM8K", "truthfulqa": "TruthfulQA"}  # as the published table spells them
-_PUBLISHED_SPLITS = {("winogrande", "validation"): "", ("hellaswag", "validation"): "", ("truthfulqa", "validation"): "train"}
+_PUBLISHED_SPLITS = {("truthfulqa", "validation"): "train"}  # its only split, which the paper calls train
 
 Measured = dict[str, list[tuple[SampleSet, list[Pairs]]]]
 
@@ -71,7 +71,7 @@ def perplexity_table(measured: Measured, resamples: int, seed: int) -> pd.DataFr
 def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Our rows with those that the paper prints for the same benchmark and split; column ``origin`` tells them apart.
 
-    The paper calls TruthfulQA's only split train; it prints no evaluated split of HellaSwag and Winogrande.
+    The paper prints no evaluated split of HellaSwag and Winogrande.
     """
     ours = table[table.rewriter == SURFACE].assign(origin="measured here")
     printed = []
