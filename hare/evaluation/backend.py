@@ -85,7 +85,8 @@ class SharedPrefixLM(HFLM):
         """
         scored = [pair for pair in arguments if isinstance(pair[1], str)]
         self._encode_all(scored)
-        lengths = [sum(map(len, self._encode_pair(*pair))) - 1 for pair in scored]
+        lengths = [sum(map(len, self._encode_pair(*pair))) - 1 for pair in scored if pair[0]]
+        lengths += [len(self.tok_encode(answer, add_special_tokens=False)) for context, answer in scored if not context]
         self._encoded.clear()
         continued = [context for context, options in arguments if not isinstance(options, str)]
         lengths += [len(self.tok_encode(context)) + self.max_gen_toks for context in continued]

@@ -16,7 +16,7 @@ from hare.run.profile import Model, Profile
 from hare.tokens.tokenizer import mistral_tokenizer
 
 _ITEMS = 16  # of each benchmark
-_DIFFERENCE = 1e-6  # of scores that should be equal; relative, or absolute below 1
+_DIFFERENCE = 1e-5  # more than rounding in fp32; relative, or absolute below 1
 
 
 def bench(profile: Profile) -> dict[str, float]:

@@ -34,20 +34,17 @@ class Answers:
         Raises:
             HareError: an arm lacks an item or a seed that another one has.
         """
-        values: dict[str, dict[str, ByBenchmark]] = {measure: {} for measure in MEASURES if measure in items}
         items = items.sort_values(["task", "item"], kind="stable")
+        _check_paired(items)
+        values: dict[str, dict[str, ByBenchmark]] = {measure: {} for measure in MEASURES if measure in items}
         for (benchmark, arm), rows in items.groupby(["benchmark", "arm"], sort=False):
             for measure, by_arm in values.items():
                 if rows[measure].notna().any():
-                    by_seed = [list(found) for _, found in rows.groupby("seed", dropna=False)[measure]]
-                    by_arm.setdefault(arm, {})[benchmark] = _matrix(by_seed)
-        shapes = [
-            {name: found.shape for name, found in by_benchmark.items()} for by_benchmark in values["score"].values()
-        ]
-        if any(shape != shapes[0] for shape in shapes):
-            raise _unpaired()
-        seeds = next(iter(shapes[0].values()))[0]
-        return cls(values, Draws.make({name: shape[1] for name, shape in shapes[0].items()}, seeds, resamples, seed))
+                    by_seed = [found.to_numpy() for _, found in rows.groupby("seed", dropna=False)[measure]]
+                    by_arm.setdefault(arm, {})[benchmark] = np.stack(by_seed)
+        shapes = {name: found.shape for name, found in next(iter(values["score"].values())).items()}
+        seeds = next(iter(shapes.values()))[0]
+        return cls(values, Draws.make({name: shape[1] for name, shape in shapes.items()}, seeds, resamples, seed))
 
     def average(self, found: ByBenchmark) -> Estimate:
         """The plain mean over benchmarks of their means."""
@@ -97,18 +94,19 @@ def flat_metrics(scores: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def _matrix(by_seed: list[list[float]]) -> np.ndarray:
-    """float[seeds, items]."""
-    if len({len(values) for values in by_seed}) > 1:
-        raise _unpaired()
-    return np.array(by_seed)
-
-
-def _unpaired() -> HareError:
-    return HareError(
-        "The arms did not all answer the same items with the same seeds.",
-        "evaluate all arms from one profile, after all of them have been trained with the same seeds",
+def _check_paired(items: pd.DataFrame) -> None:
+    asked = items.groupby(["benchmark", "arm", "seed"], dropna=False)[["task", "item"]].apply(
+        lambda rows: tuple(rows.itertuples(index=False, name=None))
     )
+    by_arm = asked.reset_index(name="asked").groupby("arm")[["benchmark", "seed", "asked"]].apply(
+        lambda rows: tuple(rows.fillna(-1).itertuples(index=False, name=None))
+    )
+    seeds = items.groupby(["benchmark", "arm"])["seed"].nunique(dropna=False)
+    if by_arm.nunique() > 1 or asked.groupby("benchmark").nunique().max() > 1 or seeds.nunique() > 1:
+        raise HareError(
+            "The arms did not all answer the same items with the same seeds.",
+            "evaluate all arms from one profile, after all of them have been trained with the same seeds",
+        )
 
 
 def _item_sets(items: pd.DataFrame) -> dict[str, int]:

@@ -1,0 +1,123 @@
+"""Our requests are the stock tasks' requests, letter by letter; subsets are fixed, nested and spread."""
+
+from pathlib import Path
+
+import datasets
+import lm_eval.api.task
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lm_eval.tasks import TaskManager
+
+from hare.decontamination import benchmarks
+from hare.evaluation import tasks
+from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, load, missing
+from hare.run.errors import HareError
+from tests.evaluation_toys import HUB, SUBJECTS, local_benchmarks
+
+__all__ = ["local_benchmarks"]
+Files = dict[tuple[str, str], Path]
+ROWS = [3, 11, 12, 30]
+
+
+def stock_names(name: str) -> list[str]:
+    return [f"mmlu_{subject}" for subject in SUBJECTS] if name == "mmlu" else [PROTOCOL[name].task]
+
+
+def stock_tasks(name: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> dict[str, lm_eval.api.task.Task]:
+    """lm-eval's own tasks, told nothing; the hub's data sets hold the rows of our files."""
+    by_address = {address: hub for hub, address in HUB.items()}
+
+    def from_hub(path: str, name: str | None = None, **_: object) -> datasets.DatasetDict:
+        hub = by_address[path, name]
+        found = {split: str(file) for (key, split), file in files.items() if key == hub}
+        return datasets.load_dataset("json", data_files=found)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lm_eval.api.task.datasets, "load_dataset", _apart(from_hub, datasets.load_dataset))
+        folder = Path(tasks.lm_eval.tasks.__file__).parent / PROTOCOL[name].folder
+        return TaskManager(include_defaults=False, include_path=str(folder)).load(stock_names(name))["tasks"]
+
+
+def _apart(from_hub: object, local: object) -> object:
+    return lambda path, **options: (local if path == "json" else from_hub)(path, **options)
+
+
+def requests_of(task: lm_eval.api.task.Task, shots: int) -> list[tuple[int, str, tuple]]:
+    """As `lm_eval.simple_evaluate` prepares and builds them."""
+    if task.get_config("num_fewshot") != 0:
+        task.set_config(key="num_fewshot", value=shots)
+    task.set_fewshot_seed(seed=1234)
+    task.build_all_requests(samples=ROWS)
+    return [(instance.doc_id, instance.request_type, instance.args) for instance in task.instances]
+
+
+@pytest.mark.parametrize("name", PROTOCOL)
+def test_our_requests_are_the_stock_tasks_requests(
+    name: str, local_benchmarks: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ours,) = load([name])
+    stock = stock_tasks(name, local_benchmarks, monkeypatch)
+    assert list(ours.tasks) == list(stock)
+    for task in stock:
+        expected = requests_of(stock[task], PROTOCOL[name].shots)
+        assert requests_of(ours.tasks[task], PROTOCOL[name].shots) == expected
+        assert ours.tasks[task].VERSION == stock[task].VERSION
+        assert len(expected) >= len(ROWS)
+
+
+def test_prompts_show_as_many_examples_as_the_leaderboard(local_benchmarks: Files) -> None:
+    for benchmark in load(PROTOCOL):
+        task = next(iter(benchmark.tasks.values()))
+        (_, _, (context, *_)), *_ = requests_of(task, benchmark.protocol.shots)
+        opening = benchmark.name == "mmlu"  # its prompts start with a sentence about the subject
+        shown = context.count("\n\n") - opening
+        assert shown == (6 if benchmark.name == "truthfulqa" else benchmark.protocol.shots)
+
+
+def test_a_benchmark_without_its_examples_is_skipped_by_name(
+    local_benchmarks: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = {"gsm8k": ["test"], "winogrande": ["train", "validation"]}
+    monkeypatch.setattr(benchmarks, "splits", lambda name, subset="": present[name])
+    assert list(missing(["gsm8k", "winogrande"])) == ["gsm8k"]
+    assert [benchmark.name for benchmark in load(["gsm8k", "winogrande"])] == ["winogrande"]
+    with pytest.raises(HareError, match="None of the tasks can be evaluated here"):
+        load(["gsm8k"])
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    with pytest.raises(HareError, match="no leaderboard benchmark 'piqa'"):
+        missing(["piqa"])
+
+
+class Rows:
+    """As much of an lm-eval task as choosing items looks at."""
+
+    def __init__(self, count: int):
+        self.eval_docs = range(count)
+
+
+def benchmark_of(sizes: list[int]) -> Benchmark:
+    return Benchmark("mmlu", PROTOCOL["mmlu"], {f"mmlu_{number}": Rows(size) for number, size in enumerate(sizes)})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 3))
+def test_a_subset_is_nested_spread_and_exact(sizes: list[int], items: int, seed: int) -> None:
+    benchmark = benchmark_of(sizes)
+    chosen, larger = choose_items(benchmark, items, seed), choose_items(benchmark, items + 1, seed)
+    assert sum(map(len, chosen.values())) == min(items, sum(sizes))
+    assert all(rows == sorted(set(rows)) and set(rows) <= set(larger[name]) for name, rows in chosen.items())
+    unfinished = [len(chosen.get(name, [])) for name, task in benchmark.tasks.items()
+                  if len(chosen.get(name, [])) < len(task.eval_docs)]
+    assert not unfinished or max(map(len, chosen.values())) <= max(sizes)
+    assert not unfinished or max(unfinished) - min(unfinished) <= 1
+
+
+def test_no_limit_means_every_row() -> None:
+    assert choose_items(benchmark_of([3, 5]), 0, seed=1) == {"mmlu_0": [0, 1, 2], "mmlu_1": [0, 1, 2, 3, 4]}
+
+
+def test_another_seed_chooses_other_rows() -> None:
+    assert choose_items(benchmark_of([500]), 20, seed=0) != choose_items(benchmark_of([500]), 20, seed=1)
