@@ -1,0 +1,139 @@
+"""Models through lm-eval: reports without a trace of the machine, scores an item, nothing asked twice."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hare.evaluation import harness, reading
+from hare.evaluation.comparison import difference_table, score_table
+from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
+from hare.evaluation.scores import item_scores, right_answers
+from hare.evaluation.tasks import PROTOCOL, Benchmark, load
+from hare.run.files import write_json
+from hare.run.profile import Evaluation
+from tests.evaluation_toys import local_benchmarks, row, save_model
+
+__all__ = ["local_benchmarks"]
+NAMES = ("arc_challenge", "winogrande", "mmlu", "truthfulqa")
+CONFIG = Evaluation(NAMES, 6, 4, 1, 0, 50, 0)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+    root = tmp_path_factory.mktemp("models")
+    return [
+        Candidate(arm, seed, save_model(root / f"{arm}-seed{seed}", seed=place * 2 + seed), 6)
+        for place, arm in enumerate(("d1", "d1+d2")) for seed in (0, 1)
+    ]
+
+
+def test_an_evaluation_is_complete_paired_and_free_of_its_machine(
+    models: list[Candidate], local_benchmarks: dict, tmp_path: Path
+) -> None:
+    benchmarks = load(NAMES)
+    evaluated = [evaluate(candidate, benchmarks, CONFIG, tmp_path / "answered") for candidate in models]
+    write_reports(evaluated, tmp_path / "lm_eval")
+    assert sorted(path.name for path in (tmp_path / "lm_eval").iterdir()) == [
+        "d1+d2-seed0.json", "d1+d2-seed1.json", "d1-seed0.json", "d1-seed1.json",
+    ]
+    report = json.loads((tmp_path / "lm_eval" / "d1-seed0.json").read_text(encoding="utf-8"))
+    assert report["n-shot"]["arc_challenge"] == 25 and report["versions"]["winogrande"] == 1.0
+    assert report["n-samples"]["arc_challenge"] == {"original": 40, "effective": 6}
+    assert report["groups"]["mmlu"]["sample_len"] == 6
+    text = json.dumps(report)
+    assert str(tmp_path) not in text and '"/' not in text and "0x" not in text
+    items = pd.DataFrame([found for one in evaluated for found in one.items])
+    assert items.groupby(["arm", "seed"])["prompt_hash"].apply(tuple).nunique() == 1
+    means = items[(items["arm"] == "d1") & (items["seed"] == 0)].groupby("benchmark")["score"].mean()
+    assert means["arc_challenge"] == report["results"]["arc_challenge"]["acc_norm,none"]
+    assert means["mmlu"] == report["results"]["mmlu"]["acc,none"]
+    assert means["truthfulqa"] == pytest.approx(report["results"]["truthfulqa_mc2"]["acc,none"])
+    look_at(items, benchmarks)
+
+
+def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
+    """Every table that a reader sees can be made from these scores."""
+    scores = score_table(items, 50, 0)
+    assert "chance" in reading.leaderboard(scores, "score").to_html()
+    assert "font-weight: bold" in reading.leaderboard(scores, "bpb").to_html()
+    assert len(difference_table(items, ["d1", "d1+d2"], 50, 0)) == 3 * (len(NAMES) + 1)
+    protocol = reading.protocol_table(benchmarks, list(NAMES), 6, 0).set_index("benchmark")
+    assert list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
+    failed = reading.examples(items, benchmarks, "d1", count=4)
+    assert (failed["margin"] < 0).all() and (failed["gold"] != failed["preferred"]).all()
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_alike(
+    models: list[Candidate], local_benchmarks: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmarks = load(NAMES[:2])
+    whole = evaluate(models[0], benchmarks, CONFIG, tmp_path / "whole")
+    ask, asked = harness._ask, []
+
+    def dies_at_the_second(lm, benchmark, chosen, label):  # noqa: ANN001, ANN202
+        asked.append(benchmark.name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return ask(lm, benchmark, chosen, label)
+
+    monkeypatch.setattr(harness, "_ask", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut")
+    assert evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut") == whole
+    assert asked == ["arc_challenge", "winogrande", "winogrande"]
+    monkeypatch.setattr(harness, "SharedPrefixLM", None)
+    assert evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut") == whole
+
+
+def test_answers_of_another_model_or_subset_are_not_taken(
+    models: list[Candidate], local_benchmarks: dict, tmp_path: Path
+) -> None:
+    benchmarks = load(["winogrande"])
+    first = evaluate(models[0], benchmarks, CONFIG, tmp_path)
+    other = evaluate(Candidate("d1", 0, models[1].folder, 6), benchmarks, CONFIG, tmp_path)
+    fewer = evaluate(Candidate("d1", 0, models[0].folder, 3), benchmarks, CONFIG, tmp_path)
+    assert first.report["model"] != other.report["model"]
+    assert len(first.items) == 6 and len(fewer.items) == 3
+
+
+def test_gsm8k_is_scored_by_its_strict_match(models: list[Candidate], local_benchmarks: dict, tmp_path: Path) -> None:
+    found = evaluate(Candidate("d1", 0, models[0].folder, 2), load(["gsm8k"]), CONFIG, tmp_path)
+    assert [set(one) & {"bpb", "margin"} for one in found.items] == [set(), set()]
+    assert found.requests[0]["requests"] == 2 and found.requests[0]["context"] == 1024
+
+
+def test_models_are_those_that_training_lists(tmp_path: Path) -> None:
+    write_json(tmp_path / "training" / "runs.json", [{"arm": "d1", "seed": 3, "hf": "d1-seed3/hf"}])
+    (found,) = trained_models(tmp_path.joinpath, 7)
+    assert found == Candidate("d1", 3, tmp_path / "training" / "d1-seed3" / "hf", 7) and found.label == "d1-seed3"
+    assert Candidate("peer", None, tmp_path, 1).label == "peer"
+
+
+def sample(name: str, likelihoods: list[float], target: object, **more: object) -> dict:
+    document = row(name, random.Random(0)) | more
+    return {
+        "doc_id": 4, "doc": document, "target": target, "filter": "none", "prompt_hash": "x", "acc": 1.0,
+        "acc_norm": 0.0,
+        "arguments": [("context", answer) for answer in (" four", " ünd", " a")][: len(likelihoods)],
+        "filtered_resps": [(likelihood, False) for likelihood in likelihoods],
+    }
+
+
+def test_measures_are_in_bits_and_bytes_of_what_was_scored() -> None:
+    benchmark = Benchmark("arc_challenge", PROTOCOL["arc_challenge"], {})
+    (found,) = item_scores(benchmark, "arc_challenge", [sample("arc_challenge", [-5.0, -10.0, -1.0], 1)])
+    bits = [5 / 5 / math.log(2), 10 / 5 / math.log(2), 1 / 2 / math.log(2)]  # " ünd" has five bytes
+    assert found["bpb"] == pytest.approx(bits[1])
+    assert found["margin"] == pytest.approx(bits[2] - bits[1])
+    assert (found["gold"], found["preferred"], found["chance"]) == (1, 2, pytest.approx(1 / 3))
+    assert (found["score"], found["acc"]) == (0.0, 1.0)
+
+
+def test_right_answers_by_kind_of_task() -> None:
+    assert right_answers(sample("winogrande", [-1.0, -2.0], "common end", answer="2")) == [1]
+    assert right_answers(sample("truthfulqa", [-1.0, -2.0], 0)) == [0, 1]
+    assert right_answers(sample("hellaswag", [-1.0, -2.0], 1)) == [1]
