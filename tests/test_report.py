@@ -185,6 +185,16 @@ def test_numbers_link_to_the_file_they_stand_in(results: Path) -> None:
         assert float(text.replace(",", "")) == pytest.approx(recorded_metrics()[stage][name], rel=0.05)
 
 
+def test_a_table_of_other_code_is_named(results: Path) -> None:
+    record(results, recorded_metrics())
+    build("smoke")
+    (results / "tokens").mkdir()
+    (results / "tokens" / "epochs.csv").write_text("arm,file\nd1,d1\n")
+    (results / "tokens" / "epochs.json").write_text("{}")
+    with pytest.raises(HareError, match=r"epochs\.csv has no column 'epochs'"):
+        build("smoke")
+
+
 def test_a_profile_without_results_is_refused(results: Path) -> None:
     with pytest.raises(HareError, match="holds no recorded results"):
         build("smoke")

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hare.run.errors import HareError
 from hare.run.files import write_json, written_whole
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -71,19 +72,30 @@ def redraw(profile_results: Path) -> list[Path]:
     """Draw every figure of a profile from its CSV again; return the SVG paths. Figures never recorded are left out.
 
     One process a core: a vector file takes half a second, and there are some dozens.
+
+    Raises:
+        HareError: a recorded table lacks a column that its figure shows.
     """
     recorded = [
         (profile_results / drawing.stage, drawing.name) for drawing in drawings()
         if (profile_results / drawing.stage / f"{drawing.name}.csv").exists()
     ]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:
-        return list(processes.map(_redraw_one, *zip(*recorded, strict=True))) if recorded else []
+    try:
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:
+            return list(processes.map(_redraw_one, *zip(*recorded, strict=True))) if recorded else []
+    except LookupError as error:
+        raise HareError(
+            str(error), "other code recorded it: rerun that stage's notebook, `hare reproduce` knows which"
+        ) from error
 
 
 def _redraw_one(folder: Path, name: str) -> Path:
     origin = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     own = {key: value for key, value in origin.items() if key not in ("figure", "data")}
-    plt.close(_render(folder, _DRAWINGS[folder.name, name], own))
+    try:
+        plt.close(_render(folder, _DRAWINGS[folder.name, name], own))
+    except KeyError as error:
+        raise LookupError(f"{folder / name}.csv has no column {error}.") from error
     return folder / f"{name}.svg"
 
 
