@@ -191,7 +191,7 @@ def test_a_table_of_other_code_is_named(results: Path) -> None:
     (results / "tokens").mkdir()
     (results / "tokens" / "epochs.csv").write_text("arm,file\nd1,d1\n")
     (results / "tokens" / "epochs.json").write_text("{}")
-    with pytest.raises(HareError, match=r"epochs\.csv has no column 'epochs'"):
+    with pytest.raises(HareError, match=r"epochs\.csv does not fit its figure: .*epochs"):
         build("smoke")
 
 

@@ -94,8 +94,8 @@ def _redraw_one(folder: Path, name: str) -> Path:
     own = {key: value for key, value in origin.items() if key not in ("figure", "data")}
     try:
         plt.close(_render(folder, _DRAWINGS[folder.name, name], own))
-    except KeyError as error:
-        raise LookupError(f"{folder / name}.csv has no column {error}.") from error
+    except (KeyError, AttributeError) as error:
+        raise LookupError(f"{folder / name}.csv does not fit its figure: {error}.") from error
     return folder / f"{name}.svg"
 
 
