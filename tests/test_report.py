@@ -14,6 +14,7 @@ from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
 from hare.report.comparison import comparison
+from hare.report.figures import drawings
 from hare.report.paper import TEMPLATE
 from hare.report.published import PUBLISHED, published, published_epochs, setup
 from hare.report.recorded import Recorded
@@ -204,3 +205,8 @@ def test_no_number_is_typed_into_the_template() -> None:
     text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL)
     names = r"arXiv \d+\.\d+|\bD[123]\b|\bH800\b|\bbf16\b|Tables? \d( and \d)?|Figure \d|5-gram|et al\. \d{4}|95 %"
     assert re.findall(r"\S*\d\S*", re.sub(names, "", text)) == []
+
+
+def test_the_template_names_figures_that_exist() -> None:
+    named = re.findall(r'figure\("(\w+)", "(\w+)"', TEMPLATE.read_text(encoding="utf-8"))
+    assert named and set(named) <= {(drawing.stage, drawing.name) for drawing in drawings()}
