@@ -19,7 +19,9 @@ DETERMINISTIC = "deterministic"
 GENERATED = "generated"
 OPEN_SET = "open set"
 _LETTERS = "ABCDEFGH"
+_LONG_WORD = 12  # letters; longer runs are seldom words, and cost more tokens
 _PIECE = re.compile(r"[A-Za-z]+|\d|\s+|[^\sA-Za-z\d]")
+_BEFORE_MARK = re.compile(r"\s(?=[^\sA-Za-z])")  # a space that no word takes in
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ def tokens_at_most(text: str) -> int:
     """An upper estimate of the text's length in Mistral's tokenizer, in tokens.
 
     This stage stands before the tokenizer's, so it counts on the safe side: a token for every three letters begun, for
-    every digit and mark, and four for a character outside ASCII.
+    every digit and mark and the space before it, and four for a character outside ASCII.
     """
-    count = 1
+    count = 2 + len(_BEFORE_MARK.findall(text))
     for piece in _PIECE.findall(text):
         if piece[0].isspace():
             count += piece.count("\n") + piece.count("\t") + len(piece) // 4
         elif piece[0].isascii() and piece[0].isalpha():
-            count += -(-len(piece) // 3)
+            count += -(-len(piece) // (3 if len(piece) <= _LONG_WORD else 2))
         else:
             count += 1 if piece.isascii() else 4
     return count

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class _Endpoint(InferenceServer):
         self._pause = pause
 
     def get_base_url(self) -> str:
-        return self.config.endpoint_url.rstrip("/").removesuffix("/v1")
+        return _base(self.config.endpoint_url)
 
     async def start_server(self) -> None:
         """Nothing to start."""
@@ -57,15 +58,7 @@ class _Endpoint(InferenceServer):
         await asyncio.Event().wait()
 
     async def _wait_until_ready(self, max_attempts: int = 0, delay_sec: float = 0.0) -> None:
-        """Ready is a server that answers at all: not every one lists its models."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                await self._client.get(f"{self.get_base_url()}/v1/models")
-                return
-            except httpx.HTTPError as error:
-                reason = str(error) or type(error).__name__
-                await asyncio.sleep(self._pause * 2**attempt)
-        raise ServerError(f"it does not answer: {reason}")
+        """Nothing to wait for: `ServedGenerator` has knocked already."""
 
     async def _make_request(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The parsed answer, or one that says why there is none, so that one bad request does not end the run."""
@@ -85,6 +78,11 @@ class _Endpoint(InferenceServer):
             except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
                 reason = type(error).__name__
         return {"choices": [{"message": {"content": ""}, "finish_reason": FAILED}], "usage": {"reason": reason}}
+
+
+def _base(url: str) -> str:
+    """The address without the protocol's version, which users write or leave out."""
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def _checked(answer: Any) -> dict[str, Any]:
@@ -144,6 +142,8 @@ class ServedGenerator:
             return [finished[key] if key in finished else Generation("", 0, FAILED) for key in keys]
 
     def _answer(self, due: dict[str, Request], decoding: Decoding, finished: Finished) -> None:
+        if self._where != "vllm":
+            self._knock()
         folder = finished.path.with_suffix(".datatrove")
         runner = self._runner(folder, decoding)
         failure: list[BaseException] = []
@@ -159,6 +159,17 @@ class ServedGenerator:
             ) from None
         finished.add({key: answer for key, answer in _read(folder / "answers") if answer.finish_reason != FAILED})
         shutil.rmtree(folder)
+
+    def _knock(self) -> None:
+        """See whether the server answers anything at all: not every one lists its models."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                httpx.get(f"{_base(self._where)}/v1/models", timeout=self._timeout)
+                return
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                reason = str(error) or type(error).__name__
+                time.sleep(self._pause * 2**attempt)
+        raise HareError(f"No server answers at {self._where}: {reason}.", "start it, or correct synthesis.generator")
 
     def _runner(self, folder: Path, decoding: Decoding) -> InferenceRunner:
         config = InferenceConfig(

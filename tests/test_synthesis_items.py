@@ -1,0 +1,180 @@
+"""D3 items: builders, validation, wordings, diversity, gates."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hare.synthesis import diversity
+from hare.synthesis.builders import BUILDERS, Material, Topic
+from hare.synthesis.gates import Candidate, first_objection, tidied
+from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, tokens_at_most, wordings
+from hare.synthesis.open_sets import open_items
+from hare.synthesis.passages import Passage
+from hare.synthesis.restruct import even_shares
+from hare.synthesis.summaries import holds
+from hare.tokens.tokenizer import mistral_tokenizer
+
+_PROSE = (
+    "Marseille is a port city in southern France. In 1720 the great plague reached the harbour, and many people died. "
+    "The city council of Provence closed the gates, but ships kept arriving from Tunis. Later the city grew quickly, "
+    "because the harbour brought trade, sailors and money. Trade made people rich; the plague did not return to the city for as long "
+    "as anyone could remember."
+)
+_CODE = (
+    'def parse_header(line):\n    """Return the name and value of one header line."""\n'
+    "    name, _, value = line.partition(':')\n    if not name:\n        raise ValueError(line)\n"
+    "    return name.strip(), value.strip()\n"
+)
+_MATHS = "Question: Solve 2*x = 8 for x.\nAnswer: 4\nQuestion: What is 3 + 4?\nAnswer: 7"
+_TOPIC = Topic(
+    "harbour, ship, trade", ("harbour", "city", "trade"), ("anchor", "vessel", "market", "bridge", "canals", "tower"),
+    ("Genoa", "Lisbon"), ("Nobody expected the harvest to fail that year.", "The old bridge fell into the river."),
+)
+
+
+def material(text: str, category: str = "wikipedia") -> Material:
+    return Material.of(Passage("doc#0", "doc", "s", category, text), "d1", _TOPIC, ("a, b", "c, d", "e, f"))
+
+
+@pytest.mark.parametrize("kind", sorted(BUILDERS))
+def test_each_builder_makes_valid_and_repeatable_items(kind):
+    text = {"arithmetic": _MATHS, "function_name": _CODE, "function_purpose": _CODE}.get(kind, _PROSE)
+    made = [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
+    items = [item for item in made if item is not None]
+    assert items and all(objection_to(item) is None for item in items)
+    assert made == [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
+    assert all(item.answer in rendered(item) for item in items)
+
+
+def test_an_altered_claim_is_marked_false_and_is_not_in_the_passage():
+    items = [BUILDERS["true_false"](material(_PROSE), random.Random(seed)) for seed in range(60)]
+    answers = {item.answer for item in items if item}
+    assert answers == {"True", "False"}
+    assert all((item.question in _PROSE) == (item.answer == "True") for item in items if item)
+
+
+def test_the_order_that_is_asked_for_restores_the_text():
+    item = BUILDERS["ordering"](material(_PROSE), random.Random(1))
+    lines = [line.split(") ", 1)[1] for line in item.question.split("\n")]
+    assert " ".join(lines[int(place) - 1] for place in item.answer.split(", ")) == _PROSE
+
+
+@given(st.text(max_size=300), st.sampled_from(sorted(BUILDERS)), st.sampled_from(["wikipedia", "code", "math"]))
+def test_builders_survive_any_text(text, kind, category):
+    item = BUILDERS[kind](material(text, category), random.Random(0))
+    assert item is None or isinstance(item, Item)
+
+
+@pytest.mark.parametrize(("change", "objection"), [
+    ({"answer": " "}, "an empty field"),
+    ({"kind": "riddle"}, "an unknown kind"),
+    ({"options": ("x", "y")}, "the answer is not among the options"),
+    ({"options": ("harbour", "Harbour")}, "options that repeat, or only one"),
+    ({"options": ("harbour",)}, "options that repeat, or only one"),
+    ({"evidence": "submarine"}, "an answer that the passage does not support"),
+    ({"evidence": "arbour"}, "an answer that the passage does not support"),
+    ({"passage": "word " * 400}, "too long"),
+])
+def test_an_invalid_item_is_rejected_for_the_right_reason(change, objection):
+    valid = Item("cloze", "deterministic", "doc#0", "d1", "wikipedia", "t", _PROSE, "", "harbour", _PROSE, "harbour")
+    assert objection_to(valid) is None
+    assert objection_to(dataclasses.replace(valid, **change)) == objection
+
+
+def test_the_token_estimate_is_on_the_safe_side():
+    tokenizer = mistral_tokenizer()
+    for text in (_PROSE, _CODE, _MATHS, "Ça coûte 12 €, naïve “quotes” …", "x" * 50, "def f(): return {1: [2, 3]}"):
+        assert len(tokenizer(text)["input_ids"]) <= tokens_at_most(text) <= 4 * len(text) + 4
+
+
+def test_open_items_are_valid_short_and_repeatable():
+    items = open_items(60, seed=0)
+    assert len(items) == 60 and items == open_items(60, seed=0)
+    assert all(tokens_at_most(rendered(item)) <= MOST_TOKENS and item.method == "open set" for item in items)
+    assert len({item.source for item in items}) == 60
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 50), min_size=1), st.integers(0, 200))
+def test_even_shares_take_what_is_wanted_or_all_there_is(available, wanted):
+    shares = even_shares(available, wanted)
+    assert sum(shares.values()) == min(wanted, sum(available.values()))
+    full = [kind for kind in available if shares[kind] < available[kind]]
+    assert all(shares[a] - shares[b] <= 1 for a in available for b in full)
+
+
+def test_every_kind_has_wordings_that_hold_the_answer():
+    assert set(BUILDERS) <= set(wordings())
+    assert all("{answer}" in wording for texts in wordings().values() for wording in texts)
+
+
+_GOOD = (
+    "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "
+    "the Sun, though less strongly. Twice a day most coasts see high water. Sailors plan their voyages by the tide "
+    "tables, since a harbour may be too shallow for a loaded ship at low water."
+)
+
+
+@pytest.mark.parametrize(("text", "objection"), [
+    (_GOOD, None),
+    ("", "no answer"),
+    ("I'm sorry, but I can't help with that. " + _GOOD, "refusal"),
+    ("Tides rise and fall.", "too little content"),
+    (_GOOD[:60] + " The sea is the sea and the tide is the tide." * 12, "repetition"),
+    ("Hier steht ein deutscher Text über das Meer und seine Gezeiten, der lang genug ist, um nicht an der Länge zu "
+     "scheitern. Der Mond zieht das Wasser an, und die Sonne hilft ihm dabei ein wenig, wenn auch schwächer. Zweimal "
+     "am Tag sehen die meisten Küsten Hochwasser, und die Schiffer richten ihre Reisen danach ein.", "not English"),
+    ("The provided text is about tides. Feel free to ask. " + _GOOD, "talks about the task"),
+])
+def test_gates_reject_for_the_right_reason(text, objection):
+    assert first_objection(Candidate(text, "Write about the tides.")) == objection
+
+
+def test_an_echo_of_the_prompt_is_rejected():
+    assert first_objection(Candidate(_GOOD, f"Explain this: {_GOOD}")) == "prompt echo"
+
+
+def test_tidying_cuts_chat_and_unfinished_ends():
+    assert tidied("Sure! Here it is:\n\nThe sea rises. It falls. And then", "length") == "The sea rises. It falls."
+    assert tidied("The sea rises. And then", "stop") == "The sea rises. And then"
+    assert tidied("no end in sight", "length") == ""
+
+
+def test_summaries_must_be_borne_out():
+    assert holds("The plague reached the harbour of Marseille and many people died.", _PROSE)
+    assert not holds("The plague of 1820 reached Marseille and people died in the harbour.", _PROSE)
+    assert not holds("Astronauts discovered glittering crystals beneath frozen mountains.", _PROSE)
+    assert not holds(_PROSE, _PROSE)
+
+
+def test_diversity_of_known_texts():
+    assert diversity.topic_entropy(np.array([0, 1, 2, 3]), 4) == pytest.approx(np.log(4))
+    assert diversity.topic_entropy(np.array([2, 2]), 4) == 0
+    assert diversity.distinct_ngrams(["a b a b"], 2, 100) == pytest.approx(2 / 3)
+    same, different = ["one two three four five"] * 3, ["a b c d e", "f g h i j", "k l m n o"]
+    assert diversity.self_bleu(same) == pytest.approx([1, 1, 1])
+    assert diversity.self_bleu(different).max() < 0.2
+
+
+def test_self_bleu_equals_a_reference_implementation():
+    nltk = pytest.importorskip("nltk.translate.bleu_score")
+    texts = [_PROSE, _GOOD, "the harbour of the city and the sea and the ships of the harbour"]
+    from hare.synthesis.passages import words
+
+    cut = [words(text)[:60] for text in texts]
+    reference = [
+        nltk.sentence_bleu([c for j, c in enumerate(cut) if j != i], own,
+                           smoothing_function=nltk.SmoothingFunction(epsilon=0.1).method1)
+        for i, own in enumerate(cut)
+    ]
+    assert diversity.self_bleu(texts) == pytest.approx(reference)
+
+
+def test_measure_gives_an_interval_around_each_value():
+    parts = {"d1": [_PROSE, _GOOD, _MATHS], "d2": [_GOOD, _CODE]}
+    frame = diversity.measure(parts, {"d1": np.array([0, 1, 1]), "d2": np.array([0, 0])}, 2, seed=0)
+    assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
+    assert "diversity.d1.topic_entropy_nats" in diversity.metrics(frame)
