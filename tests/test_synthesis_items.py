@@ -21,8 +21,8 @@ from hare.tokens.tokenizer import mistral_tokenizer
 _PROSE = (
     "Marseille is a port city in southern France. In 1720 the great plague reached the harbour, and many people died. "
     "The city council of Provence closed the gates, but ships kept arriving from Tunis. Later the city grew quickly, "
-    "because the harbour brought trade, sailors and money. Trade made people rich; the plague did not return to the city for as long "
-    "as anyone could remember."
+    "because the harbour brought trade, sailors and money. Trade made people rich; the plague did "
+    "not return to the city for as long as anyone could remember."
 )
 _CODE = (
     'def parse_header(line):\n    """Return the name and value of one header line."""\n'
