@@ -120,7 +120,7 @@ _GOOD = (
 
 @pytest.mark.parametrize(("text", "objection"), [
     (_GOOD, None),
-    ("", "no answer"),
+    ("", "no finished sentence"),
     ("I'm sorry, but I can't help with that. " + _GOOD, "refusal"),
     ("Tides rise and fall.", "too little content"),
     (_GOOD[:60] + " The sea is the sea and the tide is the tide." * 12, "repetition"),

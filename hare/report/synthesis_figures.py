@@ -24,9 +24,8 @@ def topic_map(frame: pd.DataFrame) -> Figure:
         axes.scatter(own["x"], own["y"], s=14, color=colour, linewidths=0, label=label)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, markerscale=1.6)
-    named = largest.iloc[:_NAMED_TOPICS]
-    share = named.sum() / len(frame)
-    axes.set_title(f"D1 falls into {len(largest)} topics; the {len(named)} largest hold {share:.0%} of its passages")
+    share = largest.iloc[0] / len(frame)
+    axes.set_title(f"{len(largest)} topics; the largest holds {share:.0%} of the passages (grey: smaller topics)")
     return picture
 
 
@@ -59,8 +58,8 @@ def d2_yield(frame: pd.DataFrame) -> Figure:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     total, left = frame["asked"].iloc[0], frame["left"].iloc[-1]
     worst = frame.loc[frame["rejected"].idxmax()]
-    cause = f"; most fall to \"{worst['gate']}\"" if worst["rejected"] else ""
-    axes.set_title(f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}")
+    cause = f",\nmost of the others fail at: {worst['gate']}" if worst["rejected"] else ""
+    axes.set_title(f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}", x=-0.25)
     return picture
 
 
@@ -77,8 +76,9 @@ def d3_items(frame: pd.DataFrame) -> Figure:
         start += counts[method].to_numpy()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("items")
-    axes.legend(loc="lower right", title="made by")
-    axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(counts.columns))
+    modelled = counts["generated"].sum() / start.sum() if "generated" in counts else 0.0
+    axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds; the model wrote {modelled:.1%} of them")
     return picture
 
 
@@ -97,7 +97,6 @@ def diversity(frame: pd.DataFrame) -> Figure:
         axis.set_ylabel(name)
         axis.grid(axis="x", visible=False)
     entropy = frame[frame["measure"] == "topic_entropy_nats"].set_index("part")["value"]
-    ranked = entropy.sort_values(ascending=False, kind="stable").index.str.upper()
-    picture.suptitle(f"Topics are spread most evenly in {ranked[0]}, least in {ranked[-1]}", x=0.01, ha="left",
-                     fontsize=11, fontweight="bold")
+    values = ", ".join(f"{part.upper()} {value:.2f}" for part, value in entropy.items())
+    picture.suptitle(f"Entropy over topics: {values} nats", x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture

@@ -85,7 +85,7 @@ def english_probability(text: str) -> float:
 
 
 GATES: dict[str, Callable[[Candidate], bool]] = {
-    "no answer": lambda c: not c.text,
+    "no finished sentence": lambda c: not c.text,
     "refusal": lambda c: bool(_REFUSAL.search(c.text[:300])),
     "too little content": lambda c: len(words(c.text)) < SHORTEST_WORDS,
     "too long": lambda c: len(words(c.text)) > LONGEST_WORDS,
