@@ -129,7 +129,8 @@ def _respell_numbers(text: str) -> str:
 
 def _exchange_words(text: str) -> str:
     lexicon = _lexicon()
-    return _exchange(text, {**lexicon["words"], **lexicon["contractions"], **lexicon["phrases"]}, keep_case=True)
+    pairs = lexicon["words"] | lexicon["verbs"] | lexicon["contractions"] | lexicon["phrases"]
+    return _exchange(text, pairs, keep_case=True)
 
 
 def _exchange(text: str, pairs: dict[str, str], keep_case: bool) -> str:

@@ -1,0 +1,177 @@
+"""Δ with its intervals, the planted control and its data, the tables and what their figures say."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from leakage_toys import KNOWN, UNKNOWN, memoriser
+
+from hare.evaluation import leakage_bench, leakage_study
+from hare.evaluation.leakage import Measure, Scores
+from hare.evaluation.leakage_control import (
+    Group,
+    control_metrics,
+    control_run,
+    dose_tables,
+    first_detected,
+    groups,
+    repetitions,
+)
+from hare.evaluation.leakage_delta import Pairs, delta_rows, difference_of, metrics, perplexity_row
+from hare.evaluation.leakage_sets import SURFACE, SampleSet
+from hare.report.leakage_figures import delta, delta_finding, dose_finding, dose_response
+from hare.report.published import published
+from hare.run.errors import HareError
+from hare.run.profile import load_profile
+from hare.tokens.mixture import Mixture
+from hare.tokens.tokenizer import mistral_tokenizer
+
+PROFILE = load_profile("smoke")
+
+
+def _pairs(original: list[float], rewritten: list[float]) -> Pairs:
+    first, second = (np.array(values, float) for values in (original, rewritten))
+    return Pairs(Scores(first, first, first), (Scores(second, second, second),))
+
+
+def _set(split: str = "test", items: int = 4) -> SampleSet:
+    return SampleSet("arc_challenge", split, SURFACE, tuple("abcdefgh"[:items]), (tuple("ijklmnop"[:items]),), {})
+
+
+def test_an_interval_covers_a_difference_and_is_repeatable() -> None:
+    values = np.random.default_rng(0).normal(10, 20, (2, 400))
+    found = difference_of(values, 500, seed=1)
+    assert found["low"] < 10 < found["high"] and found["high"] - found["low"] < 12
+    assert found == difference_of(values, 500, seed=1)
+
+
+def test_no_difference_anywhere_is_the_resolution_of_the_items_not_certainty() -> None:
+    few, many = (difference_of(np.zeros((1, items)), 100, 0) for items in (8, 800))
+    assert few["low"] == -few["high"] and few["high"] > 30
+    assert 0 < many["high"] < 0.6
+
+
+def test_items_that_one_version_cannot_score_are_left_out_of_both() -> None:
+    row = delta_rows("d1", _set(), [_pairs([1, 1, np.nan, 0], [0, np.nan, 0, 0])], 100, 0)[0]
+    assert row["items"] == 2 and row["original"] == 50 and row["rewritten"] == 0 and row["delta"] == 50
+
+
+def test_metrics_are_named_as_the_design_says() -> None:
+    rows = delta_rows("d1+d2", _set(), [_pairs([1, 0, 1, 0], [0, 0, 0, 0])], 100, 0)
+    named = metrics(pd.DataFrame(rows))
+    assert set(named) == {f"delta.arc_challenge.test.d1+d2{end}" for end in ("", ".low", ".high")}
+    assert named["delta.arc_challenge.test.d1+d2"] == 50
+    theirs = delta_rows("d1", dataclasses.replace(_set(), rewriter="published"), [_pairs([1], [0])], 100, 0)
+    assert "delta.arc_challenge-published-rewrites.test.d1" in metrics(pd.DataFrame(theirs))
+
+
+def test_the_perplexity_variant_is_positive_when_originals_are_easier() -> None:
+    row = perplexity_row("d1", _set(), [_pairs([1, 2, 1, 2], [2, 3, 2, 3])], 100, 0)
+    assert row["delta"] == pytest.approx(1) and row["perplexity_original"] < row["perplexity_rewritten"]
+
+
+@pytest.fixture(scope="module")
+def planted() -> list[Group]:
+    return groups(dataclasses.replace(PROFILE.leakage, control_doses=(0.25, 0.0, 0.5), control_items=3))
+
+
+def test_groups_share_no_item(planted: list[Group]) -> None:
+    assert [group.dose for group in planted] == [0.0, 0.25, 0.5]
+    texts = [text for group in planted for text in group.texts]
+    assert len(texts) == len(set(texts)) == 9
+
+
+def test_too_few_items_for_the_doses_are_refused() -> None:
+    with pytest.raises(HareError, match="too few in: arc_challenge"):
+        groups(dataclasses.replace(PROFILE.leakage, control_items=5000))
+
+
+def _run(planted: list[Group], folder: Path):
+    tokenizer = mistral_tokenizer()
+    tokenizer.save_pretrained(folder)
+    d1 = folder / "d1.ds"
+    np.array(tokenizer(" ".join(KNOWN) * 20)["input_ids"], "<u2").tofile(d1)
+    leakage = dataclasses.replace(PROFILE.leakage, control_steps=40, control_sequence_length=32)
+    return control_run(planted, folder, d1, folder, folder, PROFILE.model, PROFILE.training, leakage)
+
+
+def test_the_control_s_data_hold_each_group_at_its_dose(planted: list[Group], tmp_path: Path) -> None:
+    run = _run(planted, tmp_path)
+    mixture = Mixture(run.mixture)
+    samples = len(mixture)
+    assert samples == run.training.train_steps * run.global_batch
+    drawn = mixture.drawn(samples)
+    assert drawn == {"d1": samples // 4, "dose_0.25": samples // 4, "dose_0.5": samples // 2}
+    assert all(mixture.epochs()[name] <= 1 for name in ("dose_0.25", "dose_0.5")), "no order is seen twice"
+    times = repetitions(planted, run)
+    assert times[0.0] == 0 < times[0.25] < times[0.5]
+
+
+def test_planted_tokens_are_whole_items_and_the_dose_0_group_is_nowhere(planted: list[Group], tmp_path: Path) -> None:
+    run, tokenizer = _run(planted, tmp_path), mistral_tokenizer()
+    for group in planted[1:]:
+        ids = np.fromfile(run.mixture.files[group.name], "<u2")
+        text = tokenizer.decode(ids.tolist())
+        counts = [text.count(f"<s> {item}</s>") + text.count(f"<s>{item}</s>") for item in group.texts]
+        assert min(counts) == max(counts) > 1
+        assert not any(item in text for item in planted[0].texts)
+    again = _run(planted, tmp_path)
+    assert again.identity() == run.identity(), "the same seed plants the same tokens"
+
+
+def test_a_leak_is_seen_and_a_clean_group_is_not(planted: list[Group], tmp_path: Path) -> None:
+    run = _run(planted, tmp_path)
+    zero, half, one = [0.0] * 9, [0.5, 0.25, 0.75] * 3, [1.0] * 9
+    clean = {dose: [_pairs(zero, zero)] for dose in (0.0, 0.25, 0.5)}
+    leaked = {0.0: [_pairs(zero, zero)], 0.25: [_pairs(half, zero)], 0.5: [_pairs(one, half)]}
+    table = dose_tables(planted, run, leaked, clean, 200, 0)
+    assert first_detected(table) == 0.25
+    named = control_metrics(table)
+    assert named["control.dose_0.delta"] == 0 and named["control.dose_0.delta.low"] < 0
+    assert named["control.dose_0.25.delta.low"] > 0
+    wanted = ("delta.high", "everywhere.low", "repetitions")
+    assert {f"control.dose_0.5.{name}" for name in wanted} <= set(named)
+    assert "detected from" in dose_finding(table)
+    assert dose_response(table).axes[0].get_ylabel().startswith("Δ")
+    blind = dose_tables(planted, run, clean, clean, 200, 0)
+    assert first_detected(blind) is None and "control.first_detected_dose" not in control_metrics(blind)
+    assert "misses" in dose_finding(blind)
+
+
+@pytest.fixture(scope="module")
+def memorising(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = mistral_tokenizer()
+    memoriser(tokenizer, KNOWN, steps=80).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_that_knows_the_originals_has_a_positive_delta(memorising: Path) -> None:
+    rewritten = tuple(" ".join(text.split()[::-1]) for text in KNOWN)
+    known = SampleSet("arc_challenge", "test", SURFACE, KNOWN, (rewritten,), {})
+    unknown = SampleSet("arc_challenge", "train", SURFACE, (UNKNOWN,), ((UNKNOWN[::-1],),), {})
+    measured = leakage_study.measure_models({"d1": [memorising, memorising]}, [known, unknown], Measure())
+    table = leakage_study.delta_table(measured, 100, 0)
+    by_split = table[table.estimate == "at_starts"].set_index("split")
+    assert by_split.loc["test", "low"] > 0 and by_split.loc["test", "models"] == 2
+    assert by_split.loc["train", "low"] < 0 < by_split.loc["train", "high"]
+    assert leakage_study.perplexity_table(measured, 100, 0).set_index("split").loc["test", "delta"] > 0
+    compared = leakage_study.beside_published(table, published("leakage_5gram"))
+    assert {"HARE", "d1"} <= set(compared.model) and set(compared.origin) == {"published", "measured here"}
+    assert "1 of 2 intervals of Δ lie above 0 (D1)" in delta_finding(compared[compared.origin != "published"])
+    assert len(delta(compared).axes) == 2
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="holds no Hugging Face model"):
+        leakage_study.load(tmp_path)
+
+
+def test_speeds_are_named_with_their_units(memorising: Path) -> None:
+    model, tokenizer = leakage_study.load(memorising)
+    found = leakage_bench.speeds(model, tokenizer, KNOWN * 4, KNOWN[:1], Measure())
+    assert set(found) >= {"leakage_speedup_over_generation", "leakage_examples_per_s"}
+    assert all(value > 0 for value in found.values())
