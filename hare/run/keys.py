@@ -41,6 +41,8 @@ def step_key(step: Step, profile: Profile) -> dict[str, str]:
     }
     if any(EXTRA_DATA in _text(file) for file in files if file.suffix == ".py"):
         parts[f"the folder ${EXTRA_DATA}"] = _listing(os.environ.get(EXTRA_DATA))
+    if step.reads_results:
+        parts["results/published"] = sha256_of(REPOSITORY / "results" / "published")
     return parts
 
 
