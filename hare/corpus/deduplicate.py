@@ -36,14 +36,14 @@ class Sign(PipelineStep):
         parts, names, batch = [], [], []
         size = seconds = 0.0
         for document in data:
-            started = time.process_time()
             batch.append(document.text)
             names.append((document.id, document.metadata["category"]))
             size += utf8_length(document.text)
             if len(batch) == _BATCH:
+                started = time.process_time()
                 parts.append(signatures_of(batch))
+                seconds += time.process_time() - started
                 batch = []
-            seconds += time.process_time() - started
             yield document
         started = time.process_time()
         signatures = joined([*parts, signatures_of(batch)])

@@ -146,12 +146,13 @@ def reference_texts(cleaned: Cleaned) -> list[str]:
 
 
 def diversity_metrics(measured: dict[str, Diversity], bits: pd.DataFrame) -> dict[str, float]:
-    """``diversity.<sample>.…`` and ``consistency.<sample>.…`` for the record."""
+    """``diversity.<sample>.…`` and ``consistency.<sample>.…``; the latter over sources that both samples hold."""
     found = {}
+    in_both = bits.groupby("source")["sample"].transform("nunique") == len(measured)
     for name, own in measured.items():
         found[f"diversity.{name}.topic_entropy_nats"] = own.topic_entropy
         found |= {f"diversity.{name}.distinct_{n}": share for n, share in own.distinct.items()}
-        of_sample = bits[bits["sample"] == name]
+        of_sample = bits[(bits["sample"] == name) & in_both]
         found[f"consistency.{name}.median_bits_per_word"] = float(of_sample["median"].median())
         found[f"consistency.{name}.mean_spread_bits"] = float((of_sample["p90"] - of_sample["p10"]).mean())
     return found

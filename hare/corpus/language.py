@@ -9,7 +9,7 @@ from typing import Any
 import fasttext
 
 _WINDOWS = 3
-_WINDOW = 150  # characters, when there are several
+_WINDOW = 120  # characters, when there are several
 _SHORT = 400  # characters
 _LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2
 _LEAST_ENGLISH_SHORT, _LEAST_FOREIGN_SHORT = 0.3, 0.5

@@ -179,7 +179,8 @@ def consistency(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(sources)), sources, fontsize=8.5)
     axes.set_xlabel("bits a word under a bigram model of Wikipedia summaries (median, 10 to 90 %)")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
-    spread = (frame["p90"] - frame["p10"]).groupby(frame["sample"]).mean()
+    both = frame[frame.groupby("source")["sample"].transform("nunique") == 2]  # a source that is gone has no "after"
+    spread = (both["p90"] - both["p10"]).groupby(both["sample"]).mean()
     verb = "narrows" if spread["kept"] < spread["raw"] else "does not narrow"
     before, after = spread["raw"], spread["kept"]
     axes.set_title(f"Cleaning {verb} the spread within a source:\n{before:.2f} bits before, {after:.2f} after")
