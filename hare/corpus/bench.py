@@ -75,9 +75,14 @@ def _cleaning(documents: list[Document], folder: Path) -> float:
 
 
 def _minhash(documents: Sequence[Document], folder: Path) -> dict[str, float]:
-    """Both searches on the same texts, among them planted near-duplicates of prose; recall is over those."""
+    """Both searches on the same texts, among them planted near-duplicates of prose; recall is over those.
+
+    They are planted into documents that stay: ours follows no chains of duplicates, datatrove's does.
+    """
     texts = [document.text for document in documents]
-    prose = (document.text for document in documents if RULES[document.metadata["category"]].sentences)
+    gone = {item.index for item in duplicates(signatures_of(texts))}
+    prose = (document.text for index, document in enumerate(documents)
+             if index not in gone and RULES[document.metadata["category"]].sentences)
     long = [text for text in prose if 100 <= len(text.split()) <= 1000][:_PLANTED]
     near = [item.text for item in planted_duplicates(long, random.Random(0)) if item.kind == "jaccard 0.80"]
     searched = [*texts, *near]

