@@ -127,7 +127,7 @@ _GOOD = (
     ("Hier steht ein deutscher Text über das Meer und seine Gezeiten, der lang genug ist, um nicht an der Länge zu "
      "scheitern. Der Mond zieht das Wasser an, und die Sonne hilft ihm dabei ein wenig, wenn auch schwächer. Zweimal "
      "am Tag sehen die meisten Küsten Hochwasser, und die Schiffer richten ihre Reisen danach ein.", "not English"),
-    ("The provided text is about tides. Feel free to ask. " + _GOOD, "talks about the task"),
+    ("Here is a rewritten version of the text:\n\n" + _GOOD, "talks about the task"),
 ])
 def test_gates_reject_for_the_right_reason(text, objection):
     assert first_objection(Candidate(text, "Write about the tides.")) == objection

@@ -22,6 +22,7 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    RepetitionPenaltyLogitsProcessor,
 )
 
 from hare.run.archives import archive_of, extract
@@ -159,8 +160,11 @@ def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Genera
     with torch.inference_mode():
         output = model.generate(
             **encoded, max_new_tokens=decoding.max_new_tokens, do_sample=False,
-            repetition_penalty=decoding.repetition_penalty,
-            logits_processor=LogitsProcessorList([_Sampler(_uniforms(requests, decoding), start, decoding)]),
+            logits_processor=LogitsProcessorList([
+                # Words of the prompt are not punished: a text must be able to name what it is about.
+                RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=start),
+                _Sampler(_uniforms(requests, decoding), start, decoding),
+            ]),
         )
     return [_generation(row, tokenizer) for row in output[:, start:]]
 

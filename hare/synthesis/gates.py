@@ -24,8 +24,9 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_THE_TASK = re.compile(
-    r"\b(?:the (?:given |provided )?(?:extract|prompt|lines?|passage|provision|text|quote) (?:is|are|provided|you)\b"
-    r"|here(?:'s| is) (?:a|an|the|my|your) [^.\n]{0,60}:|i hope this helps|feel free to|let me know if)",
+    r"\b(?:re(?:phrased?|written|worded)\b|re(?:written|vised) version|you(?:'ve| have)? provided|my suggested"
+    r"|(?:original|this|the) (?:sentence|passage|extract|prompt) (?:is|are|can|could|captures|has been|seems)\b"
+    r"|here(?:'s| is) (?:a|an|the|my|your|how)\b[^.\n]{0,80}:|i hope this helps|feel free to|let me know if)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
@@ -91,7 +92,7 @@ GATES: dict[str, Callable[[Candidate], bool]] = {
     "too long": lambda c: len(words(c.text)) > LONGEST_WORDS,
     "repetition": lambda c: repeated_trigrams(c.text) > _REPEATED_TRIGRAMS or compressed_share(c.text) < _COMPRESSED,
     "prompt echo": lambda c: echoed_share(c.text, c.prompt) > _ECHOED,
-    "talks about the task": lambda c: len(_ABOUT_THE_TASK.findall(c.text)) >= 2,
+    "talks about the task": lambda c: bool(_ABOUT_THE_TASK.search(c.text)),
     "not English": lambda c: english_probability(c.text) < _ENGLISH,
 }
 """By name, in the order in which they are asked; true means that the text is rejected."""

@@ -11,7 +11,7 @@ from hare.synthesis.passages import LINE_BASED, is_punctuated, rank, sentences, 
 _INSTRUCTION = "Summarise the following text in one or two short sentences.\n\n{passage}"
 _SYSTEM = "You write short, faithful summaries. You never add anything that the text does not say."
 _BORNE_OUT = 0.7  # share of a summary's content words that stand in the passage
-_DECODING = Decoding(max_new_tokens=64, temperature=0.2)
+_DECODING = Decoding(max_new_tokens=64, temperature=0.2, repetition_penalty=1.0)
 
 
 def worth_summarising(found: Sequence[Material], wanted: int, seed: int) -> list[Material]:
