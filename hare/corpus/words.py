@@ -1,15 +1,18 @@
 """Words as arrays: where they start, how long they are, a 64-bit hash each. Plain numpy over UTF-8 bytes.
 
 datatrove's own English tokenizer is spaCy, several times slower than a whole cleaning pass may be. A word here is a
-run of letters, digits and underscores; any byte of a non-ASCII character counts as a letter. Case is ignored.
+run of letters, digits and underscores of any script; dashes, quotation marks and no-break spaces end it as any other
+punctuation does. Case is ignored.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+_SEPARATOR = re.compile(r"[^\w\x00-\x7f]+")  # what is no letter outside ASCII; inside it, a table decides
 _PRIME = np.uint64(0x100000001B3)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
@@ -59,7 +62,7 @@ class Words:
 @lru_cache(maxsize=2)
 def words_of(text: str) -> Words:
     """The words of ``text``; kept for the blocks that look at the same document one after the other."""
-    lowered = text if text.isascii() else text.lower()
+    lowered = text if text.isascii() else _SEPARATOR.sub(" ", text.lower())
     folded = _FOLDED[np.frombuffer(lowered.encode("utf-8", errors="replace"), dtype=np.uint8)]
     inside = np.zeros(len(folded) + 2, dtype=np.bool_)
     np.not_equal(folded, 0, out=inside[1:-1])
