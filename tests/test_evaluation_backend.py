@@ -82,6 +82,13 @@ def test_a_prompt_that_just_fits_is_not_counted(folder: Path) -> None:
     assert lm.truncated([pair]) == 0 and lm.truncated([("z " + pair[0], pair[1])]) == 1
 
 
+def test_models_in_bfloat16_are_read_too(folder: Path) -> None:
+    exact, rounded = SharedPrefixLM(folder, 4), SharedPrefixLM(folder, 4)
+    rounded._model = rounded.model.bfloat16()
+    answers, expected = (lm.loglikelihood(requests_of(choices(2))) for lm in (rounded, exact))
+    assert [score for score, _ in answers] == pytest.approx([score for score, _ in expected], rel=0.05)
+
+
 def test_generation_is_the_stocks(folder: Path) -> None:
     contexts = [f"{SHOTS}Question: {word}?\nAnswer:" for word in WORDS[:3]]
     options = {"until": ["\n"], "do_sample": False, "max_gen_toks": 8}

@@ -144,10 +144,10 @@ class SharedPrefixLM(HFLM):
         for row, packed in enumerate(batch):
             tokens[row, : len(packed)], positions[row, : len(packed)] = packed.tokens, packed.positions
             masks[row, 0, : len(packed), : len(packed)] = packed.mask()
-        hidden_from = np.finfo(np.float32).min
         with torch.no_grad():
-            seen = torch.from_numpy(masks).to(self.device)
-            bias = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device).masked_fill_(~seen, hidden_from)
+            unseen = ~torch.from_numpy(masks).to(self.device)
+            bias = torch.zeros(unseen.shape, dtype=self.model.dtype, device=self.device)
+            bias.masked_fill_(unseen, torch.finfo(self.model.dtype).min)
             return self.model.get_decoder()(
                 input_ids=torch.from_numpy(tokens).to(self.device),
                 position_ids=torch.from_numpy(positions).to(self.device),
