@@ -42,28 +42,28 @@ def _set(split: str = "test", items: int = 4) -> SampleSet:
 
 def test_an_interval_covers_a_difference_and_is_repeatable() -> None:
     values = np.random.default_rng(0).normal(10, 20, (2, 400))
-    found = difference_of(values, 500, seed=1)
+    found = difference_of(values, 5, 500, seed=1)
     assert found["low"] < 10 < found["high"] and found["high"] - found["low"] < 12
-    assert found == difference_of(values, 500, seed=1)
+    assert found == difference_of(values, 5, 500, seed=1)
 
 
 def test_no_difference_anywhere_is_the_resolution_of_the_items_not_certainty() -> None:
-    few, many = (difference_of(np.zeros((1, items)), 100, 0) for items in (8, 800))
+    few, many = (difference_of(np.zeros((1, items)), 1, 100, 0) for items in (8, 800))
     assert few["low"] == -few["high"] and few["high"] > 30
     assert 0 < many["high"] < 0.6
 
 
 def test_items_that_one_version_cannot_score_are_left_out_of_both() -> None:
-    row = delta_rows("d1", _set(), [_pairs([1, 1, np.nan, 0], [0, np.nan, 0, 0])], 100, 0)[0]
+    row = delta_rows("d1", _set(), [_pairs([1, 1, np.nan, 0], [0, np.nan, 0, 0])], 5, 100, 0)[0]
     assert row["items"] == 2 and row["original"] == 50 and row["rewritten"] == 0 and row["delta"] == 50
 
 
 def test_metrics_are_named_as_the_design_says() -> None:
-    rows = delta_rows("d1+d2", _set(), [_pairs([1, 0, 1, 0], [0, 0, 0, 0])], 100, 0)
+    rows = delta_rows("d1+d2", _set(), [_pairs([1, 0, 1, 0], [0, 0, 0, 0])], 5, 100, 0)
     named = metrics(pd.DataFrame(rows))
     assert set(named) == {f"delta.arc_challenge.test.d1+d2{end}" for end in ("", ".low", ".high")}
     assert named["delta.arc_challenge.test.d1+d2"] == 50
-    theirs = delta_rows("d1", dataclasses.replace(_set(), rewriter="published"), [_pairs([1], [0])], 100, 0)
+    theirs = delta_rows("d1", dataclasses.replace(_set(), rewriter="published"), [_pairs([1], [0])], 5, 100, 0)
     assert "delta.arc_challenge-published-rewrites.test.d1" in metrics(pd.DataFrame(theirs))
 
 
@@ -126,7 +126,7 @@ def test_a_leak_is_seen_and_a_clean_group_is_not(planted: list[Group], tmp_path:
     zero, half, one = [0.0] * 9, [0.5, 0.25, 0.75] * 3, [1.0] * 9
     clean = {dose: [_pairs(zero, zero)] for dose in (0.0, 0.25, 0.5)}
     leaked = {0.0: [_pairs(zero, zero)], 0.25: [_pairs(half, zero)], 0.5: [_pairs(one, half)]}
-    table = dose_tables(planted, run, leaked, clean, 200, 0)
+    table = dose_tables(planted, run, leaked, clean, 5, 200, 0)
     assert first_detected(table) == 0.25
     named = control_metrics(table)
     assert named["control.dose_0.delta"] == 0 and named["control.dose_0.delta.low"] < 0
@@ -135,7 +135,7 @@ def test_a_leak_is_seen_and_a_clean_group_is_not(planted: list[Group], tmp_path:
     assert {f"control.dose_0.5.{name}" for name in wanted} <= set(named)
     assert "detected from" in dose_finding(table)
     assert dose_response(table).axes[0].get_ylabel().startswith("Δ")
-    blind = dose_tables(planted, run, clean, clean, 200, 0)
+    blind = dose_tables(planted, run, clean, clean, 5, 200, 0)
     assert first_detected(blind) is None and "control.first_detected_dose" not in control_metrics(blind)
     assert "misses" in dose_finding(blind)
 
@@ -154,7 +154,7 @@ def test_a_model_that_knows_the_originals_has_a_positive_delta(memorising: Path)
     known = SampleSet("arc_challenge", "test", SURFACE, KNOWN, (rewritten,), {})
     unknown = SampleSet("arc_challenge", "train", SURFACE, (UNKNOWN,), ((UNKNOWN[::-1],),), {})
     measured = leakage_study.measure_models({"d1": [memorising, memorising]}, [known, unknown], Measure())
-    table = leakage_study.delta_table(measured, 100, 0)
+    table = leakage_study.delta_table(measured, 5, 100, 0)
     by_split = table[table.estimate == "at_starts"].set_index("split")
     assert by_split.loc["test", "low"] > 0 and by_split.loc["test", "models"] == 2
     assert by_split.loc["train", "low"] < 0 < by_split.loc["train", "high"]

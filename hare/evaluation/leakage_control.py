@@ -120,7 +120,7 @@ def measure_groups(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, f
 
 
 def dose_tables(found: Sequence[Group], run: TrainingRun, leaked: dict[float, list[Pairs]],
-                clean: dict[float, list[Pairs]], resamples: int, seed: int) -> pd.DataFrame:
+                clean: dict[float, list[Pairs]], starts: int, resamples: int, seed: int) -> pd.DataFrame:
     """The dose-response curve: one row an estimate, dose and model, the items of all benchmarks together.
 
     Columns: estimate, model (leaked, clean, or leaked_minus_clean: the paired difference of their Δ), dose,
@@ -129,7 +129,7 @@ def dose_tables(found: Sequence[Group], run: TrainingRun, leaked: dict[float, li
     times = repetitions(found, run)
     return pd.DataFrame([
         {"estimate": estimate, "model": model, "dose": dose, "repetitions": times[dose], "items": len(values),
-         "original": original, "rewritten": rewritten, **difference_of(values[None], resamples, seed)}
+         "original": original, "rewritten": rewritten, **difference_of(values[None], starts, resamples, seed)}
         for estimate in ESTIMATES for dose in times
         for model, original, rewritten, values in _of_dose(leaked[dose], clean[dose], estimate)
     ])

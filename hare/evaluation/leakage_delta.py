@@ -42,24 +42,27 @@ def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samp
     return Pairs(parts[0], tuple(parts[1:]))
 
 
-def difference_of(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """``delta``, ``low``, ``high`` of per-item differences in percent [models, items]; items and models are resampled.
+def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int) -> dict[str, float]:
+    """``delta``, ``low``, ``high`` of per-item differences [models, items]; items and models are both resampled.
 
-    Where no item differs at all there is nothing to resample; then the bounds are those of a share of which not one
-    case was seen in as many items (Wilson's), on either side of 0.
+    Where nothing at all is continued there is nothing to resample. The bounds are then those of a share of which not
+    one case was seen (Wilson's) in ``decisions`` an item and model, on either side of 0, in percent.
     """
     draws = Draws.make({"items": values.shape[1]}, len(values), resamples, seed)
     means = draws.means("items", values)
     if not values.any():
-        bound = 100 * share(0.0, means, values.shape[1]).high
+        bound = 100 * share(0.0, means, values.size * decisions).high
         return {"delta": 0.0, "low": -bound, "high": bound}
     found = estimate(float(values.mean()), means)
     return {"delta": found.value, "low": found.low, "high": found.high}
 
 
-def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], resamples: int,
+def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], starts: int, resamples: int,
                seed: int) -> list[dict[str, object]]:
-    """D, D′ and Δ in percent, one row an estimate; ``pairs`` are those of all models (training seeds) of one kind."""
+    """D, D′ and Δ in percent, one row an estimate; ``pairs`` are those of all models (training seeds) of one kind.
+
+    ``starts`` is the number of starting points: at least so many independent decisions stand behind an item's score.
+    """
     rows = []
     for kind in ESTIMATES:
         original, rewritten = (100 * np.array(part) for part in zip(*(p.values(kind) for p in pairs), strict=True))
@@ -67,7 +70,7 @@ def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], resamples
             "model": model, "models": len(pairs), "benchmark": samples.benchmark, "split": samples.split,
             "rewriter": samples.rewriter, "estimate": kind, "items": original.shape[1],
             "original": float(original.mean()), "rewritten": float(rewritten.mean()),
-            **difference_of(original - rewritten, resamples, seed),
+            **difference_of(original - rewritten, starts, resamples, seed),
         })
     return rows
 
@@ -84,7 +87,7 @@ def perplexity_row(model: str, samples: SampleSet, pairs: Sequence[Pairs], resam
         "model": model, "benchmark": samples.benchmark, "split": samples.split, "rewriter": samples.rewriter,
         "items": original.shape[1], "perplexity_original": float(np.exp(original).mean()),
         "perplexity_rewritten": float(np.exp(rewritten).mean()),
-        **difference_of(rewritten - original, resamples, seed),
+        **difference_of(rewritten - original, 1, resamples, seed),
     }
 
 

@@ -55,11 +55,11 @@ def measure_models(folders: dict[str, list[Path]], sets: Sequence[SampleSet], me
     return measured
 
 
-def delta_table(measured: Measured, resamples: int, seed: int) -> pd.DataFrame:
+def delta_table(measured: Measured, starts: int, resamples: int, seed: int) -> pd.DataFrame:
     """Δ of all models. Columns: model, models, benchmark, split, rewriter, estimate, items, original, rewritten,
     delta, low, high; shares in percent."""
     return pd.DataFrame([row for kind, scored in measured.items() for samples, pairs in scored
-                         for row in delta_rows(kind, samples, pairs, resamples, seed)])
+                         for row in delta_rows(kind, samples, pairs, starts, resamples, seed)])
 
 
 def perplexity_table(measured: Measured, resamples: int, seed: int) -> pd.DataFrame:
