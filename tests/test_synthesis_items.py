@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nltk.translate import bleu_score
 
 from hare.synthesis import diversity
 from hare.synthesis.builders import BUILDERS, Material, Topic
 from hare.synthesis.gates import Candidate, first_objection, tidied
 from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, tokens_at_most, wordings
 from hare.synthesis.open_sets import open_items
-from hare.synthesis.passages import Passage
+from hare.synthesis.passages import Passage, words
 from hare.synthesis.restruct import even_shares
 from hare.synthesis.summaries import holds
 from hare.tokens.tokenizer import mistral_tokenizer
@@ -160,14 +161,11 @@ def test_diversity_of_known_texts():
 
 
 def test_self_bleu_equals_a_reference_implementation():
-    nltk = pytest.importorskip("nltk.translate.bleu_score")
     texts = [_PROSE, _GOOD, "the harbour of the city and the sea and the ships of the harbour"]
-    from hare.synthesis.passages import words
-
     cut = [words(text)[:60] for text in texts]
     reference = [
-        nltk.sentence_bleu([c for j, c in enumerate(cut) if j != i], own,
-                           smoothing_function=nltk.SmoothingFunction(epsilon=0.1).method1)
+        bleu_score.sentence_bleu([c for j, c in enumerate(cut) if j != i], own,
+                           smoothing_function=bleu_score.SmoothingFunction(epsilon=0.1).method1)
         for i, own in enumerate(cut)
     ]
     assert diversity.self_bleu(texts) == pytest.approx(reference)
