@@ -114,6 +114,23 @@ def test_an_item_without_a_label_is_refused() -> None:
         sample_of("hellaswag", {"activity_label": "x", "ctx": "y", "endings": ["z"], "label": ""})
 
 
+def test_published_rewrites_are_joined_by_the_original_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of("gsm8k", "test")[:6]
+    versions = [
+        [{"original_question": row["question"], "question": f"{mark} {row['question']}", "answer": row["answer"]}
+         for row in reversed(rows[:kept])]
+        for mark, kept in (("One:", 5), ("Two:", 4))
+    ]
+    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: rows)
+    monkeypatch.setattr("hare.decontamination.benchmarks.rewrites",
+                        lambda name, split: versions if split == "test" else [])
+    made = {(s.split, s.rewriter): s for s in sample_sets(["gsm8k"], 10, seed=0)}[("test", "published")]
+    assert made.name == "gsm8k-published-rewrites" and made.skipped == {"not in every rewritten set": 2}
+    assert len(made.originals) == 4
+    for original, first, second in zip(made.originals, *made.rewrites, strict=True):
+        assert (first, second) == (f"One: {original}", f"Two: {original}")
+
+
 def test_a_rewritten_set_of_another_length_is_refused() -> None:
     with pytest.raises(HareError, match=r"2 originals, but rewritten sets of \[1\]"):
         SampleSet("gsm8k", "test", "published", ("a", "b"), (("c", "d"), ("e",)), {})

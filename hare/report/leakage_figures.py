@@ -12,6 +12,7 @@ _BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "wino
 _MODELS = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3", "smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
+_TICKS = (-20, -5, -1, 0, 1, 5, 20)  # points; the axis is linear within ±5
 _CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
 
 
@@ -33,8 +34,11 @@ def delta(frame: pd.DataFrame) -> Figure:
         axis.set_visible(False)
     axes[0, 0].set_yticks([-1, *range(len(models))], ["published", *(_MODELS.get(name, name) for name in models)])
     axes[0, 0].set_xscale("symlog", linthresh=5)
-    picture.supxlabel("Δ: 5-gram accuracy on originals minus rewrites, points (linear within ±5)", fontsize=10)
-    picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=9)
+    axes[0, 0].set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    for axis in axes.flat[max(0, len(panels) - columns): len(panels)]:
+        axis.set_xlabel("Δ of 5-gram accuracy, points", fontsize=9)
+        axis.tick_params(labelbottom=True)
+    picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     picture.suptitle(delta_finding(ours), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
@@ -52,6 +56,7 @@ def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     hare = printed[printed["model"] == "HARE"]
     axis.plot(hare["delta"], [-1] * len(hare), "D", color="black", markersize=5, label="HARE, published")
     axis.set_ylim(-1.6, len(models) - 0.4)
+    axis.minorticks_off()
 
 
 def delta_finding(ours: pd.DataFrame) -> str:
@@ -88,17 +93,18 @@ def _dose_panel(axis: Axes, part: pd.DataFrame) -> None:
         places = [place + shift for place in range(len(rows))]
         axis.errorbar(places, rows["delta"], yerr=errors, fmt=f"{marker}-", color=colour, label=label, markersize=5,
                       linewidth=1.4)
-    names = [f"{row.repetitions:.0f}×\n({row.dose:.1%})" for row in doses.itertuples()]
+    names = [f"{row.repetitions:.0f}×\n({100 * row.dose:g} %)" for row in doses.itertuples()]
     axis.set_xticks(range(len(doses)), names)
 
 
 def dose_finding(frame: pd.DataFrame) -> str:
     """From which dose on the measure sees the leak."""
     gains = frame[(frame["model"] == "leaked_minus_clean") & (frame["dose"] > 0)]
-    seen = {e: gains[(gains["estimate"] == e) & (gains["low"] > 0)] for e in _ESTIMATES}
-    if all(part.empty for part in seen.values()):
-        most = gains["repetitions"].max()
-        return f"The measure misses even items that were trained on {most:.0f} times"
-    said = [f"{'never' if part.empty else f'from {part.repetitions.min():.0f} repetitions on'} by {_ESTIMATES[e][0]}"
-            for e, part in seen.items()]
-    return f"Planted test items are detected {said[0]},\n{said[1]}"
+    first = {kind: gains[(gains["estimate"] == kind) & (gains["low"] > 0)]["repetitions"].min() for kind in _ESTIMATES}
+    if all(pd.isna(times) for times in first.values()):
+        return f"The measure misses even items that were trained on {gains['repetitions'].max():.0f} times"
+    said = ["not" if pd.isna(times) else f"from {times:.0f} repetitions on" for times in first.values()]
+    if said[0] == said[1]:
+        return f"Planted test items are detected {said[0]}"
+    starts, everywhere = (label for label, _, _ in _ESTIMATES.values())
+    return f"Planted test items are detected {said[0]} by {starts}, {said[1]} by {everywhere}"
