@@ -46,6 +46,7 @@ class SharedPrefixLM(HFLM):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         super().__init__(pretrained=str(folder), device=device, batch_size=batch_size)
         self.what = "evaluate"  # what is being done, on progress lines
+        self.truncated = 0  # requests so far that lost their beginning, because the model's context is too short
         self._encoded: dict[str, list[int]] = {}
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
         if len(self.tokenizer) > vocabulary:
@@ -69,6 +70,9 @@ class SharedPrefixLM(HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """Greedy continuations of the requests' contexts, up to a stop string, by lm-eval's own code."""
+        for context, options in (request.args for request in requests):
+            room = self.max_length - options.get("max_gen_toks", self.max_gen_toks)
+            self.truncated += len(self.tok_encode(context)) > room
         with Progress(self.what, len(requests), "examples") as self._generated:
             return super().generate_until(requests, disable_tqdm=True)
 
@@ -77,29 +81,12 @@ class SharedPrefixLM(HFLM):
         self._generated.advance(len(context))
         return continued
 
-    def truncated(self, arguments: Sequence[tuple[str, Any]]) -> int:
-        """How many requests lose their beginning, because the model's context is too short.
-
-        ``arguments`` are lm-eval's: (context, continuation) pairs to be scored, or (context, options) to be continued,
-        for which room is kept.
-        """
-        scored = [pair for pair in arguments if isinstance(pair[1], str)]
-        self._encode_all(scored)
-        lengths = [sum(map(len, self._encode_pair(*pair))) - 1 for pair in scored if pair[0]]
-        lengths += [len(self.tok_encode(answer, add_special_tokens=False)) for context, answer in scored if not context]
-        self._encoded.clear()
-        continued = [context for context, options in arguments if not isinstance(options, str)]
-        lengths += [len(self.tok_encode(context)) + self.max_gen_toks for context in continued]
-        return sum(length > self.max_length for length in lengths)
-
     def _encode_all(self, arguments: Sequence[tuple[str, str]]) -> None:
         """Tokenize every distinct string that scoring will ask for, once and on all cores."""
         pairs = [(context, continuation) for context, continuation in arguments if context]
-        wanted = {context.rstrip(" ") for context, _ in pairs} | {context.rstrip() for context, _ in pairs}
-        wanted |= {context + continuation for context, continuation in pairs}
-        strings = sorted(wanted - self._encoded.keys())
-        begin = self.tokenizer.decode(self.prefix_token_id)
-        strings = [string for string in strings if not string.startswith(begin)]
+        wanted = {context.rstrip() for context, _ in pairs} | {"".join(pair) for pair in pairs}
+        begin = self.tokenizer.decode(self.prefix_token_id)  # lm-eval puts it before no string that has it already
+        strings = sorted(string for string in wanted if not string.startswith(begin))
         if strings:
             self._encoded.update(zip(strings, self.tokenizer(strings)["input_ids"], strict=True))
 
@@ -107,6 +94,7 @@ class SharedPrefixLM(HFLM):
         self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         """Scores of tokenized requests ``((context, continuation), context ids, continuation ids)``."""
+        self.truncated += sum(len(context) + len(cont) > self.max_length + 1 for _, context, cont in requests)
         if not self._reads_packs():
             return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
         longest = max(len(cont) for _, _, cont in requests)

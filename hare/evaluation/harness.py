@@ -114,16 +114,15 @@ def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]],
     for name in chosen:
         benchmark.tasks[name].set_fewshot_seed(DEFAULT_OTHER_SEED)
     with quietly():
-        lm.what = f"{label} on {benchmark.name}"
+        lm.what, lm.truncated = f"{label} on {benchmark.name}", 0
         asked = benchmark.asked(chosen)
         tasks = {"tasks": {name: benchmark.tasks[name] for name in chosen}}
         groups = {"groups": {asked.name: asked}} if benchmark.name == "mmlu" else {}
         result = lm_eval_evaluate(lm, {**tasks, **groups}, samples=chosen, bootstrap_iters=0)
     samples = result.pop("samples")
     items = [row for name in chosen for row in item_scores(benchmark, name, samples[name])]
-    logged = [sample for name in chosen for sample in first_filtered(samples[name])]
-    arguments = [pair for sample in logged for pair in sample["arguments"]]
-    requests = {"requests": len(arguments), "truncated": lm.truncated(arguments), "context": lm.max_length}
+    asked_for = sum(len(sample["arguments"]) for name in chosen for sample in first_filtered(samples[name]))
+    requests = {"requests": asked_for, "truncated": lm.truncated, "context": lm.max_length}
     report = {part: result[part] for part in _REPORTED if part in result}
     return {"report": _without_machine({**report, **_about(lm)}), "items": items, "requests": requests}
 
