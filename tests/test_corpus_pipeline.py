@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank
+from hare.corpus.diversity import distinct_names
 from hare.corpus.hub import HUB_SOURCES, hub_shards
 from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.pipeline import Cleaned, clean, publish
@@ -242,3 +243,10 @@ def test_every_profile_names_an_executor_that_can_be_built(profile: str, tmp_pat
         executor = pipeline.executor_for(name, steps, len(SOURCES), 2, tmp_path / name)
         assert executor.world_size == len(SOURCES) and executor.pipeline is steps
     assert json.dumps([repr(step) for step in steps])
+
+
+@given(st.lists(st.permutations(["a", "b", "c", "d", "e", "f"]), max_size=12))
+def test_no_two_topics_share_a_name(ranked: list[list[str]]) -> None:
+    names = distinct_names(ranked)
+    assert len(set(names)) == len(ranked)
+    assert all(name.split()[:3] == words[:3] for name, words in zip(names, ranked, strict=True))

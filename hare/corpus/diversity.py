@@ -24,6 +24,7 @@ _TOPICS = 40
 _DIMENSIONS = 48
 _VOCABULARY = 12_000
 _NGRAMS = (1, 2, 3)
+_LONGEST_NAME = 6  # words
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def diversity(samples: dict[str, pd.DataFrame], seed: int) -> tuple[dict[str, Di
 
 
 def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str]]:
-    """Cluster number of each text, and for each cluster its three most characteristic words."""
+    """Cluster number of each text, and for each cluster a name of its own: its most characteristic words."""
     vectorizer = TfidfVectorizer(
         max_features=_VOCABULARY, sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32
     )
@@ -64,7 +65,20 @@ def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str]]:
     clusters = KMeans(min(_TOPICS, len(texts)), n_init=1, random_state=seed, max_iter=50).fit(reduced)
     words = np.array(vectorizer.get_feature_names_out())
     weights = svd.inverse_transform(clusters.cluster_centers_)
-    return clusters.labels_, [" ".join(words[np.argsort(-row)[:3]]) for row in weights]
+    return clusters.labels_, distinct_names([words[np.argsort(-row)[:_LONGEST_NAME]].tolist() for row in weights])
+
+
+def distinct_names(ranked: list[list[str]]) -> list[str]:
+    """Three words a cluster, the heaviest first; where two clusters share all three, as many more as tell them apart.
+
+    Clusters that agree in every word given are told apart by a number.
+    """
+    names: list[str] = []
+    for words in ranked:
+        candidates = [" ".join(words[:count]) for count in range(3, len(words) + 1)]
+        fresh = (name for name in candidates if name not in names)
+        names.append(next(fresh, None) or f"{candidates[-1]} {len(names)}")
+    return names
 
 
 def distinct_ngrams(texts: list[str], words: int, seed: int) -> dict[int, float]:
