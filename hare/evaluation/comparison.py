@@ -1,13 +1,14 @@
 """Tables of scores and of paired differences between arms, each number with its interval."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hare.evaluation.statistics import Draws, Estimate, estimate, holm, share, verdict
+from hare.evaluation.statistics import Draws, Spread, estimate, holm, share, verdict
 from hare.run.errors import HareError
 
 AVERAGE = "average"  # the leaderboard's: the plain mean over benchmarks
@@ -43,13 +44,16 @@ class Answers:
                     by_seed = [found.to_numpy() for _, found in rows.groupby("seed", dropna=False)[measure]]
                     by_arm.setdefault(arm, {})[benchmark] = np.stack(by_seed)
         shapes = {name: found.shape for name, found in next(iter(values["score"].values())).items()}
-        seeds = next(iter(shapes.values()))[0]
-        return cls(values, Draws.make({name: shape[1] for name, shape in shapes.items()}, seeds, resamples, seed))
+        return cls(values, Draws.make({name: shape[1] for name, shape in shapes.items()}, resamples, seed))
 
-    def average(self, found: ByBenchmark) -> Estimate:
-        """The plain mean over benchmarks of their means."""
-        means = np.mean([self.draws.means(benchmark, values) for benchmark, values in found.items()], axis=0)
-        return estimate(float(np.mean([values.mean() for values in found.values()])), means)
+    def resampled(self, found: ByBenchmark) -> np.ndarray:
+        """Resampled plain means over the benchmarks of ``found``, float[resamples]."""
+        return np.mean([self.draws.means(benchmark, values) for benchmark, values in found.items()], axis=0)
+
+    def seed_means(self, measure: str, benchmarks: Iterable[str]) -> np.ndarray:
+        """Each arm's mean with each seed, plain over ``benchmarks``: float[arms, seeds]."""
+        by_arm = self.values[measure].values()
+        return np.array([np.mean([found[name].mean(axis=1) for name in benchmarks], axis=0) for found in by_arm])
 
 
 def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
@@ -62,8 +66,8 @@ def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     for _, group in items.groupby(items["arm"].map(_item_sets(items)), sort=False):
         answers = Answers.of(group, resamples, seed)
         for measure, by_arm in answers.values.items():
-            for arm, found in by_arm.items():
-                rows += _scored(answers, measure, arm, found, chances)
+            for arm in by_arm:
+                rows += _scored(answers, measure, arm, chances)
     return pd.DataFrame(rows)
 
 
@@ -77,10 +81,7 @@ def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed:
     answers = Answers.of(items[items["arm"].isin(arms)], resamples, seed)
     rows = []
     for measure, (baseline, arm) in itertools.product(COMPARED, itertools.combinations(arms, 2)):
-        minuend, subtrahend = (answers.values.get(measure, {}).get(name, {}) for name in (arm, baseline))
-        differences = {benchmark: minuend[benchmark] - subtrahend[benchmark] for benchmark in minuend}
-        who = {"arm": arm, "baseline": baseline, "measure": measure}
-        rows += [{**who, **row} for row in _differences(answers, differences)]
+        rows += _differences(answers, measure, arm, baseline)
     return _judged(pd.DataFrame(rows))
 
 
@@ -116,30 +117,38 @@ def _item_sets(items: pd.DataFrame) -> dict[str, int]:
     return {arm: distinct.index(found) for arm, found in asked.items()}
 
 
-def _scored(
-    answers: Answers, measure: str, arm: str, found: ByBenchmark, chances: pd.Series
-) -> list[dict[str, Any]]:
+def _scored(answers: Answers, measure: str, arm: str, chances: pd.Series) -> list[dict[str, Any]]:
     rows = []
-    for benchmark, values in found.items():
-        mean, means = float(values.mean()), answers.draws.means(benchmark, values)
-        result = share(mean, means, values.shape[1]) if measure in SHARES else estimate(mean, means)
-        chance = chances[benchmark] if measure in SHARES else np.nan
-        rows.append({"benchmark": benchmark, **_estimated(result), "chance": chance, **_counted({"": values})})
-    if measure in _AVERAGED:
+    for benchmark, found in _with_average(answers.values[measure][arm], measure):
+        seeds = Spread.of_scores(answers.seed_means(measure, found))
+        arrays, means = list(found.values()), answers.resampled(found)
+        single_share = measure in SHARES and benchmark != AVERAGE
+        result = share(arrays[0], means, seeds) if single_share else estimate(arrays, means, seeds)
         chance = chances[list(found)].mean() if measure in SHARES else np.nan
-        average = _estimated(answers.average(found))
-        rows.append({"benchmark": AVERAGE, **average, "chance": chance, **_counted(found)})
-    return [{"arm": arm, "measure": measure, **row} for row in rows]
-
-
-def _differences(answers: Answers, differences: ByBenchmark) -> list[dict[str, Any]]:
-    rows = []
-    for benchmark, values in differences.items():
-        result = estimate(float(values.mean()), answers.draws.means(benchmark, values))
-        rows.append({"benchmark": benchmark, "estimate": result, **_counted({"": values})})
-    if differences:
-        rows.append({"benchmark": AVERAGE, "estimate": answers.average(differences), **_counted(differences)})
+        rows.append({
+            "arm": arm, "measure": measure, "benchmark": benchmark, "value": result.value, "low": result.low,
+            "high": result.high, "chance": chance, **_counted(found),
+        })
     return rows
+
+
+def _differences(answers: Answers, measure: str, arm: str, baseline: str) -> list[dict[str, Any]]:
+    minuend, subtrahend = (answers.values.get(measure, {}).get(name, {}) for name in (arm, baseline))
+    differences = {benchmark: minuend[benchmark] - subtrahend[benchmark] for benchmark in minuend}
+    who = {"arm": arm, "baseline": baseline, "measure": measure}
+    rows = []
+    for benchmark, found in _with_average(differences, measure):
+        seeds = Spread.of_differences(answers.seed_means(measure, found))
+        result = estimate(list(found.values()), answers.resampled(found), seeds)
+        rows.append({**who, "benchmark": benchmark, "estimate": result, **_counted(found)})
+    return rows
+
+
+def _with_average(found: ByBenchmark, measure: str) -> Iterable[tuple[str, ByBenchmark]]:
+    """Each benchmark by itself, then all of them together as the average."""
+    yield from ((benchmark, {benchmark: values}) for benchmark, values in found.items())
+    if found and measure in _AVERAGED:
+        yield AVERAGE, found
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -156,10 +165,6 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     ]
     return rows[["benchmark", "arm", "baseline", "measure", "difference", "low", "high", "resolvable", "p", "p_holm",
                  "verdict", "items", "seeds"]]
-
-
-def _estimated(result: Estimate) -> dict[str, float]:
-    return {"value": result.value, "low": result.low, "high": result.high}
 
 
 def _counted(found: ByBenchmark) -> dict[str, int]:

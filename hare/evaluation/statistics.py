@@ -1,31 +1,38 @@
 """Intervals, paired differences and verdicts, over items and training seeds at once.
 
 Arms answer the same items and share their seeds, so that differences are taken item by item and seed by seed before
-anything is averaged. Items and seeds are then resampled independently of each other (Owen 2007, the pigeonhole
-bootstrap), seeds as a random effect: of n rows or columns n - 1 are drawn with replacement, which keeps the variance
-unbiased also for the two or three seeds that anyone can afford (Rao and Wu 1988).
+anything is averaged. Two sources of chance then add up. Items are resampled: of n, n - 1 are drawn with replacement,
+which keeps the variance unbiased (Rao and Wu 1988). Seeds are a random effect; two or three of them know little about
+their own spread, so it is pooled over the arms, as in an analysis of variance, and intervals and p-values are Student's
+with Satterthwaite's degrees of freedom: few where the seeds make the difference, many where the items do.
 """
 
 import math
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import norm, t
 
 COVERAGE = 0.95
 POWER = 0.8
-_NORMAL = NormalDist()
+_NORMAL_BOUND = float(norm.ppf(0.5 + COVERAGE / 2))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval, its standard error and the probability of one as far from 0 were there none."""
+    """A mean with its 95 % interval, its standard error with degrees of freedom, and a two-sided p-value for 0."""
 
     value: float
     low: float
     high: float
     error: float
-    p: float
+    freedom: float
+
+    @property
+    def p(self) -> float:
+        """Probability of a mean this far from 0 if the true one were 0; 1 where nothing varied."""
+        return float(2 * t.sf(abs(self.value) / self.error, self.freedom)) if self.error > 0 else 1.0
 
     @property
     def resolvable(self) -> float:
@@ -33,33 +40,51 @@ class Estimate:
 
         NaN where nothing varied, which says nothing about what could be found.
         """
-        detected = _NORMAL.inv_cdf(0.5 + COVERAGE / 2) + _NORMAL.inv_cdf(POWER)
-        return detected * self.error if self.error > 0 else math.nan
+        detected = t.ppf(0.5 + COVERAGE / 2, self.freedom) + t.ppf(POWER, self.freedom)
+        return float(detected) * self.error if self.error > 0 else math.nan
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variance of a mean over training seeds, with its degrees of freedom; a single seed shows none."""
+
+    variance: float = 0.0
+    freedom: float = math.inf
+
+    @classmethod
+    def of_scores(cls, seed_means: np.ndarray) -> "Spread":
+        """Spread of one arm's mean, pooled over arms; ``seed_means`` is float[arms, seeds]."""
+        arms, seeds = seed_means.shape
+        if seeds == 1:
+            return cls()
+        return cls(float(seed_means.var(axis=1, ddof=1).mean()) / seeds, arms * (seeds - 1))
+
+    @classmethod
+    def of_differences(cls, seed_means: np.ndarray) -> "Spread":
+        """Spread of the difference between two arms' means: what arms and seeds do not explain by themselves."""
+        arms, seeds = seed_means.shape
+        freedom = (arms - 1) * (seeds - 1)
+        if freedom == 0:
+            return cls()
+        unexplained = seed_means - seed_means.mean(axis=0) - seed_means.mean(axis=1, keepdims=True) + seed_means.mean()
+        return cls(2 * float((unexplained**2).sum()) / freedom / seeds, freedom)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap weights of items and seeds; the same draws for all arms make their comparison a paired one.
+    """Bootstrap weights of items, float[resamples, items] by benchmark, the same for all arms; rows sum to 1."""
 
-    ``items`` maps a benchmark to float[resamples, items], ``seeds`` is float[resamples, seeds]; rows sum to 1.
-    """
-
-    items: dict[str, np.ndarray]
-    seeds: np.ndarray
+    weights: dict[str, np.ndarray]
 
     @classmethod
-    def make(cls, items: dict[str, int], seeds: int, resamples: int, seed: int) -> "Draws":
-        """Draw ``resamples`` times from the given numbers of items and of training seeds."""
-        weights = {
-            name: _weights(np.random.default_rng([seed, *name.encode()]), count, resamples)
-            for name, count in items.items()
-        }
-        return cls(weights, _weights(np.random.default_rng([seed]), seeds, resamples))
+    def make(cls, items: dict[str, int], resamples: int, seed: int) -> "Draws":
+        """Draw ``resamples`` times from the given numbers of items."""
+        rngs = {name: np.random.default_rng([seed, *name.encode()]) for name in items}
+        return cls({name: _weights(rngs[name], count, resamples) for name, count in items.items()})
 
     def means(self, benchmark: str, values: np.ndarray) -> np.ndarray:
-        """Resampled means, float[resamples], of values float[seeds, items]; a model without seeds has one row."""
-        by_seed = self.items[benchmark] @ values.T
-        return by_seed[:, 0] if len(values) == 1 else (by_seed * self.seeds).sum(axis=1)
+        """Resampled means, float[resamples], of values float[seeds, items]."""
+        return self.weights[benchmark] @ values.mean(axis=0)
 
 
 def _weights(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray:
@@ -68,23 +93,43 @@ def _weights(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray
     return rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples) / (count - 1)
 
 
-def estimate(value: float, means: np.ndarray) -> Estimate:
-    """Percentile interval from resampled means, and a two-sided p-value for 0 that is never less than they can show."""
-    low, high = np.quantile(means, [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2])
-    beyond = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (beyond + 1) / (len(means) + 1))
-    return Estimate(value, float(low), float(high), float(means.std(ddof=1)), float(p))
+def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> Estimate:
+    """The plain mean over benchmarks of the means of ``values``, each float[seeds, items].
+
+    ``means`` are resampled over items. The interval is their percentile interval, stretched from the spread over items
+    to that over items and seeds, and from the normal's width to Student's.
+    """
+    value, over_items = float(np.mean([found.mean() for found in values])), float(means.std(ddof=1))
+    error = math.hypot(over_items, math.sqrt(seeds.variance))
+    freedom = _degrees_of_freedom(values, seeds)
+    bound = float(t.ppf(0.5 + COVERAGE / 2, freedom))
+    if over_items == 0:
+        return Estimate(value, value - bound * error, value + bound * error, error, freedom)
+    low, high = np.quantile(means, [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2]) - value
+    stretch = error / over_items * bound / _NORMAL_BOUND
+    return Estimate(value, value + min(0.0, stretch * low), value + max(0.0, stretch * high), error, freedom)
 
 
-def share(value: float, means: np.ndarray, items: int) -> Estimate:
-    """As `estimate`, for a share of items; none or all of them right leaves nothing to resample, so Wilson's bounds."""
-    found = estimate(value, means)
-    if 0 < value < 1:
-        return found
-    z = _NORMAL.inv_cdf(0.5 + COVERAGE / 2)
-    width = z * z / (items + z * z)
-    low, high = (0.0, width) if value == 0 else (1 - width, 1.0)
-    return Estimate(value, low, high, width / (2 * z), found.p)
+def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
+    """Those of the sum of the variance over seeds and, for each benchmark, that over items (Satterthwaite 1946)."""
+    by_item = [found.mean(axis=0) for found in values if found.shape[1] > 1]
+    parts = [(part.var(ddof=1) / len(part) / len(values) ** 2, len(part) - 1) for part in by_item]
+    parts.append((seeds.variance, seeds.freedom))
+    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    return float(sum(variance for variance, _ in parts) ** 2 / spread) if spread > 0 else math.inf
+
+
+def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
+    """As `estimate`, for the share of items that are right: between 0 and 1.
+
+    None or all of them right leaves nothing to resample; then the bounds are Wilson's.
+    """
+    found, items = estimate([values], means, seeds), values.shape[1]
+    if 0 < found.value < 1:
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    width = _NORMAL_BOUND**2 / (items + _NORMAL_BOUND**2)
+    low, high = (0.0, width) if found.value == 0 else (1 - width, 1.0)
+    return replace(found, low=low, high=high, error=width / (2 * _NORMAL_BOUND))
 
 
 def holm(p: list[float]) -> list[float]:
@@ -97,7 +142,7 @@ def holm(p: list[float]) -> list[float]:
 
 
 def verdict(difference: Estimate, corrected_p: float, higher_is_better: bool) -> str:
-    """What a paired difference says, in words; a difference of 0 in every resample is no difference."""
-    if corrected_p >= 1 - COVERAGE or math.isclose(difference.low, difference.high):
+    """What a paired difference says, in words."""
+    if corrected_p >= 1 - COVERAGE:
         return "no difference seen"
     return "better" if (difference.value > 0) == higher_is_better else "worse"

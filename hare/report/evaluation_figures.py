@@ -70,6 +70,7 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
                 place = row + (pairs.index(found.pair) - (len(pairs) - 1) / 2) * 0.25
                 _difference(axes, found, place, _PAIRS[pairs.index(found.pair) % len(_PAIRS)], scale)
         axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_xlim(*_limits(scale * frame[frame.measure == measure][["difference", "low", "high"]]))
         axes.set_xlabel(f"difference in {label}")
     _name_rows(panels[0], benchmarks)
     handles = [plt.Line2D([], [], color=_PAIRS[number % len(_PAIRS)], marker="o", label=pair)
@@ -78,6 +79,13 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
     picture.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
     picture.suptitle(_survivors(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
+
+
+def _limits(found: pd.DataFrame) -> tuple[float, float]:
+    """Wide enough for all means and most intervals; few seeds make some so wide that they run off the axis."""
+    widths = (found.high - found.low) / 2
+    limit = max(1.3 * found.difference.abs().max(), 3 * widths[widths > 0].median(), 1e-9)
+    return -limit, limit
 
 
 def _order(benchmarks: pd.Series) -> list[str]:
