@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure, Scores, score
 from hare.evaluation.leakage_sets import SURFACE, SampleSet
-from hare.evaluation.statistics import Draws, estimate, share
+from hare.evaluation.statistics import Draws, Spread, estimate, share
 
 ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}
 
@@ -43,17 +43,16 @@ def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samp
 
 
 def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int) -> dict[str, float]:
-    """``delta``, ``low``, ``high`` of per-item differences [models, items]; items and models are both resampled.
+    """``delta``, ``low``, ``high`` of per-item differences [models, items]: items resampled, models a random effect.
 
     Where nothing at all is continued there is nothing to resample. The bounds are then those of a share of which not
     one case was seen (Wilson's) in ``decisions`` an item and model, on either side of 0, in percent.
     """
-    draws = Draws.make({"items": values.shape[1]}, len(values), resamples, seed)
-    means = draws.means("items", values)
+    means = Draws.make({"items": values.shape[1]}, resamples, seed).means("items", values)
     if not values.any():
-        bound = 100 * share(0.0, means, values.size * decisions).high
+        bound = 100 * share(np.zeros((1, values.size * decisions)), means, Spread()).high
         return {"delta": 0.0, "low": -bound, "high": bound}
-    found = estimate(float(values.mean()), means)
+    found = estimate([values], means, Spread.of_scores(values.mean(axis=1)[np.newaxis]))
     return {"delta": found.value, "low": found.low, "high": found.high}
 
 
