@@ -20,7 +20,7 @@ def parity(frame: pd.DataFrame) -> Figure:
     above.plot(frame["step"], frame["loss_2"], "o-", color="black", linewidth=1.2, markersize=3, label="2 processes")
     above.set(ylabel="training loss (nats a token)")
     above.set_title(
-        f"One process and two, same global batch: losses agree within {frame['difference'].max():.1e} nats"
+        f"One process and two, same global batch:\nlosses agree within {frame['difference'].max():.1e} nats"
     )
     above.legend()
     below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
