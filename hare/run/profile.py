@@ -101,7 +101,11 @@ class Training:
     tensor_parallel_mode: Literal["all_reduce", "reduce_scatter"]
     zero_stage: int
     cpu_threads: int  # a process; fixed, since sums of floating-point numbers depend on it
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "float8"]  # float8: bfloat16 with the layers' matrix products in 8 bits
+    mask_documents: bool  # whether attention stops at the boundaries of the documents in a sequence
+    recompute_activations: bool  # a layer's activations are computed again in the backward pass instead of kept
+    torch_compile: bool  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
+    tensorboard: bool  # event files beside the metrics
     learning_rate: float
     min_learning_rate: float
     warmup_steps: int
@@ -112,6 +116,9 @@ class Training:
     validation_interval: int  # steps
     validation_sequences: int  # held-out sequences a category
     parity_steps: int  # steps of the check that two processes train as one does
+    extra_steps: int  # of each small run on repetition and on the parts at equal unique text; 0: none of them
+    extra_seeds: tuple[int, ...]  # of these runs
+    repetitions: tuple[int, ...]  # epochs of D1 that are compared with reading new text throughout
 
 
 @dataclass(frozen=True)
