@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | status | doctor | bench``."""
+"""The command line: ``hare reproduce | figures | status | doctor | bench | train``."""
 
 import argparse
 import signal
@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
     bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
+    train = command("train", _train, "Train the profile's arms from its token files, or show what that would take.")
+    how = train.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="print and check configuration, scripts, memory and days")
+    how.add_argument("--simulate", action="store_true", help="build every rank of the layout here and check its part")
+    how.add_argument("--plan", action="store_true", help="write the runs down for processes started by other means")
+    train.add_argument("--port", type=int, metavar="N", help="with --plan: check that this machine's port N is free")
     return parser
 
 
@@ -93,6 +99,21 @@ def _bench(chosen: argparse.Namespace) -> int:
     from hare.bench import bench
 
     bench(load_profile(chosen.profile), chosen.groups)
+    return 0
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    from hare.training import command
+
+    profile = load_profile(chosen.profile)
+    if chosen.dry_run:
+        print(command.dry_run(profile))
+    elif chosen.simulate:
+        print(command.simulated(profile))
+    elif chosen.plan:
+        print(command.planned(profile, chosen.port))
+    else:
+        print(command.trained(profile))
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-import torch.distributed
+from one_process import one_process
 from training_runs import SHAPE
 from transformers import MistralConfig, MistralForCausalLM
 
@@ -28,14 +28,8 @@ VOCABULARY = 512
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooContext]:
     """A process group of this process alone."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
-            patch.setenv(name, value)
-        store = torch.distributed.FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
-        torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    with one_process(tmp_path_factory.mktemp("store")):
         yield GlooContext(1, 1, 1)
-        torch.distributed.destroy_process_group()
 
 
 def built(config: HareConfig, context: GlooContext) -> HareForTraining:

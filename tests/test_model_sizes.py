@@ -15,10 +15,13 @@ from hare.run.profile import load_profile
 def test_the_papers_model_has_the_papers_parameters() -> None:
     assert parameters(NAMED["1.1B"]) == 1_123_117_056
     assert NAMED["1.1B"] == load_profile("cluster").model
+    assert {name: parameters(model) for name, model in NAMED.items()} == {
+        "1M": 9_250_432, "5M": 21_319_424, "30M": 60_959_232, "0.25B": 245_924_864, "1.1B": 1_123_117_056,
+    }
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("name", ["1M", "30M", "1.1B"])
+@pytest.mark.parametrize("name", NAMED)
 def test_parameters_equal_those_of_the_hugging_face_module(name: str, tied: bool) -> None:
     model = dataclasses.replace(NAMED[name], tied_embeddings=tied)
     described = hugging_face_config(HareConfig.of(model, 32000), torch.float32)

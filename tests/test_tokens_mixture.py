@@ -34,6 +34,7 @@ def specification(folder: Path, stages: tuple[MixtureStage, ...], seed: int = 0)
 TWO_STAGES = (MixtureStage(40, {"d1": 1.0}), MixtureStage(160, {"d1": 46.5, "d2": 13.63, "d3": 39.87}))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(0, 9), st.integers(0, 9))
 def test_a_permutation_is_a_bijection(length: int, seed: int, epoch: int) -> None:
     permutation = Permutation(length, seed, epoch)
@@ -171,3 +172,35 @@ def test_weights_that_share_nothing_are_refused() -> None:
     for by_file in ({}, {"d1": 0.0}, {"d1": -1.0, "d2": 2.0}):
         with pytest.raises(HareError, match="cannot be shared out"):
             quotas(MixtureStage(10, by_file))
+
+
+@settings(max_examples=20, deadline=None)
+@given(unique=st.integers(1, 12), seed=st.integers(0, 3))
+def test_a_smaller_text_is_repeated_and_no_window_is_read_twice_an_epoch(
+    tmp_path_factory: pytest.TempPathFactory, unique: int, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("tokens") / "a.ds"
+    np.arange(10 * 4 + 1).astype("<u2").tofile(path)
+    file = TokenFile(path, 4, seed, unique)
+    size = min(unique, 10)
+    assert file.windows == size
+    epochs = [[int(file[epoch * size + number][0]) for number in range(size)] for epoch in range(3)]
+    assert len(set(epochs[0])) == size
+    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+
+
+def test_a_smaller_text_is_drawn_from_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.ds"
+    np.arange(1000 * 4 + 1).astype("<u2").tofile(path)
+    drawn = [int(TokenFile(path, 4, 0, 50)[number][0]) // 4 for number in range(50)]
+    assert min(drawn) < 100 and max(drawn) > 900
+    other = [int(TokenFile(path, 4, 1, 50)[number][0]) // 4 for number in range(50)]
+    assert set(drawn) != set(other)
+
+
+def test_a_mixture_with_a_smaller_text_survives_its_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.ds"
+    np.arange(10 * 4 + 1).astype("<u2").tofile(path)
+    spec = MixtureSpec({"a": str(path)}, {"a": fingerprint(path)}, (MixtureStage(9, {"a": 1.0}),), 4, 0, {"a": 3})
+    assert MixtureSpec.from_json(spec.to_json()) == spec
+    assert Mixture(spec).epochs() == {"a": 3.0}

@@ -46,3 +46,10 @@ def test_more_splitting_takes_less_memory() -> None:
     layouts = {(one.tensor_parallel, one.pipeline_parallel): one for one in estimate(load_profile("cluster")).layouts}
     assert layouts[2, 1].total_gb < layouts[1, 1].total_gb
     assert layouts[1, 2].state_gb < layouts[1, 1].state_gb
+
+
+def test_recomputation_trades_memory_for_arithmetic() -> None:
+    profile = load_profile("cluster")
+    training = dataclasses.replace(profile.training, recompute_activations=True)
+    kept, recomputed = (estimate(one).chosen for one in (profile, dataclasses.replace(profile, training=training)))
+    assert recomputed.activations_gb < kept.activations_gb / 5 and recomputed.state_gb == kept.state_gb

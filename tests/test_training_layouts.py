@@ -1,5 +1,6 @@
-"""Every parallel layout trains as one process does; a killed run continues to the bit. Two launches in all."""
+"""Every parallel layout trains as one process does; a killed run continues to the bit."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -34,50 +35,72 @@ LAYOUTS = {
     "tp2-reduce-scatter": {"tensor_parallel": 2, "tensor_parallel_mode": "reduce_scatter"},
     "pp2-1f1b": {"pipeline_parallel": 2},
 }
+MASKED = {"mask_documents": True}
+MASKED_LAYOUTS = {
+    "masked-tp2-recomputed": MASKED | {
+        "tensor_parallel": 2, "tensor_parallel_mode": "reduce_scatter", "recompute_activations": True,
+    },
+    "masked-pp2": MASKED | {"pipeline_parallel": 2},
+    "masked-dp2-recomputed": MASKED | TWO_REPLICAS | {"recompute_activations": True},
+}
 TIED_LAYOUTS = {"tied-tp2": {"tensor_parallel": 2}, "tied-pp2": {"pipeline_parallel": 2}}
 SECONDS_TO_START = 240
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedRun]:
-    """All runs of this file, by name; the first launch is killed in its third run."""
+    """All runs of this file, by name; three launches are killed on the way."""
     root = tmp_path_factory.mktemp("training")
     shapes = {"one": SHAPE, "tied": TIED, "killed": SHAPE}
     alone = {name: toy_run(root, name, model=model) for name, model in shapes.items()}
-    _kill_in_third_run(list(alone.values()))
-    truncated = _with_truncated_checkpoint(alone["killed"], root)
-    alone |= {"truncated": truncated, "restarted": _from_weights_alone(alone["one"], root)}
-    pairs = {name: toy_run(root, name, **changes) for name, changes in LAYOUTS.items()}
+    _kill_in(list(alone.values()), 2)
+    alone |= {
+        "truncated": _with_truncated_checkpoint(alone["killed"], root),
+        "restarted": _from_weights_alone(alone["one"], root, "restarted"), "masked": toy_run(root, "masked", **MASKED),
+    }
+    killed = {
+        "dp2-killed": toy_run(root, "dp2-killed", **TWO_REPLICAS),
+        "tp2-killed": toy_run(root, "tp2-killed", tensor_parallel=2),
+    }
+    for number in range(2):
+        _kill_in(list(killed.values()), number)
+    pairs = killed | {
+        "tp2-truncated": _with_truncated_checkpoint(killed["tp2-killed"], root),
+        "tp2-from-dp2": _from_weights_alone(killed["dp2-killed"], root, "tp2-from-dp2", tensor_parallel=2),
+    }
+    changed = LAYOUTS | MASKED_LAYOUTS
+    pairs |= {name: toy_run(root, name, **changes) for name, changes in changed.items()}
     pairs |= {name: toy_run(root, name, model=TIED, **changes) for name, changes in TIED_LAYOUTS.items()}
     runs = alone | pairs
     return dict(zip(runs, train_all(list(runs.values())), strict=True))
 
 
-def _kill_in_third_run(runs: list[TrainingRun]) -> None:
-    """Start training in a process of its own and kill it, with all its children, past the third run's checkpoint."""
+def _kill_in(runs: list[TrainingRun], number: int) -> None:
+    """Start training in a process of its own and kill it, with all its children, past a checkpoint of one run."""
     for run in runs:
-        run.folder.mkdir(parents=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         run.save()
     script = (
         "import sys; from pathlib import Path; from hare.training.run import TrainingRun; "
         "from hare.training.launch import train_all; train_all([TrainingRun.load(Path(p)) for p in sys.argv[1:]])"
     )
     process = subprocess.Popen([sys.executable, "-c", script, *(str(run.folder) for run in runs)])
-    metrics = runs[2].folder / METRICS_FILE
+    metrics = runs[number].folder / METRICS_FILE
     deadline = time.monotonic() + SECONDS_TO_START
     while not metrics.exists() or metrics.read_text().count("\n") < 10:
-        assert process.poll() is None and time.monotonic() < deadline, "training did not reach the third run"
+        assert process.poll() is None and time.monotonic() < deadline, "training did not come to that run"
         time.sleep(0.002)
     for child in psutil.Process(process.pid).children(recursive=True):
-        os.kill(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one may die of another's death first
+            os.kill(child.pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    assert [checkpoint.step for checkpoint in checkpoints(runs[2].folder / "checkpoints")][-1] == 8
+    assert 8 in [checkpoint.step for checkpoint in checkpoints(runs[number].folder / "checkpoints")]
 
 
 def _with_truncated_checkpoint(killed: TrainingRun, root: Path) -> TrainingRun:
     """A copy of the killed run with a second, newer checkpoint of which a file was cut short."""
-    run = dataclasses.replace(killed, folder=root / "runs" / "truncated")
+    run = dataclasses.replace(killed, folder=root / "runs" / killed.folder.name.replace("killed", "truncated"))
     shutil.copytree(killed.folder, run.folder)
     newer = run.folder / "checkpoints" / "16"
     shutil.rmtree(newer, ignore_errors=True)
@@ -87,15 +110,15 @@ def _with_truncated_checkpoint(killed: TrainingRun, root: Path) -> TrainingRun:
     return run
 
 
-def _from_weights_alone(one: TrainingRun, root: Path) -> TrainingRun:
-    """A new run of another shape of training that starts from the last weights of ``one``."""
-    start = one.folder / "checkpoints" / "20"
-    return dataclasses.replace(toy_run(root, "restarted", train_steps=4), weights=start)
+def _from_weights_alone(ended: TrainingRun, root: Path, name: str, **changes: object) -> TrainingRun:
+    """A short new run that starts from the last weights of ``ended``."""
+    start = ended.folder / "checkpoints" / "20"
+    return dataclasses.replace(toy_run(root, name, train_steps=4, **changes), weights=start)
 
 
-@pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS])
+@pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS, *MASKED_LAYOUTS])
 def test_losses_of_every_layout_equal_one_process(trained: dict[str, TrainedRun], name: str) -> None:
-    one = trained["tied" if name in TIED_LAYOUTS else "one"]
+    one = trained["tied" if name in TIED_LAYOUTS else "masked" if name in MASKED_LAYOUTS else "one"]
     expected, found = one.metrics(), trained[name].metrics()
     assert len(found) == 20
     assert np.abs(found["loss"] - expected["loss"]).max() < 1e-5
@@ -131,10 +154,15 @@ def test_shard_metadata_hold_plain_numbers(trained: dict[str, TrainedRun]) -> No
             assert "int64" not in str(shard.metadata())
 
 
-@pytest.mark.parametrize("name", ["killed", "truncated"])
-def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(trained: dict[str, TrainedRun], name: str) -> None:
+@pytest.mark.parametrize(("name", "uninterrupted"), [
+    ("killed", "one"), ("truncated", "one"), ("dp2-killed", "dp2"), ("tp2-killed", "tp2-all-reduce"),
+    ("tp2-truncated", "tp2-all-reduce"),
+])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    trained: dict[str, TrainedRun], name: str, uninterrupted: str
+) -> None:
     same = ["step", "loss", "learning_rate", "gradient_norm"]
-    expected, found = trained["one"], trained[name]
+    expected, found = trained[uninterrupted], trained[name]
     assert found.metrics()[same].equals(expected.metrics()[same])
     assert found.heldout().equals(expected.heldout())
     assert (found.hf / "model.safetensors").read_bytes() == (expected.hf / "model.safetensors").read_bytes()
@@ -144,6 +172,34 @@ def test_a_restart_from_weights_alone_starts_where_they_ended(trained: dict[str,
     first, last = trained["restarted"].metrics()["loss"].iloc[0], trained["one"].metrics()["loss"].iloc[-1]
     fresh = trained["one"].metrics()["loss"].iloc[0]
     assert abs(first - last) < abs(first - fresh)
+
+
+def test_weights_alone_go_on_under_another_layout(trained: dict[str, TrainedRun]) -> None:
+    expected, found = (trained[name].metrics()["loss"] for name in ("restarted", "tp2-from-dp2"))
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_masking_documents_changes_the_loss(trained: dict[str, TrainedRun]) -> None:
+    assert np.abs(trained["masked"].metrics()["loss"] - trained["one"].metrics()["loss"]).max() > 1e-4
+
+
+def test_every_step_tells_speed_and_time_left(trained: dict[str, TrainedRun]) -> None:
+    metrics = trained["dp2"].metrics()
+    assert (metrics["mfu"] > 0).all() and (metrics["tokens_per_s"] > 0).all()
+    assert metrics["seconds_left"].iloc[-1] == 0 < metrics["seconds_left"].iloc[0]
+
+
+def test_the_first_step_after_a_resume_has_its_learning_rate(trained: dict[str, TrainedRun]) -> None:
+    """nanotron 0.4 takes it at 0."""
+    assert trained["killed"].metrics().set_index("step")["learning_rate"].loc[9:].min() > 0
+
+
+def test_tensor_parallel_shards_start_different(trained: dict[str, TrainedRun]) -> None:
+    """nanotron 0.4 draws the same numbers on every tensor-parallel rank; after one run halves would still be twins."""
+    for name, whole in read_checkpoint(trained["tp2-all-reduce"].checkpoint).items():
+        if whole.dim() == 2:
+            first, second = whole.chunk(2, dim=1 if "o_proj" in name or "down_proj" in name else 0)
+            assert (first - second).abs().max() > 1e-2, name
 
 
 def test_a_complete_run_is_not_run_again(trained: dict[str, TrainedRun], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_names_its_batch(tmp_path: Path, loss: float) 
         consumed_train_samples=40, global_batch_size=4, iteration_step=10, run=toy_run(tmp_path, "run")
     )
     with pytest.raises(HareError, match=r"step 10 .*samples 36 to 39"):
-        HareTrainer._refuse_nonfinite(trainer, loss)
+        HareTrainer._refuse_nonfinite(trainer, "loss", loss)
 
 
 @pytest.fixture(scope="module")

@@ -19,20 +19,22 @@ SHAPE = Model(
 OPTIMISATION = Training(
     arms=("d1",), training_seeds=(0,), train_steps=20, micro_batch=1, gradient_accumulation=4, data_parallel=1,
     tensor_parallel=1, pipeline_parallel=1, tensor_parallel_mode="all_reduce", zero_stage=0, cpu_threads=1,
-    precision="float32", learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=2, schedule="cosine",
+    precision="float32", mask_documents=False, recompute_activations=False, torch_compile=False, tensorboard=False,
+    learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=2, schedule="cosine",
     weight_decay=0.1, gradient_clip=1.0, checkpoint_interval=8, validation_interval=10, validation_sequences=3,
-    parity_steps=0,
+    parity_steps=0, extra_steps=0, extra_seeds=(0,), repetitions=(),
 )
 SEQUENCE_LENGTH = 32
 
 
-def toy_tokens(path: Path, seed: int, count: int = 4000) -> Path:
-    """A token file in which each token nearly decides the next."""
+def toy_tokens(path: Path, seed: int, count: int = 4000, document: int | None = None) -> Path:
+    """A token file in which each token nearly decides the next; documents of ``document`` tokens, or one alone."""
     random = np.random.default_rng(seed)
     tokens = np.empty(count, dtype="<u2")
     tokens[0] = 1
     for index, noise in enumerate(random.integers(0, 3, count - 1)):
         tokens[index + 1] = 3 + (int(tokens[index]) * (3 + 2 * seed) + noise) % 509
+    tokens[:: document or count] = 1
     path.parent.mkdir(parents=True, exist_ok=True)
     tokens.tofile(path)
     return path
@@ -52,7 +54,7 @@ def toy_tokenizer(folder: Path) -> Path:
 def toy_run(root: Path, name: str, seed: int = 0, model: Model = SHAPE, **changes: object) -> TrainingRun:
     """A run of twenty steps of four sequences, first of one file, then of two; ``changes`` alter the optimisation."""
     training = dataclasses.replace(OPTIMISATION, **changes)
-    files = {part: toy_tokens(root / f"{part}.ds", number) for number, part in enumerate(("d1", "d2"))}
+    files = {part: toy_tokens(root / f"{part}.ds", number, document=23) for number, part in enumerate(("d1", "d2"))}
     batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
     first = training.train_steps * batch // 3
     mixture = MixtureSpec(

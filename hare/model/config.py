@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from hare.run.profile import Model
+from hare.run.profile import Model, Training
 
 
 @dataclass
@@ -25,12 +25,26 @@ class HareConfig:
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     initializer_range: float = 0.02
+    bos_token_id: int = 1  # begins a document
+    mask_documents: bool = False  # from here on: how the module computes, not what its weights mean
+    recompute_activations: bool = False
+    torch_compile: bool = False
+    float8: bool = False
     is_hare_config: bool = True
 
     @classmethod
-    def of(cls, model: Model, vocab_size: int) -> "HareConfig":
-        """The configuration of a profile's model section with a tokenizer of ``vocab_size`` tokens."""
-        return cls(**dataclasses.asdict(model), vocab_size=vocab_size)
+    def of(cls, model: Model, vocab_size: int, training: Training | None = None) -> "HareConfig":
+        """The configuration of a profile's model section with a tokenizer of ``vocab_size`` tokens.
+
+        ``training`` says how the module is to compute; without it, in the plainest way.
+        """
+        config = cls(**dataclasses.asdict(model), vocab_size=vocab_size)
+        if training is None:
+            return config
+        return dataclasses.replace(
+            config, mask_documents=training.mask_documents, recompute_activations=training.recompute_activations,
+            torch_compile=training.torch_compile, float8=training.precision == "float8",
+        )
 
     @property
     def head_size(self) -> int:

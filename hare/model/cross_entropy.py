@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-_CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
+CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
 
 
 def head_cross_entropy(hidden_states: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ def head_cross_entropy(hidden_states: torch.Tensor, weight: torch.Tensor, labels
 
 
 def _chunks(hidden_states: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> Any:
-    size = _CHUNK_TOKENS[hidden_states.device.type]
+    size = CHUNK_TOKENS[hidden_states.device.type]
     for part, answers in zip(hidden_states.split(size), labels.split(size), strict=True):
         yield part, weight, answers
 

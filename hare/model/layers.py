@@ -10,15 +10,25 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import hare.model.nanotron_shim  # noqa: F401
+from hare.model.attention import Boundaries, SequenceBoundaries, attended
 from hare.model.config import HareConfig
 from hare.model.cross_entropy import head_cross_entropy
+from hare.model.float8 import linear_float8
+from hare.model.pointwise import fused, gated, normalised, rotated_by
 
 # isort: split
 from nanotron.config import ParallelismArgs
 from nanotron.distributed import ProcessGroup
+from nanotron.parallel.tensor_parallel.distributed_differentiable_primitives import (
+    differentiable_all_gather,
+    differentiable_all_reduce_sum,
+    differentiable_identity,
+    differentiable_reduce_scatter_sum,
+)
+from nanotron.parallel.tensor_parallel.enum import TensorParallelLinearMode
 from nanotron.parallel.tensor_parallel.functional import sharded_cross_entropy
 from nanotron.parallel.tensor_parallel.nn import (
     TensorParallelColumnLinear,
@@ -28,18 +38,17 @@ from nanotron.parallel.tensor_parallel.nn import (
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm, computed in fp32 (Zhang and Sennrich 2019)."""
+    """Root-mean-square norm, computed in fp32."""
 
-    def __init__(self, hidden_size: int, eps: float):
+    def __init__(self, hidden_size: int, eps: float, compiled: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(hidden_size))
         self.eps = eps
+        self.function = fused(normalised) if compiled else normalised
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """[…, hidden] to [… , hidden]."""
-        wide = hidden_states.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.to(hidden_states.dtype)
+        return self.function(hidden_states, self.weight.as_subclass(torch.Tensor), self.eps)
 
 
 @lru_cache(maxsize=8)
@@ -53,24 +62,42 @@ def rotary_tables(
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def rotated(heads: torch.Tensor, theta: float) -> torch.Tensor:
-    """Apply rotary position embedding to [batch, heads, sequence, head_size]."""
-    cosines, sines = rotary_tables(heads.shape[-2], heads.shape[-1], theta, heads.dtype, heads.device)
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cosines + torch.cat((-second, first), dim=-1) * sines
-
-
 class ColumnLinear(TensorParallelColumnLinear):
     """nanotron's, whose checkpoint metadata holds ``np.int64(…)`` under numpy 2 and cannot be read back: cast here."""
 
-    def __init__(self, *args: Any, **options: Any):
+    def __init__(self, *args: Any, float8: bool = False, **options: Any):
         super().__init__(*args, **options)
+        self.float8 = float8
         sharded = self.weight.get_sharded_info()
         sharded.unsharded_shape = tuple(int(size) for size in sharded.unsharded_shape)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[sequence (/ tp under reduce-scatter), batch, in] to [sequence, batch, out / tp]."""
+        if not self.float8:
+            return super().forward(x)
+        whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
+        x = (differentiable_identity if whole else differentiable_all_gather)(x, group=self.pg)
+        return linear_float8(x, self.weight)
+
+
+class RowLinear(TensorParallelRowLinear):
+    """nanotron's, with the product in 8 bits on request."""
+
+    def __init__(self, *args: Any, float8: bool = False, **options: Any):
+        super().__init__(*args, **options)
+        self.float8 = float8
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[sequence, batch, in / tp] to [sequence (/ tp under reduce-scatter), batch, out]."""
+        if not self.float8:
+            return super().forward(x)
+        whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
+        add = differentiable_all_reduce_sum if whole else differentiable_reduce_scatter_sum
+        return add(linear_float8(x, self.weight), group=self.pg)
+
 
 class Attention(nn.Module):
-    """Causal grouped-query attention through PyTorch's fused kernel."""
+    """Causal grouped-query attention."""
 
     def __init__(self, config: HareConfig, parallel_config: ParallelismArgs, tp_pg: ProcessGroup):
         super().__init__()
@@ -79,11 +106,12 @@ class Attention(nn.Module):
         self.key_values = config.key_value_heads // tp_pg.size()
         heads = (config.attention_heads, config.key_value_heads, config.key_value_heads)
         chunks = tuple(count * self.head_size for count in heads)
-        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False}
+        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "float8": config.float8}
         self.qkv_proj = ColumnLinear(config.hidden_size, sum(chunks), contiguous_chunks=chunks, **options)
-        self.o_proj = TensorParallelRowLinear(chunks[0], config.hidden_size, **options)
+        self.o_proj = RowLinear(chunks[0], config.hidden_size, **options)
+        self.rotate = fused(rotated_by) if config.torch_compile else rotated_by
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, boundaries: Boundaries | None) -> torch.Tensor:
         """[sequence, batch, hidden] to the same shape."""
         joined = self.qkv_proj(hidden_states)  # [sequence, batch, (q + 2 kv) / tp · head_size]
         length, batch, _ = joined.shape
@@ -91,41 +119,56 @@ class Attention(nn.Module):
         query, key, value = (
             part.view(length, batch, -1, self.head_size).permute(1, 2, 0, 3) for part in joined.split(widths, dim=-1)
         )  # each [batch, heads / tp, sequence, head_size]
-        query, key = rotated(query, self.theta), rotated(key, self.theta)
-        grouped = self.queries != self.key_values
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
+        tables = rotary_tables(length, self.head_size, self.theta, query.dtype, query.device)
+        mixed = attended(self.rotate(query, *tables), self.rotate(key, *tables), value, boundaries)
         return self.o_proj(mixed.permute(2, 0, 1, 3).reshape(length, batch, widths[0]))
 
 
 class MLP(nn.Module):
-    """SwiGLU (Shazeer 2020)."""
+    """SwiGLU between two linear layers."""
 
     def __init__(self, config: HareConfig, parallel_config: ParallelismArgs, tp_pg: ProcessGroup):
         super().__init__()
         width = config.intermediate_size
-        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False}
+        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "float8": config.float8}
         self.gate_up_proj = ColumnLinear(config.hidden_size, 2 * width, contiguous_chunks=(width, width), **options)
-        self.down_proj = TensorParallelRowLinear(width, config.hidden_size, **options)
+        self.down_proj = RowLinear(width, config.hidden_size, **options)
+        self.gate = fused(gated) if config.torch_compile else gated
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """[sequence, batch, hidden] to the same shape."""
-        gate, up = self.gate_up_proj(hidden_states).chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate) * up)
+        return self.down_proj(self.gate(self.gate_up_proj(hidden_states)))
 
 
 class DecoderLayer(nn.Module):
     """Attention and MLP, each behind a norm and beside a residual path."""
 
-    def __init__(self, config: HareConfig, parallel_config: ParallelismArgs, tp_pg: ProcessGroup):
+    def __init__(
+        self, config: HareConfig, parallel_config: ParallelismArgs, tp_pg: ProcessGroup, boundaries: SequenceBoundaries
+    ):
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps, config.torch_compile)
         self.attn = Attention(config, parallel_config, tp_pg)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps, config.torch_compile)
         self.mlp = MLP(config, parallel_config, tp_pg)
+        self.boundaries, self.recompute = boundaries, config.recompute_activations
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[sequence, batch, hidden] to the same shape."""
-        hidden_states = hidden_states + self.attn(self.input_layernorm(hidden_states))
+        """[sequence, batch, hidden] to the same shape.
+
+        When activations are recomputed, the boundaries are those of this micro-batch, although the backward pass may
+        run when another one is current.
+        """
+        boundaries = self.boundaries.current
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(
+                self.computed, hidden_states, boundaries, use_reentrant=False, preserve_rng_state=False
+            )
+        return self.computed(hidden_states, boundaries)
+
+    def computed(self, hidden_states: torch.Tensor, boundaries: Boundaries | None) -> torch.Tensor:
+        """The layer itself."""
+        hidden_states = hidden_states + self.attn(self.input_layernorm(hidden_states), boundaries)
         return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
 
 

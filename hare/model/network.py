@@ -3,6 +3,7 @@
 import torch
 
 import hare.model.nanotron_shim  # noqa: F401
+from hare.model.attention import Boundaries, SequenceBoundaries
 from hare.model.config import HareConfig
 from hare.model.layers import DecoderLayer, LanguageModelHead, RMSNorm, TokenEmbedding
 from hare.model.sizes import layer_parameters, training_flops_per_token
@@ -43,20 +44,34 @@ class HareForTraining(NanotronModel):
             TokenEmbedding, {"input_ids"}, hidden, num_embeddings=config.vocab_size, embedding_dim=config.hidden_size,
             **tp,
         )
-        layer = {"config": config, "parallel_config": parallel_config, "tp_pg": parallel_context.tp_pg}
+        self.boundaries = SequenceBoundaries()
+        layer = {
+            "config": config, "parallel_config": parallel_config, "tp_pg": parallel_context.tp_pg,
+            "boundaries": self.boundaries,
+        }
         self.decoder = torch.nn.ModuleList([block(DecoderLayer, hidden, hidden, **layer) for _ in range(config.layers)])
-        self.final_norm = block(RMSNorm, hidden, hidden, hidden_size=config.hidden_size, eps=config.rms_norm_eps)
+        self.final_norm = block(
+            RMSNorm, hidden, hidden, hidden_size=config.hidden_size, eps=config.rms_norm_eps,
+            compiled=config.torch_compile,
+        )
         self.head = block(
             LanguageModelHead, {"hidden_states", "label_ids"}, {"loss", "nats"}, in_features=config.hidden_size,
             out_features=config.vocab_size, bias=False, **tp,
         )
 
-    def forward(self, input_ids: Shared, label_ids: Shared) -> dict[str, Shared]:
-        """Loss of int64[batch, sequence] ids against labels of the same shape; see `LanguageModelHead`."""
-        return self.head(hidden_states=self.hidden_states(input_ids), label_ids=label_ids)
+    def forward(
+        self, input_ids: Shared, label_ids: Shared, documents: torch.Tensor | None = None
+    ) -> dict[str, Shared]:
+        """Loss of int64[batch, sequence] ids against labels of the same shape; see `LanguageModelHead`.
 
-    def hidden_states(self, input_ids: Shared) -> Shared:
+        ``documents`` int64[batch, sequence] numbers each token's document and keeps attention within it. Every pipeline
+        rank has them at hand, so they are not sent along.
+        """
+        return self.head(hidden_states=self.hidden_states(input_ids, documents), label_ids=label_ids)
+
+    def hidden_states(self, input_ids: Shared, documents: torch.Tensor | None = None) -> Shared:
         """What the head sees: [sequence, batch, hidden]."""
+        self.boundaries.current = None if documents is None else Boundaries(documents)
         hidden_states = self.token_embedding(input_ids=input_ids)["hidden_states"]
         for layer in self.decoder:
             hidden_states = layer(hidden_states=hidden_states)["hidden_states"]

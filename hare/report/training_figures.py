@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -94,3 +95,44 @@ def differences(frame: pd.DataFrame) -> Figure:
     axes.set(xlabel="difference in held-out bits per byte (left of 0: better than D1)")
     axes.legend(loc="best")
     return picture
+
+
+@figure("training", "extras")
+def extras(frame: pd.DataFrame) -> Figure:
+    """What repetition costs, and what each part is worth at equal unique text; differences with intervals."""
+    picture, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.0))
+    _repetition(left, frame[frame["study"] == "repetition"])
+    _equal_unique(right, frame[frame["study"] == "unique"])
+    return picture
+
+
+def _repetition(axes: Axes, part: pd.DataFrame) -> None:
+    part = part.sort_values("epochs")
+    errors = [part["difference"] - part["low"], part["high"] - part["difference"]]
+    axes.errorbar(part["epochs"], part["difference"], yerr=errors, fmt="o-", color=COLOURS["d1"])
+    axes.axhline(0, color="black", linewidth=1)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(part["epochs"], [f"{epochs:.3g}" for epochs in part["epochs"]])
+    axes.minorticks_off()
+    most = part.iloc[-1]
+    axes.set_title(f"D1 read {most['epochs']:.3g} times over: {most['difference']:+.2f} bits per byte", fontsize=11)
+    seeds = int(part["seeds"].max())
+    bars = "sequences of one seed" if seeds == 1 else f"sequences and {seeds} seeds"
+    axes.set(xlabel=f"times each token is read\n(bars: 95 %, over {bars})",
+             ylabel="held-out bits per byte,\nminus new text throughout")
+
+
+def _equal_unique(axes: Axes, part: pd.DataFrame) -> None:
+    places = range(len(part))
+    errors = [part["difference"] - part["low"], part["high"] - part["difference"]]
+    for place, row in zip(places, part.itertuples(), strict=True):
+        colour = COLOURS[{"d1": "d1", "d2": "d1+d2", "d3": "d1+d2+d3"}[row.name]]
+        error = [[errors[0].iloc[place]], [errors[1].iloc[place]]]
+        axes.errorbar(row.difference, place, xerr=error, fmt="o", color=colour)
+    axes.axvline(0, color=COLOURS["d1"], linewidth=1.5)
+    axes.set_yticks(list(places), [f"+{name.upper()}" for name in part["name"]])
+    axes.set_ylim(len(part) - 0.5, -0.5)
+    row = part.iloc[0]
+    thousands = row["unique_tokens"] / 1e3
+    axes.set_title(f"Same {thousands:,.3g}k unique tokens, read {row['epochs']:.2g} times", fontsize=11)
+    axes.set(xlabel="held-out bits per byte, minus that of more D1\n(left of 0: better than more D1)")

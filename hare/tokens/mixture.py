@@ -29,13 +29,17 @@ class MixtureStage:
 
 @dataclass(frozen=True)
 class MixtureSpec:
-    """A whole run's data: paths by file name, what those files held, and the stages in order."""
+    """A whole run's data: paths by file name, what those files held, and the stages in order.
+
+    ``unique`` names files of which only so many windows are read, over and over.
+    """
 
     files: dict[str, str]
     fingerprints: dict[str, str]
     stages: tuple[MixtureStage, ...]
     sequence_length: int  # tokens predicted a sample
     seed: int
+    unique: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """The specification as text that `from_json` reads back."""
@@ -63,7 +67,10 @@ class Mixture:
                     f"{path} has changed since this run was planned: continuing would train on other data.",
                     "put the old file back, or delete the run's folder so that it starts afresh on the new data",
                 )
-        self.files = {name: TokenFile(path, spec.sequence_length, spec.seed) for name, path in spec.files.items()}
+        self.files = {
+            name: TokenFile(path, spec.sequence_length, spec.seed, spec.unique.get(name))
+            for name, path in spec.files.items()
+        }
         self._quotas = [quotas(stage) for stage in spec.stages]
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """Packed token files: documents one after the other, cut into windows of equal length.
 
-Windows cross document boundaries and attention is not masked there, as in most open pretraining code; each document
-stands between ``<s>`` and ``</s>``, so the model can see where one ends.
+Windows cross document boundaries. Each document stands between ``<s>`` and ``</s>``, so the model can see where one
+ends, and attention can be kept within it (``mask_documents`` of a profile; off by default, as in most open code).
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from hare.tokens.permutation import Permutation
 TOKEN_TYPE = np.dtype("<u2")
 _BLOCK_BYTES = 1 << 16
 _BLOCKS = 1024
+_DRAWN = -1  # where an epoch's number stands otherwise: the order in which a smaller text is drawn from a file
 
 
 class TokenFile:
@@ -24,13 +25,14 @@ class TokenFile:
     Window ``k`` holds tokens ``k · sequence_length`` to ``(k + 1) · sequence_length`` inclusive: neighbours share one
     token, so that each token but the first is predicted once an epoch. The remainder at the end, shorter than a
     window, is never read. Position ``i`` lies in epoch ``i // windows``; each epoch has an order of its own, a
-    function of ``seed`` and epoch alone.
+    function of ``seed`` and epoch alone. ``unique`` windows at the most are read, drawn from the whole file, so that
+    a smaller text is repeated sooner.
 
     Raises:
         HareError: the file is missing, holds half a token, or is shorter than one window.
     """
 
-    def __init__(self, path: Path | str, sequence_length: int, seed: int):
+    def __init__(self, path: Path | str, sequence_length: int, seed: int, unique: int | None = None):
         self.path, self.sequence_length, self.seed = Path(path), sequence_length, seed
         size = _size_of(self.path)
         self.tokens = size // TOKEN_TYPE.itemsize
@@ -42,6 +44,10 @@ class TokenFile:
                 "give this source more text, choose a shorter sequence_length, or rerun 04_mix_tokens if the file was "
                 "cut short",
             )
+        self._drawn: Permutation | None = None
+        if unique is not None and unique < self.windows:
+            self._drawn = Permutation(self.windows, seed, _DRAWN)
+            self.windows = unique
         self._epoch: tuple[int, Permutation] | None = None
 
     def __getitem__(self, position: int) -> np.ndarray:
@@ -51,12 +57,13 @@ class TokenFile:
         epoch, index = divmod(position, self.windows)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, Permutation(self.windows, self.seed, epoch)
-        return self.window(self._epoch[1](index))
+        number = self._epoch[1](index)
+        return self.window(self._drawn(number) if self._drawn else number)
 
     def window(self, number: int) -> np.ndarray:
-        """Window ``number`` of ``range(windows)`` in the order of the file: int64[sequence_length + 1]."""
-        if not 0 <= number < self.windows:
-            raise IndexError(f"{self.path} has no window {number}: there are {self.windows}")
+        """Window ``number`` in the order of the file: int64[sequence_length + 1]."""
+        if not 0 <= number < (self.tokens - 1) // self.sequence_length:
+            raise IndexError(f"{self.path} has no window {number}")
         start = number * self.sequence_length
         return self._all[start : start + self.sequence_length + 1].astype(np.int64)
 

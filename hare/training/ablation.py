@@ -42,7 +42,7 @@ def curve_table(heldout: pd.DataFrame) -> pd.DataFrame:
     arms, categories = list(heldout["arm"].unique()), sorted(heldout["category"].unique())
     rows = []
     for tokens, part in heldout.groupby("tokens"):
-        point, drawn = _resampled(part, arms, categories)
+        point, drawn = resampled(part, arms, categories)
         base = arms.index(BASELINE)
         for index, arm in enumerate(arms):
             value, low, high = _interval(point[index] - point[base], drawn[:, index] - drawn[:, base])
@@ -63,7 +63,7 @@ def comparison_table(heldout: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, chosen in [("all", categories), *((category, [category]) for category in categories)]:
         part = last[last["category"].isin(chosen)]
-        point, drawn = _resampled(part, arms, chosen)
+        point, drawn = resampled(part, arms, chosen)
         sequences = len(part.drop_duplicates(["category", "sequence"]))
         size = {"category": name, "seeds": part["seed"].nunique(), "sequences": sequences}
         rows += _rows(arms, point, drawn, size)
@@ -81,8 +81,9 @@ def _rows(arms: list[str], point: np.ndarray, drawn: np.ndarray, size: dict[str,
     return rows
 
 
-def _resampled(frame: pd.DataFrame, arms: list[str], categories: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Bits per byte [arms] and its bootstrap draws [RESAMPLES, arms], over seeds and sequences."""
+def resampled(frame: pd.DataFrame, arms: list[str], categories: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Bits per byte [arms], mean over seeds and categories, and its bootstrap draws [RESAMPLES, arms], over seeds and
+    sequences. ``frame`` is a `heldout_table`; ``arms`` says the order."""
     random = np.random.default_rng(0)
     seeds = sorted(frame["seed"].unique())
     point, drawn = np.zeros((len(arms), len(seeds))), np.zeros((RESAMPLES, len(arms), len(seeds)))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import hare.model.nanotron_shim  # noqa: F401
+from hare.model.attention import document_numbers
 from hare.run.errors import HareError
 from hare.tokens.mixture import Mixture
 
@@ -23,19 +24,20 @@ def micro_batch(trainer: DistributedTrainer, windows: np.ndarray) -> Batch:
     Raises:
         HareError: a token is outside the model's vocabulary.
     """
-    vocabulary = trainer.model_config.vocab_size
-    if windows.max() >= vocabulary:
+    config = trainer.model_config
+    if windows.max() >= config.vocab_size:
         raise HareError(
-            f"A training sequence holds token {windows.max()}, but the vocabulary has {vocabulary} entries.",
+            f"A training sequence holds token {windows.max()}, but the vocabulary has {config.vocab_size} entries.",
             "use token files made with the model's own tokenizer",
         )
     model, rank = trainer.unwrapped_model, dist.get_rank(trainer.parallel_context.pp_pg)
     tokens = torch.from_numpy(windows)
     inputs, labels = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    return {
+    batch: Batch = {
         "input_ids": inputs if rank == model.input_pp_rank else TensorPointer(model.input_pp_rank),
         "label_ids": labels if rank == model.output_pp_rank else TensorPointer(model.output_pp_rank),
     }
+    return batch | {"documents": document_numbers(inputs, config.bos_token_id)} if config.mask_documents else batch
 
 
 def training_batches(trainer: DistributedTrainer, mixture: Mixture) -> Iterator[Batch]:

@@ -1,182 +1,205 @@
-"""Training speed: nanotron's trainer against a plain PyTorch loop and Hugging Face's Trainer, in one process and run.
+"""Training speed and memory: our trainer against a plain PyTorch loop and Hugging Face's Trainer, in one run.
 
-The plain loop drives the same module with the same fused optimizer and gradient clipping, so the ratio is what the
-trainer itself costs. Hugging Face's Trainer drives MistralForCausalLM of the same shape. Batches and threads are the
-same for all; blocks of steps alternate, and ratios are medians, since machines are rarely quiet.
+On a CPU with the profile's own shape, batch and threads: the plain loop drives the same module with the same fused
+optimizer, so that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the same
+shape. On a GPU with the paper's two shapes at sequence length 2048 in bfloat16, against a compiled MistralForCausalLM.
+Blocks of steps alternate between the processes, and ratios are medians of neighbouring blocks, since machines are
+rarely quiet.
 """
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from hare.model.float8 import refuse_without_torchao
+from hare.model.sizes import NAMED, VOCABULARY, training_flops_per_token
 from hare.run.errors import HareError
-from hare.run.files import write_json
-from hare.run.profile import Profile
+from hare.run.profile import Model, Profile, Training
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import mistral_tokenizer
+from hare.training.contestants import REPLY
+from hare.training.matrix_rate import matrix_flops
 from hare.training.run import TrainingRun
 
-ROUNDS = 5
-STEPS = 4  # a round
+ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
+SECONDS_A_BLOCK = 2.5
+GPU_SHAPES = {"0.25B": 16, "1.1B": 8}  # sequences a micro-batch
+GPU_SEQUENCE, GPU_ACCUMULATION = 2048, 4
 _WINDOWS = 64
+Blocks = dict[str, list[dict[str, float]]]
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """``training_tokens_per_s`` of the trainer, ``training_vs_plain_loop`` and ``training_vs_hf_trainer`` (above 1:
-    ours is faster), all with the profile's shape, batch and threads in one process."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = _run(profile, Path(folder))
-        run.folder.mkdir()
-        run.save()
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", "-m",
-            "hare.training.bench", str(run.folder),
-        ]
-        environment = dict(os.environ) | {"OMP_NUM_THREADS": str(run.training.cpu_threads), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        found = run.folder / "bench.json"
-        if done.returncode or not found.exists():
-            raise HareError(f"The benchmark of training failed:\n{done.stderr[-2000:]}", "mend what its log names")
-        return json.loads(found.read_text(encoding="utf-8"))
+    """What `hare bench training` records: ``training_tokens_per_s`` and ratios (above 1: ours is faster) with peak
+    memory; on a machine with a GPU for each of the paper's shapes."""
+    return _on_gpu(profile) if torch.cuda.is_available() else _on_cpu(profile)
 
 
-def _run(profile: Profile, folder: Path) -> TrainingRun:
-    """A run on random tokens, long enough for all rounds."""
-    training = dataclasses.replace(
-        profile.training, data_parallel=1, tensor_parallel=1, pipeline_parallel=1, zero_stage=0,
-        train_steps=1 << 20, checkpoint_interval=1 << 20, validation_interval=1 << 20,
-    )
-    length = profile.tokens.sequence_length
-    path = folder / "random.ds"
-    np.random.default_rng(0).integers(3, 32000, _WINDOWS * length + 1).astype("<u2").tofile(path)
-    mistral_tokenizer().save_pretrained(folder / "tokenizer")
-    batch = training.micro_batch * training.gradient_accumulation
-    stages = (MixtureStage(batch * training.train_steps, {"random": 1.0}),)
-    mixture = MixtureSpec({"random": str(path)}, {"random": fingerprint(path)}, stages, length, 0)
-    return TrainingRun(folder / "run", profile.model, training, mixture, {}, folder / "tokenizer", 0)
-
-
-def measure(run: TrainingRun) -> dict[str, float]:
-    """Time alternating blocks in this process, which `torchrun` started."""
-    from hare.model.device import training_device
-    from hare.tokens.mixture import Mixture
-    from hare.training.batches import training_batches
-    from hare.training.trainer import HareTrainer
-
-    torch.set_num_threads(run.training.cpu_threads)
-    trainer = HareTrainer(run, None, None)
-    batches = training_batches(trainer, Mixture(run.mixture))
-    with training_device():
-        steps = {"trainer": _trainer_step(trainer, batches), "plain": _plain_step(trainer, batches)}
-        seconds = _alternate(steps)
-    seconds["hf"] = _hf_trainer_seconds(run, Mixture(run.mixture))
-    tokens = run.global_batch * run.mixture.sequence_length
-    ours = statistics.median(seconds["trainer"])
-    plain = statistics.median(theirs / own for own, theirs in zip(seconds["trainer"], seconds["plain"], strict=True))
+def _on_cpu(profile: Profile) -> dict[str, float]:
+    training = _alone(profile.training)
+    with _run(profile.model, training, profile.tokens.sequence_length) as run:
+        blocks = _in_turns(run, ["trainer", "plain", "hf"])
+        torch.set_num_threads(training.cpu_threads)
+        rate = matrix_flops(training.precision)
+    speed = run.global_batch * run.mixture.sequence_length / _median_seconds(blocks["trainer"])
+    flops = training_flops_per_token(run.model, run.mixture.sequence_length)
     return {
-        "training_tokens_per_s": tokens / ours,
-        "training_vs_plain_loop": plain,
-        "training_vs_hf_trainer": statistics.median(seconds["hf"]) / ours,
+        "training_tokens_per_s": speed,
+        "training_mfu": speed * flops / rate,
+        "training_vs_plain_loop": _ratio(blocks, "plain"),
+        "training_vs_hf_trainer": _ratio(blocks, "hf"),
+        "training_peak_rss_mb": _peak(blocks["trainer"]),
+        "training_plain_loop_peak_rss_mb": _peak(blocks["plain"]),
+        "training_hf_trainer_peak_rss_mb": _peak(blocks["hf"]),
     }
 
 
-def _alternate(steps: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Seconds a step, by block; the first block of each is thrown away."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(ROUNDS + 1):
-        for name, step in steps.items():
-            seconds[name].append(_timed(step))
-    return {name: found[1:] for name, found in seconds.items()}
+def _on_gpu(profile: Profile) -> dict[str, float]:
+    rate = matrix_flops("bfloat16")
+    metrics = {"matrix_tflops_bfloat16": rate / 1e12}
+    for name, micro_batch in GPU_SHAPES.items():
+        training = dataclasses.replace(
+            _alone(profile.training), micro_batch=micro_batch, gradient_accumulation=GPU_ACCUMULATION,
+            precision="bfloat16", torch_compile=True, recompute_activations=False,
+        )
+        blocks = {}
+        for contestant in ("trainer", "compiled", "hf", "nanotron_llama"):  # one at a time: they would not fit together
+            with _run(NAMED[name], training, GPU_SEQUENCE) as run, _may_not_run(contestant):
+                blocks |= _in_turns(run, [contestant])
+        with contextlib.suppress(HareError):
+            refuse_without_torchao()
+            with _run(NAMED[name], dataclasses.replace(training, precision="float8"), GPU_SEQUENCE) as run:
+                blocks["float8"] = _in_turns(run, ["trainer"])["trainer"]
+        metrics |= _gpu_metrics(name, run, blocks, rate)
+    return metrics
 
 
-def _timed(step: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - started) / STEPS
+@contextlib.contextmanager
+def _may_not_run(contestant: str) -> Iterator[None]:
+    """nanotron's own Llama needs flash-attn of the right age: where it does not run, say so and go on."""
+    try:
+        yield
+    except HareError as error:
+        if contestant != "nanotron_llama":
+            raise
+        print(f"{contestant} does not run here and is left out: {error.what.splitlines()[-1]}", flush=True)
 
 
-def _trainer_step(trainer: Any, batches: Iterator[Any]) -> Callable[[], None]:
-    from nanotron.trainer import sanity_check_dataloader
+def _gpu_metrics(name: str, run: TrainingRun, blocks: Blocks, rate: float) -> dict[str, float]:
+    """Tokens/s, MFU against the measured matrix rate and peak memory by contestant; where there is a float8 run, its
+    loss after equally many steps on the same batches, minus bfloat16's."""
+    flops = training_flops_per_token(run.model, GPU_SEQUENCE)
+    metrics = {}
+    for contestant, found in blocks.items():
+        speed = run.global_batch * GPU_SEQUENCE / _median_seconds(found)
+        key = f"training.{name}.{contestant}"
+        metrics |= {
+            f"{key}.tokens_per_s": speed, f"{key}.mfu": speed * flops / rate, f"{key}.peak_gpu_mb": _peak(found)
+        }
+    if "float8" in blocks:
+        last = {which: blocks[which][-1]["loss"] for which in ("float8", "trainer")}
+        metrics[f"training.{name}.float8_minus_bfloat16_loss"] = last["float8"] - last["trainer"]
+    return metrics
 
-    loader = sanity_check_dataloader(batches, trainer.parallel_context, trainer.config)
-    trainer.pipeline_engine = trainer.config.parallelism.pp_engine
-    trainer.pipeline_engine.nb_microbatches = trainer.n_micro_batches_per_batch
 
-    def step() -> None:
-        trainer.iteration_step += 1
-        trainer.iteration_start_time = time.time()
-        outputs, loss = trainer.training_step(loader)
-        trainer.consumed_train_samples += trainer.global_batch_size
-        trainer.train_step_logs(outputs, loss)
-
-    return step
-
-
-def _plain_step(trainer: Any, batches: Iterator[Any]) -> Callable[[], None]:
-    module, settings = trainer.unwrapped_model, trainer.config.optimizer
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=1e-6, weight_decay=settings.weight_decay, betas=(0.9, 0.95), fused=True
+def _alone(training: Training) -> Training:
+    """One process, long enough for all rounds, nothing saved or validated."""
+    return dataclasses.replace(
+        training, data_parallel=1, tensor_parallel=1, pipeline_parallel=1, zero_stage=0, tensorboard=False,
+        train_steps=1 << 20, checkpoint_interval=1 << 20, validation_interval=1 << 20, schedule="constant",
     )
-    accumulation = trainer.n_micro_batches_per_batch
-
-    def step() -> None:
-        for batch in itertools.islice(batches, accumulation):
-            placed = {name: tensor.to(device="cuda") for name, tensor in batch.items()}
-            (module(**placed)["loss"] / accumulation).backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), settings.clip_grad)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
 
 
-def _hf_trainer_seconds(run: TrainingRun, mixture: Any) -> list[float]:
-    """Seconds of each step of Hugging Face's Trainer after the first."""
-    from transformers import MistralConfig, MistralForCausalLM, Trainer, TrainerCallback, TrainingArguments
-
-    from hare.model.config import HareConfig
-    from hare.model.convert import hugging_face_config
-
-    class Clock(TrainerCallback):
-        """Notes when steps end."""
-
-        ends: list[float] = []
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ends.append(time.perf_counter())
-
-    samples = [torch.from_numpy(mixture.sample(index)[:-1]) for index in range(run.global_batch * (STEPS + 2))]
-    dtype = getattr(torch, run.training.precision)
-    model = MistralForCausalLM(MistralConfig(**hugging_face_config(HareConfig.of(run.model, 32000), dtype))).to(dtype)
-    arguments = TrainingArguments(
-        output_dir=str(run.folder / "hf"), max_steps=STEPS + 1, per_device_train_batch_size=run.training.micro_batch,
-        gradient_accumulation_steps=run.training.gradient_accumulation, report_to=[], save_strategy="no",
-        optim="adamw_torch_fused", disable_tqdm=True, logging_strategy="no", use_cpu=not torch.cuda.is_available(),
-    )
-    clock = Clock()
-    data = [{"input_ids": sample, "labels": sample} for sample in samples]
-    with contextlib.redirect_stdout(sys.stderr):
-        Trainer(model=model, args=arguments, train_dataset=data, callbacks=[clock]).train()
-    return [later - earlier for earlier, later in itertools.pairwise(clock.ends)]
+@contextlib.contextmanager
+def _run(model: Model, training: Training, length: int) -> Iterator[TrainingRun]:
+    """A run on random tokens in a folder of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "random.ds"
+        np.random.default_rng(0).integers(3, VOCABULARY, _WINDOWS * length + 1).astype("<u2").tofile(path)
+        mistral_tokenizer().save_pretrained(folder / "tokenizer")
+        batch = training.micro_batch * training.gradient_accumulation
+        stages = (MixtureStage(batch * training.train_steps, {"random": 1.0}),)
+        mixture = MixtureSpec({"random": str(path)}, {"random": fingerprint(path)}, stages, length, 0)
+        run = TrainingRun(folder / "run", model, training, mixture, {}, folder / "tokenizer", 0)
+        run.folder.mkdir()
+        run.save()
+        yield run
 
 
-if __name__ == "__main__":
-    chosen = TrainingRun.load(Path(sys.argv[1]))
-    write_json(chosen.folder / "bench.json", measure(chosen))
+def _in_turns(run: TrainingRun, names: list[str]) -> Blocks:
+    """Start the contestants, let each take a block of steps in turn, and collect what they report."""
+    blocks: Blocks = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        processes = {name: stack.enter_context(_started(name, run)) for name in names}
+        steps = dict.fromkeys(names, 1)
+        for _ in range(ROUNDS):
+            for name, process in processes.items():
+                blocks[name].append(_block(name, process, _errors(run, name), steps[name]))
+                steps[name] = max(1, round(SECONDS_A_BLOCK / min(block["seconds"] for block in blocks[name])))
+    return {name: found[1:] for name, found in blocks.items()}
+
+
+def _errors(run: TrainingRun, name: str) -> Path:
+    return run.folder / f"{name}.err"
+
+
+@contextlib.contextmanager
+def _started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    environment = dict(os.environ) | {
+        "OMP_NUM_THREADS": str(run.training.cpu_threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
+        "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port),
+    }
+    with _errors(run, name).open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hare.training.contestants", name, str(run.folder)], text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) -> dict[str, float]:
+    """Let one contestant take ``steps`` steps: its seconds a step, peak_mb and loss."""
+    assert process.stdin is not None and process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(f"{steps}\n")
+        process.stdin.flush()
+    for line in process.stdout:
+        if line.startswith(REPLY):
+            return json.loads(line.removeprefix(REPLY))
+    said = errors.read_text(encoding="utf-8")[-2000:]
+    raise HareError(f"The benchmark's process {name!r} stopped:\n{said}", "mend what its log names")
+
+
+def _median_seconds(blocks: list[dict[str, float]]) -> float:
+    return statistics.median(block["seconds"] for block in blocks)
+
+
+def _ratio(blocks: Blocks, other: str) -> float:
+    """Median over the rounds of how much longer ``other`` took than our trainer."""
+    pairs = zip(blocks["trainer"], blocks[other], strict=True)
+    return statistics.median(theirs["seconds"] / ours["seconds"] for ours, theirs in pairs)
+
+
+def _peak(blocks: list[dict[str, float]]) -> float:
+    return max(block["peak_mb"] for block in blocks)

@@ -5,7 +5,8 @@ Nothing here has been measured on the hardware named; the shares that are assume
 
 from dataclasses import dataclass
 
-from hare.model.sizes import layer_parameters, parameters, training_flops_per_token
+from hare.model.cross_entropy import CHUNK_TOKENS
+from hare.model.sizes import VOCABULARY, layer_parameters, parameters, training_flops_per_token
 from hare.run.profile import Profile
 
 GPU = "H100 or H800, 80 GB"
@@ -14,7 +15,8 @@ GPU_GB = 80.0
 USABLE = 0.9  # of the memory: the rest goes to the context, communication and fragments
 MFU = 0.40  # assumed; nanotron's own best for 1.34B parameters on one node is 0.443
 GPUS_A_NODE = 8
-_BYTES = {"bfloat16": (2 + 2 + 4, 12), "float32": (4 + 4, 8)}  # a parameter: weights and gradients; optimizer
+_LOW = (2 + 2 + 4, 12)  # bytes a parameter: weights, gradients and their fp32 sums; optimizer with fp32 weights
+_BYTES = {"bfloat16": _LOW, "float8": _LOW, "float32": (4 + 4, 8)}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Layout:
     tensor_parallel: int
     pipeline_parallel: int
     gradient_accumulation: int
+    held: int  # parameters on the fullest GPU
     state_gb: float  # weights, gradients, optimizer
     activations_gb: float
 
@@ -137,20 +140,57 @@ def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, proc
 
 
 def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> Layout:
-    model, training = profile.model, profile.training
+    training = profile.training
     replicas = processes // (tensor * pipeline)
-    layers = -(-model.layers // pipeline)
-    embeddings = parameters(model) - model.layers * layer_parameters(model)
-    held = (layers * layer_parameters(model) + embeddings / (2 if pipeline > 1 else 1)) / tensor
+    stages = pipeline_stages(profile, pipeline)
+    held = max(matrices // tensor + norms for matrices, norms, _ in stages)
+    layers = max(count for _, _, count in stages)
     moving, optimizer = _BYTES[training.precision]
     optimizer_share = replicas if training.zero_stage else 1
     tokens = training.micro_batch * profile.tokens.sequence_length
     in_flight = min(pipeline, sequences // (replicas * training.micro_batch))
     return Layout(
         replicas, tensor, pipeline, sequences // (replicas * training.micro_batch),
-        state_gb=held * (moving + optimizer / optimizer_share) / 1e9,
-        activations_gb=tokens * layers * in_flight * activation_bytes(profile) / tensor / 1e9,
+        held=held, state_gb=held * (moving + optimizer / optimizer_share) / 1e9,
+        activations_gb=(tokens * _layers_kept(profile, layers * in_flight) + _head_bytes(profile, tokens, tensor))
+        / tensor / 1e9,
     )
+
+
+def pipeline_stages(profile: Profile, pipeline: int) -> list[tuple[int, int, int]]:
+    """Of each pipeline rank: parameters in matrices, which tensor parallelism splits, in norms, and number of layers.
+
+    nanotron shares blocks out by their costs in FLOPs, where the embedding and the last norm cost nothing; a block that
+    passes a rank's share still belongs to it.
+    """
+    model = profile.model
+    layer, table = layer_parameters(model), VOCABULARY * model.hidden_size
+    blocks = [(0, table, 0, 0), *[(layer, layer, 2 * model.hidden_size, 1)] * model.layers]
+    blocks += [(0, 0, model.hidden_size, 0), (table, 0 if model.tied_embeddings and pipeline == 1 else table, 0, 0)]
+    total, passed, stages = sum(cost for cost, *_ in blocks), 0, [(0, 0, 0)]
+    for cost, *held in blocks:
+        stages[-1] = tuple(map(sum, zip(stages[-1], held, strict=True)))
+        passed += cost
+        if passed > total * len(stages) / pipeline:
+            stages.append((0, 0, 0))
+    return stages
+
+
+def _layers_kept(profile: Profile, layers: int) -> float:
+    """Bytes a token that ``layers`` layers keep: all they make, or their inputs and one layer's worth of the rest."""
+    if not profile.training.recompute_activations:
+        return layers * activation_bytes(profile)
+    return layers * _width(profile) * profile.model.hidden_size + activation_bytes(profile)
+
+
+def _head_bytes(profile: Profile, tokens: int, tensor: int) -> float:
+    """Logits and their gradient in fp32: of a few thousand tokens at a time in one process, of all when split."""
+    at_once = min(tokens, CHUNK_TOKENS["cuda"]) if tensor == 1 else tokens
+    return 8.0 * at_once * VOCABULARY
+
+
+def _width(profile: Profile) -> int:
+    return 4 if profile.training.precision == "float32" else 2
 
 
 def activation_bytes(profile: Profile) -> float:
@@ -160,7 +200,7 @@ def activation_bytes(profile: Profile) -> float:
     MLP's width; the attention's scores are never kept.
     """
     model = profile.model
-    width = {"bfloat16": 2, "float32": 4}[profile.training.precision]
+    width = _width(profile)
     key_values = model.hidden_size * model.key_value_heads // model.attention_heads
     norms = 2 * (8 + width) * model.hidden_size
     attention = width * (4 * model.hidden_size + 4 * key_values)

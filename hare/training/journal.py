@@ -1,5 +1,6 @@
 """What a run writes while it goes on: a row a step, the held-out rows, and one line of news for whoever watches."""
 
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from hare.run.errors import HareError
 from hare.run.files import read_jsonl, write_jsonl
 from hare.training.heldout import HeldoutSequences, bits_per_byte
 from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainingRun
 
 NEWS = "@news "  # begins a line of standard output that is meant for the launcher, as JSON
+EVENTS_FOLDER = "tensorboard"
 _LINES = 8  # printed a run
 
 
@@ -21,22 +24,26 @@ class Journal:
     def __init__(self, run: TrainingRun, start: int):
         self.run, self.start, self._clock = run, start, time.monotonic()
         self.metrics, self.heldout = run.folder / METRICS_FILE, run.folder / HELDOUT_FILE
+        self.last_loss: float | None = None
+        self.events = event_writer(run, start) if run.training.tensorboard else None
         for path in (self.metrics, self.heldout):
             kept = [row for row in _readable_rows(path) if row["step"] <= start]
             write_jsonl(path, kept)
 
     def step(self, row: dict[str, Any]) -> None:
-        """Record one optimizer step."""
-        _append(self.metrics, [row])
-        print(NEWS + json.dumps({"run": self.run.folder.name, "step": row["step"]}), flush=True)
+        """Record one optimizer step; ``seconds_left`` is added to the row."""
         steps = self.run.training.train_steps
+        left = (time.monotonic() - self._clock) / (row["step"] - self.start) * (steps - row["step"])
+        row = row | {"seconds_left": left}
+        _append(self.metrics, [row])
+        self.last_loss = row["loss"]
+        print(NEWS + json.dumps({"run": self.run.folder.name, "step": row["step"]}), flush=True)
+        self._note(row["step"], {name: value for name, value in row.items() if name != "step"}, "training")
         if row["step"] % max(1, steps // _LINES) == 0 or row["step"] in (1, steps):
-            done = row["step"] - self.start
-            left = (time.monotonic() - self._clock) / done * (steps - row["step"])
             print(
                 f"{self.run.folder.name} step {row['step']}/{steps} loss {row['loss']:.4f} "
                 f"learning rate {row['learning_rate']:.2e} gradient norm {row['gradient_norm']:.2f} "
-                f"{row['tokens_per_s']:,.0f} tokens/s, {left:.0f} s left",
+                f"{row['tokens_per_s']:,.0f} tokens/s, MFU {row['mfu']:.0%}, {left:.0f} s left",
                 flush=True,
             )
 
@@ -52,8 +59,38 @@ class Journal:
         sums: dict[str, np.ndarray] = {}
         for row in rows:
             sums[row["category"]] = sums.get(row["category"], np.zeros(2)) + (row["nats"], row["bytes"])
-        said = [f"{category} {bits_per_byte(*both):.3f}" for category, both in sorted(sums.items())]
+        found = {category: bits_per_byte(*both) for category, both in sorted(sums.items())}
+        self._note(step, found, "heldout_bits_per_byte")
+        said = [f"{category} {value:.3f}" for category, value in found.items()]
         print(f"{self.run.folder.name} step {step} held-out bits per byte: {', '.join(said)}", flush=True)
+
+    def _note(self, step: int, values: dict[str, float], group: str) -> None:
+        """Hand the values to TensorBoard, when asked for."""
+        if self.events is not None:
+            for name, value in values.items():
+                self.events.add_scalar(f"{group}/{name}", value, step)
+            self.events.flush()
+
+
+def refuse_without_tensorboard() -> None:
+    """Say what is missing before anything starts.
+
+    Raises:
+        HareError: tensorboard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise HareError(
+            "tensorboard is true, but the package tensorboard is not installed.",
+            "run `pip install 'hare[tensorboard]'`, or set tensorboard to false",
+        )
+
+
+def event_writer(run: TrainingRun, start: int) -> Any:
+    """A TensorBoard writer in the run's folder; events of steps after ``start`` are hidden as purged."""
+    refuse_without_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run.folder / EVENTS_FOLDER), purge_step=start + 1)
 
 
 def _append(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from hare.model.convert import export
 from hare.run.errors import HareError
 from hare.run.files import write_json
+from hare.run.profile import Training
 from hare.run.progress import Progress
-from hare.training.checkpoints import last_good, prune, refuse_other_layout
+from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
+from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
 from hare.training.run import DONE_FILE, TrainedRun, TrainingRun, finished
 
 _TAIL_LINES = 30
@@ -28,37 +30,34 @@ def train(run: TrainingRun) -> TrainedRun:
 def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
     """Train several runs, one after the other; neighbours with equally many processes share one launch.
 
+    Runs whose last checkpoint is there, whoever trained them, are only exported.
+
     Raises:
-        HareError: a folder holds another run or a checkpoint of another layout, the data have changed, the loss is not
-            finite, or the processes died (with the end of their log).
+        HareError: what `refuse_faults` finds, the data have changed, the loss is not finite, or the processes died
+            (with the end of their log).
     """
-    for run in runs:
-        _check(run)
-    waiting = [run for run in runs if finished(run) is None]
+    prepare(runs)
+    waiting = [run for run in runs if finished(run) is None and not _trained(run)]
     for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
         _launch(list(together))
     return [finished(run) or _finish(run) for run in runs]
 
 
-def _check(run: TrainingRun) -> None:
-    """Refuse what cannot go on, before anything starts, and write the run down."""
-    samples = sum(stage.samples for stage in run.mixture.stages)
-    wanted = run.training.train_steps * run.global_batch
-    if samples != wanted:
-        raise HareError(
-            f"The mixture has {samples} samples, but the run takes {wanted} ({run.training.train_steps} steps of "
-            f"{run.global_batch}).",
-            "make the mixture with the same steps and global batch as the run",
-        )
+def prepare(runs: list[TrainingRun]) -> None:
+    """Check the runs and write each down in its folder, from which worker processes on any machine read it."""
+    for run in runs:
+        refuse_faults(run)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.save()
+
+
+def _trained(run: TrainingRun) -> bool:
     newest = last_good(run.folder / "checkpoints")
-    if newest is not None:
-        refuse_other_layout(newest, run.layout)
-    run.refuse_other_identity()
-    run.folder.mkdir(parents=True, exist_ok=True)
-    run.save()
+    return newest is not None and newest.step == run.training.train_steps
 
 
 def _launch(runs: list[TrainingRun]) -> None:
+    refuse_more_processes_than_gpus(runs[0].processes)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "runs.json"
         write_json(listed, [str(run.folder) for run in runs])
@@ -67,7 +66,8 @@ def _launch(runs: list[TrainingRun]) -> None:
             "-m", "hare.training.worker", str(listed),
         ]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(runs)
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=dict(os.environ) | worker_environment(max((run.training for run in runs), key=_tensor_parallel)),
         )
         try:
             assert process.stdout is not None
@@ -78,15 +78,16 @@ def _launch(runs: list[TrainingRun]) -> None:
         _raise_failure(code, Path(folder) / "error.json", tail)
 
 
-def _environment(runs: list[TrainingRun]) -> dict[str, str]:
+def _tensor_parallel(training: Training) -> int:
+    return training.tensor_parallel
+
+
+def worker_environment(training: Training) -> dict[str, str]:
     """Threads fixed by the profile; the one stream of CUDA work that tensor parallelism demands."""
-    environment = dict(os.environ) | {
-        "OMP_NUM_THREADS": str(runs[0].training.cpu_threads), "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUNBUFFERED": "1",
+    environment = {
+        "OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
     }
-    if any(run.training.tensor_parallel > 1 for run in runs):
-        environment["CUDA_DEVICE_MAX_CONNECTIONS"] = "1"
-    return environment
+    return environment | ({"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if training.tensor_parallel > 1 else {})
 
 
 def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import pandas
 
 RECIPE = 1  # raise it whenever a change of the code alters what a run computes, so that old runs are not taken for new
-_OF_THE_STUDY = ("arms", "training_seeds", "parity_steps")  # they say which runs there are, not what one of them is
+# These say which runs there are or what is shown of them, not what one of them is.
+_OF_THE_STUDY = (
+    "arms", "training_seeds", "parity_steps", "extra_steps", "extra_seeds", "repetitions", "tensorboard"
+)
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
 PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in training said of a few tokens
 
@@ -151,7 +154,8 @@ class TrainedRun:
         return self.checkpoint / PROBE_FILE
 
     def metrics(self) -> "pandas.DataFrame":
-        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, seconds."""
+        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, mfu (model FLOPs over
+        those of plain matrix products, measured at the start), seconds, seconds_left."""
         return _frame(self.run.folder / METRICS_FILE)
 
     def heldout(self) -> "pandas.DataFrame":

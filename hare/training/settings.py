@@ -24,10 +24,13 @@ def write_nanotron_yaml(run: TrainingRun, checkpoints: Path, resume: Path | None
     return path
 
 
-def nanotron_settings(run: TrainingRun, checkpoints: Path, resume: Path | None) -> dict[str, Any]:
-    """The settings as nested plain values, in nanotron's words."""
+def nanotron_settings(
+    run: TrainingRun, checkpoints: Path, resume: Path | None, vocabulary: int | None = None
+) -> dict[str, Any]:
+    """The settings as nested plain values, in nanotron's words; ``vocabulary`` stands in for a missing tokenizer."""
     training = run.training
     low_precision = training.precision != "float32"
+    config = HareConfig.of(run.model, vocabulary or vocabulary_size(run.tokenizer), training)
     return {
         "general": {"project": "hare", "run": run.folder.name, "seed": run.seed, "ignore_sanity_checks": True},
         "parallelism": {
@@ -36,8 +39,8 @@ def nanotron_settings(run: TrainingRun, checkpoints: Path, resume: Path | None) 
             "tp_linear_async_communication": False,
         },
         "model": {
-            "model_config": dataclasses.asdict(HareConfig.of(run.model, vocabulary_size(run.tokenizer))),
-            "init_method": {"std": 0.02}, "dtype": training.precision, "make_vocab_size_divisible_by": 1,
+            "model_config": dataclasses.asdict(config), "init_method": {"std": config.initializer_range},
+            "dtype": "bfloat16" if low_precision else "float32", "make_vocab_size_divisible_by": 1,
         },
         "tokenizer": {"tokenizer_name_or_path": str(run.tokenizer)},
         "checkpoints": {

@@ -14,25 +14,20 @@ from hare.run.errors import HareError
 from hare.run.files import folder_written_whole
 from hare.run.profile import Model, Tokens, Training
 from hare.tokens.mixture import arm_mixture
+from hare.training.extras import Extra, extra_runs
+from hare.training.inputs import Inputs
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """All runs of the study, trained: by arm and seed, and the parity pair by number of processes."""
+    """All runs of the study, trained: by arm and seed, the parity pair by number of processes, and the small runs on
+    repetition and unique text."""
 
     arms: dict[tuple[str, int], TrainedRun]
     parity: dict[int, TrainedRun]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Where the tokens stage left its files: ``folder`` holds d1.ds to d3.ds, ``heldout`` one file a category."""
-
-    folder: Path
-    heldout: dict[str, Path]
-    tokenizer: Path
+    extras: dict[Extra, TrainedRun]
 
 
 def run_of_arm(arm: str, seed: int, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> TrainingRun:
@@ -53,12 +48,17 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
         raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
     common = {
         "train_steps": training.parity_steps, "warmup_steps": 1, "tensor_parallel": 1, "pipeline_parallel": 1,
-        "gradient_accumulation": 1, "checkpoint_interval": training.parity_steps,
+        "checkpoint_interval": training.parity_steps,
     }
+    odd = batch // training.micro_batch % 2
+    micro = training.micro_batch // 2 if odd else training.micro_batch
     threads = max(1, training.cpu_threads // 2)
     shares = {
-        1: dataclasses.replace(training, data_parallel=1, micro_batch=batch, **common),
-        2: dataclasses.replace(training, data_parallel=2, micro_batch=batch // 2, cpu_threads=threads, **common),
+        processes: dataclasses.replace(
+            training, data_parallel=processes, micro_batch=micro, gradient_accumulation=batch // processes // micro,
+            cpu_threads=cpus, **common,
+        )
+        for processes, cpus in ((1, training.cpu_threads), (2, threads))
     }
     without_heldout = dataclasses.replace(inputs, heldout={})
     return {
@@ -66,9 +66,14 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
     }
 
 
-def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
-    """Train everything that is not trained yet, one run after the other; runs lie under ``folder``."""
-    runs: dict[tuple[str, int], TrainingRun] = {
+def study_runs(
+    folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs
+) -> dict[tuple[str, int] | Extra, TrainingRun]:
+    """Every run of the study in a folder of its own under ``folder``; the parity pair is keyed by processes.
+
+    Those in one process come first, so that they share a launch.
+    """
+    runs: dict[tuple[str, int] | Extra, TrainingRun] = {
         ("parity", processes): run.keyed(folder, f"parity-{processes}")
         for processes, run in parity_runs(model, tokens, training, inputs).items()
     }
@@ -76,11 +81,19 @@ def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, 
         for arm in training.arms:
             run = run_of_arm(arm, seed, model, tokens, training, inputs)
             runs[arm, seed] = run.keyed(folder, f"{arm}-seed{seed}")
-    in_order = sorted(runs, key=lambda key: (runs[key].processes, key[0] != "parity"))
-    trained = dict(zip(in_order, train_all([runs[key] for key in in_order]), strict=True))
+    for extra, run in extra_runs(model, tokens, training, inputs).items():
+        runs[extra] = run.keyed(folder, f"{extra.study}-{extra.name}-seed{extra.seed}")
+    return dict(sorted(runs.items(), key=lambda item: item[1].processes))
+
+
+def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
+    """Train everything that is not trained yet, one run after the other; runs lie under ``folder``."""
+    runs = study_runs(folder, model, tokens, training, inputs)
+    trained = dict(zip(runs, train_all(list(runs.values())), strict=True))
     return Ablation(
-        arms={key: trained[key] for key in runs if key[0] != "parity"},
-        parity={key[1]: trained[key] for key in runs if key[0] == "parity"},
+        arms={key: run for key, run in trained.items() if isinstance(key, tuple) and key[0] != "parity"},
+        parity={key[1]: run for key, run in trained.items() if isinstance(key, tuple) and key[0] == "parity"},
+        extras={key: run for key, run in trained.items() if isinstance(key, Extra)},
     )
 
 

@@ -13,11 +13,13 @@ from hare.model.config import HareConfig
 from hare.model.convert import read_weights
 from hare.model.device import ON_GPU, prepare_process_group, training_device
 from hare.model.network import HareForTraining
+from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
 from hare.run.errors import HareError
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal
+from hare.training.matrix_rate import matrix_flops
 from hare.training.run import PROBE_FILE, TrainingRun
 from hare.training.settings import refuse_unsupported, write_nanotron_yaml
 from hare.training.validation import nats_by_sequence, probe
@@ -35,7 +37,7 @@ class HareTrainer(DistributedTrainer):
     def __init__(self, run: TrainingRun, heldout: HeldoutSequences | None, resume: Checkpoint | None):
         self.run, self.heldout, self.checkpoints = run, heldout, run.folder / "checkpoints"
         self.journal: Journal | None = None
-        self.learning_rate = 0.0
+        self.learning_rate = self.peak_flops = 0.0
         path = write_nanotron_yaml(run, self.checkpoints / PARTIAL, resume.folder if resume else None)
         prepare_process_group()
         with training_device():
@@ -53,6 +55,7 @@ class HareTrainer(DistributedTrainer):
                 group["lr"] = rate
         if self.is_reporter:
             self.journal = Journal(self.run, self.start_iteration_step)
+            self.peak_flops = matrix_flops(self.run.training.precision) * self.parallel_context.world_pg.size()
 
     @property
     def is_reporter(self) -> bool:
@@ -84,23 +87,28 @@ class HareTrainer(DistributedTrainer):
         seconds = time.time() - self.iteration_start_time
         if self.is_reporter:
             assert loss_avg is not None and self.journal is not None
-            self._refuse_nonfinite(loss_avg.item())
+            self._refuse_nonfinite("loss", loss_avg.item())
+            self._refuse_nonfinite("gradient norm", self.grad_norm_unclipped.item())
+            speed = self.global_batch_size * self.sequence_length / seconds
+            flops = training_flops_per_token(self.model_config, self.sequence_length, self.model_config.vocab_size)
             self.journal.step({
                 "step": self.iteration_step, "loss": loss_avg.item(), "learning_rate": self.learning_rate,
-                "gradient_norm": self.grad_norm_unclipped.item(),
-                "tokens_per_s": self.global_batch_size * self.sequence_length / seconds, "seconds": seconds,
+                "gradient_norm": self.grad_norm_unclipped.item(), "tokens_per_s": speed,
+                "mfu": speed * flops / self.peak_flops, "seconds": seconds,
             })
         last = self.iteration_step == self.run.training.train_steps
         if self.heldout is not None and (last or self.iteration_step % self.run.training.validation_interval == 0):
             self._validate(self.heldout)
 
-    def _refuse_nonfinite(self, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _refuse_nonfinite(self, what: str, value: float) -> None:
+        """Stop before anything of this step is saved."""
+        if not math.isfinite(value):
             first = self.consumed_train_samples - self.global_batch_size
             raise HareError(
-                f"The loss of step {self.iteration_step} is {loss} (samples {first} to "
-                f"{self.consumed_train_samples - 1} of {self.run.folder.name}). The last checkpoint is kept.",
-                "lower learning_rate or gradient_clip, or look at those samples; `Mixture.sample` reads them",
+                f"The {what} of step {self.iteration_step} is {value} (samples {first} to "
+                f"{self.consumed_train_samples - 1} of {self.run.folder.name}). The checkpoints before it are kept.",
+                "lower learning_rate or gradient_clip, or look at those samples (`Mixture.sample` reads them); if the "
+                "same step fails again, delete the newest checkpoint, whose weights may have grown too large already",
             )
 
     def _validate(self, heldout: HeldoutSequences) -> None:

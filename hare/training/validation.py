@@ -41,7 +41,7 @@ def probe(trainer: DistributedTrainer, windows: np.ndarray) -> dict[str, torch.T
     """
     device = torch.device("cuda" if ON_GPU else "cpu")
     batch = _placed(micro_batch(trainer, windows), device)
-    hidden_states = trainer.unwrapped_model.hidden_states(batch["input_ids"])
+    hidden_states = trainer.unwrapped_model.hidden_states(batch["input_ids"], batch.get("documents"))
     if not isinstance(hidden_states, torch.Tensor):
         return None
     part = trainer.unwrapped_model.head.pp_block.logits(hidden_states).float().transpose(0, 1).contiguous()

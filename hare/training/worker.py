@@ -20,6 +20,7 @@ from hare.tokens.mixture import Mixture
 from hare.training.batches import training_batches
 from hare.training.checkpoints import last_good, prune
 from hare.training.heldout import heldout_sequences
+from hare.training.preflight import refuse_other_world
 from hare.training.run import TrainingRun
 from hare.training.trainer import HareTrainer
 
@@ -38,12 +39,14 @@ def main(listed: Path) -> int:
             gc.collect()
     except HareError as error:
         write_json(listed.with_name(ERROR_FILE), {"what": error.what, "mend": error.mend})
+        print(f"hare: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 def train_here(run: TrainingRun) -> None:
     """Train one run to its end in this process group, from its last good checkpoint."""
+    refuse_other_world(run, int(os.environ["WORLD_SIZE"]))
     torch.set_num_threads(run.training.cpu_threads)
     with filelock.FileLock(run.folder / f".rank{os.environ['RANK']}.lock"):  # a launch left over may still be writing
         _synchronise()

@@ -1,0 +1,48 @@
+"""Matrix products in 8-bit floating point through torchao, an optional package; weights stay in bfloat16.
+
+Inputs, weights and gradients are scaled and cast for each product (e4m3 forward, e5m2 for gradients; Micikevicius et
+al. 2022). It pays on GPUs with 8-bit units (compute capability 8.9 or more); elsewhere torchao emulates it, slowly,
+which is good for looking at losses only.
+"""
+
+import functools
+import importlib.util
+from typing import Any
+
+import torch
+from torch import nn
+
+from hare.run.errors import HareError
+
+EXTRA = "float8"  # of pyproject.toml
+_CAPABILITY = (8, 9)
+
+
+def refuse_without_torchao() -> None:
+    """Say what is missing before anything starts.
+
+    Raises:
+        HareError: torchao is not installed.
+    """
+    if importlib.util.find_spec("torchao") is None:
+        raise HareError(
+            "precision is float8, but the package torchao is not installed.",
+            f"run `pip install 'hare[{EXTRA}]'`, or set precision to bfloat16",
+        )
+
+
+def linear_float8(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """``tensor @ weight.T`` of [..., in] and [out, in], forward and backward products in 8 bits."""
+    return torch.func.functional_call(_template(*weight.shape), {"weight": weight}, tensor)
+
+
+@functools.cache
+def _template(out_features: int, in_features: int) -> Any:
+    """torchao's module of that shape, without weights: they are handed in with each call."""
+    refuse_without_torchao()
+    from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+
+    emulate = not torch.cuda.is_available() or torch.cuda.get_device_capability() < _CAPABILITY
+    with torch.device("meta"):
+        holder = nn.Sequential(nn.Linear(in_features, out_features, bias=False))
+    return convert_to_float8_training(holder, config=Float8LinearConfig(emulate=emulate))[0]

@@ -1,0 +1,27 @@
+"""How fast this machine multiplies matrices: what the share of it that training uses (MFU) is measured against."""
+
+import time
+
+import torch
+
+_SIDES = {"cpu": 768, "cuda": 8192}
+_SECONDS = {"cpu": 0.15, "cuda": 1.0}
+
+
+def matrix_flops(precision: str) -> float:
+    """FLOPs a second of square matrix products with this process's device and threads: the best of those timed.
+
+    ``precision`` is a profile's; float8 is measured as bfloat16, so that its MFU can be compared (and may pass 1).
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.float32 if precision == "float32" else torch.bfloat16
+    side = _SIDES[device]
+    left, right = (torch.ones(side, side, dtype=dtype, device=torch.device(device)) for _ in range(2))
+    best, until = float("inf"), time.perf_counter() + _SECONDS[device]
+    while time.perf_counter() < until or best == float("inf"):
+        started = time.perf_counter()
+        left @ right
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
