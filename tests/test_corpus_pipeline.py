@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank
 from hare.corpus.diversity import distinct_names
+from hare.corpus.executors import executor_for
 from hare.corpus.hub import HUB_SOURCES, hub_shards
 from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.pipeline import Cleaned, clean, publish
@@ -240,7 +241,7 @@ def test_every_profile_names_an_executor_that_can_be_built(profile: str, tmp_pat
     config = load_profile(profile).corpus
     steps = pipeline.filtering(config, SOURCES, tmp_path)
     for name in {config.cleaning_executor, "local", "slurm", "ray"}:
-        executor = pipeline.executor_for(name, steps, len(SOURCES), 2, tmp_path / name)
+        executor = executor_for(name, steps, 2, tmp_path / name, [1.0] * len(SOURCES))
         assert executor.world_size == len(SOURCES) and executor.pipeline is steps
     assert json.dumps([repr(step) for step in steps])
 

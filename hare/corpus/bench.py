@@ -1,13 +1,17 @@
 """How fast a corpus is cleaned: all blocks on one core, and near-duplicate search beside datatrove's own."""
 
+import csv
 import itertools
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from datatrove.data import Document
 from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupSignature
@@ -15,17 +19,23 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 from loguru import logger
 
 from hare.corpus.block import utf8_length
-from hare.corpus.blocks import single_document_blocks
-from hare.corpus.deduplicate import Sign
 from hare.corpus.defects import duplicates as planted_duplicates
-from hare.corpus.pipeline import ReadSource, fetch_archives, filtering, launch
+from hare.corpus.executors import launch
+from hare.corpus.pipeline import ReadSource, fetch_archives, filtering
 from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
 from hare.corpus.signatures import duplicates, signatures_of
 from hare.corpus.source import Source
-from hare.run.profile import Profile
+from hare.run.files import written_whole
+from hare.run.paths import Workspace
+from hare.run.profile import Corpus, Profile
+from hare.run.progress import track
 
 _MB_PER_SOURCE = 0.5
+_PASSES = 3
+_STEPS = {"sample": "words", "sign": "signing"}  # what the steps that are no blocks spend their time on
+_MB_FOR_MEMORY, _TIMES = 3, (1, 4, 16)
+_PAIRS = 3
 _MB_FOR_SPEEDUP = 2.0  # of each source: enough that starting the processes hardly counts
 _PLANTED = 300  # near-duplicates at Jaccard similarity 0.8
 _NEEDS_NO_SPACY = "ace_Arab"  # a language whose tokenizer datatrove can build without spaCy; replaced at once
@@ -46,9 +56,10 @@ class _RegexTokenizer(WordTokenizer):
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """MB a second and core of the whole cleaning, of near-duplicate search and of datatrove's, with both recalls.
+    """MB a second and core of cleaning, block by block, and of near-duplicate search beside datatrove's; memory; gain.
 
-    Throughput is in processor time; the gain from a second worker is in wall time, on the same sources.
+    Throughput is in processor time; the gain from a second worker is in wall time, on the same sources; memory is the
+    peak of a process that cleans 1, 4 and 16 times as much text. The same numbers as a table: ``bench/corpus.csv``.
     """
     logger.disable("datatrove")
     sources = tuple(source for source in SOURCES if source.name not in _SLOW_TO_READ)
@@ -57,21 +68,32 @@ def bench(profile: Profile) -> dict[str, float]:
     reader = ReadSource(sources, limit)
     documents = list(itertools.chain.from_iterable(reader.run(rank=rank) for rank in range(len(sources))))
     with tempfile.TemporaryDirectory() as folder:
-        metrics = _minhash(documents, Path(folder))
-        metrics["cleaning_mb_per_s_per_core"] = _cleaning(documents, Path(folder))
-        metrics["cleaning_speedup_2_workers"] = _speedup(profile, sources, Path(folder))
+        metrics = _cleaning(profile.corpus, documents, Path(folder))
+        metrics |= _minhash(documents, Path(folder))
+        metrics |= _memory(Path(folder))
+        metrics |= _speedup(profile.corpus, sources, Path(folder))
+    _write_table(metrics, Workspace(profile.name).results / "bench" / "corpus.csv")
     return metrics
 
 
-def _cleaning(documents: list[Document], folder: Path) -> float:
+def _cleaning(config: Corpus, documents: Sequence[Document], folder: Path) -> dict[str, float]:
+    """MB/s a core of everything between reading and writing, in the median of some passes, and of each block alone."""
     size = sum(utf8_length(document.text) for document in documents) / 1e6
-    stream = iter(documents)
-    for step in [*single_document_blocks(folder), Sign(folder / "signatures")]:
-        stream = step.run(stream, rank=0)
-    started = time.process_time()
-    for _ in stream:
-        pass
-    return size / (time.process_time() - started)
+    rates, speeds = [], []
+    for number in track(range(_PASSES), "clean on one core", "passes"):
+        steps = filtering(config, (), folder / f"pass-{number}")[1:-1]
+        stream = iter([replace(document, metadata=dict(document.metadata)) for document in documents])
+        for step in steps:
+            stream = step.run(stream, rank=0)
+        started = time.process_time()
+        for _ in stream:
+            pass
+        rates.append(size / (time.process_time() - started))
+        speeds.append({step.name: step.stats["bytes_in"].total / 1e6 / step.stats["seconds"].total for step in steps})
+    by_step = {_STEPS.get(name, name): median(speed[name] for speed in speeds) for name in speeds[0]}
+    return {"cleaning_mb_per_s_per_core": median(rates)} | {
+        f"cleaning_mb_per_s_per_core.{name}": speed for name, speed in by_step.items()
+    }
 
 
 def _minhash(documents: Sequence[Document], folder: Path) -> dict[str, float]:
@@ -115,17 +137,43 @@ def _datatrove_duplicates(texts: Sequence[str], folder: Path) -> set[int]:
     return {int.from_bytes(data[place : place + 4], "little") for place in range(0, len(data), 4)}
 
 
-def _speedup(profile: Profile, sources: tuple[Source, ...], folder: Path) -> float:
-    """Wall time of the filtering launch with one worker over that with two."""
-    limit = min(_MB_FOR_SPEEDUP, profile.corpus.max_mb_per_source)
-    seconds = []
-    for workers in (1, 2):
-        config = replace(
-            profile.corpus, max_mb_per_source=limit, cleaning_workers=workers, cleaning_executor="local"
+def _memory(folder: Path) -> dict[str, float]:
+    """Peak memory of cleaning 1, 4 and 16 times as much text, each in a process of its own."""
+    metrics = {}
+    for times in track(_TIMES, "memory by size of the corpus", "sizes"):
+        size, work = str(times * _MB_FOR_MEMORY), str(folder / f"memory-{times}")
+        command = [sys.executable, "-m", "hare.corpus.bench_memory", size, work]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        metrics[f"cleaning_peak_rss_mb.{times}x"] = float(done.stdout.split()[-1])
+    growth = metrics[f"cleaning_peak_rss_mb.{_TIMES[-1]}x"] / metrics[f"cleaning_peak_rss_mb.{_TIMES[0]}x"]
+    return metrics | {"cleaning_peak_rss_growth_16x": growth}
+
+
+def _speedup(config: Corpus, sources: tuple[Source, ...], folder: Path) -> dict[str, float]:
+    """Wall time of the filtering launch with one worker over that with two: the median of some pairs."""
+    limit = min(_MB_FOR_SPEEDUP, config.max_mb_per_source)
+    local = replace(config, max_mb_per_source=limit, cleaning_executor="local")
+    _filter_seconds(replace(local, max_mb_per_source=0.001, cleaning_workers=2), sources, folder / "warm")
+    ratios = []
+    for number in range(_PAIRS):
+        one, two = (
+            _filter_seconds(replace(local, cleaning_workers=workers), sources, folder / f"{number}-{workers}")
+            for workers in (1, 2)
         )
-        work = folder / f"{workers}-workers"
-        steps = filtering(config, sources, work)
-        started = time.monotonic()
-        launch(f"clean with {workers} worker(s)", steps, len(sources), config, work / "logs")
-        seconds.append(time.monotonic() - started)
-    return seconds[0] / seconds[1]
+        ratios.append(one / two)
+    return {"cleaning_speedup_2_workers": median(ratios)}
+
+
+def _filter_seconds(config: Corpus, sources: tuple[Source, ...], work: Path) -> float:
+    started = time.monotonic()
+    steps = filtering(config, sources, work)
+    launch(f"clean with {config.cleaning_workers} worker(s)", steps, config, work / "logs", [s.work for s in sources])
+    return time.monotonic() - started
+
+
+def _write_table(metrics: dict[str, float], path: Path) -> None:
+    """One row a metric: what was measured, of which part, and the value."""
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("metric", "part", "value"))
+        rows.writerows((*(name.partition(".")[::2]), f"{value:.6g}") for name, value in metrics.items())

@@ -5,11 +5,12 @@ import unicodedata
 from pathlib import Path
 
 import ftfy
+import xxhash
 from datatrove.data import Document
 
 from hare.corpus.block import Block, Edit, Removal, utf8_length
 from hare.corpus.completeness import sentence_verdict, syntax_verdict
-from hare.corpus.language import identify
+from hare.corpus.language import identify, reads_as_english
 from hare.corpus.personal import without_personal_information
 from hare.corpus.readers import MALFORMED
 from hare.corpus.repetition import measures
@@ -20,6 +21,7 @@ _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
 _MOST_PERSONAL = 0.3  # share of characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+_SOUND_ASCII = bytes(byte for byte in range(128) if not _CONTROL.match(chr(byte)))
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
 _MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")
 
@@ -35,13 +37,14 @@ class Soundness(Block):
     name = "soundness"
 
     def start(self, rank: int) -> None:
-        self.seen: set[str] = set()
+        self.seen: set[int] = set()  # hashes of the ids: a fraction of their memory
 
     def judge(self, document: Document) -> Removal | list[Edit]:
         text = document.text
-        if document.id in self.seen:
+        name = xxhash.xxh64_intdigest(document.id)
+        if name in self.seen:
             return Removal("id seen before", 1.0)
-        self.seen.add(document.id)
+        self.seen.add(name)
         if text.startswith(MALFORMED):
             return Removal("malformed row", 1.0)
         if len(text) > _LARGEST_DOCUMENT or utf8_length(text) > _LARGEST_DOCUMENT:
@@ -53,7 +56,11 @@ class Soundness(Block):
 
     def _repaired(self, document: Document) -> Removal | list[Edit]:
         text, edits = document.text, []
-        if not text.isascii():
+        if text.isascii():
+            if not text.encode().translate(None, _SOUND_ASCII):  # much the fastest way to see that nothing else occurs
+                document.text = text.strip()
+                return []
+        else:
             if mojibake := _MOJIBAKE.findall(text):
                 text = ftfy.fix_encoding(text)
                 edits = [Edit("mojibake", len(mojibake), document.text)]
@@ -71,7 +78,7 @@ class Language(Block):
     name = "language"
 
     def judge(self, document: Document) -> Removal | list[Edit]:
-        if not rules_of(document).natural_language:
+        if not rules_of(document).natural_language or reads_as_english(document.text):
             return []
         found = identify(document.text)
         if not found.is_english(len(document.text)):

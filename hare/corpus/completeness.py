@@ -1,7 +1,7 @@
 """Does a text begin and end where a thought does?"""
 
-import ast
 import re
+import symtable
 import warnings
 
 from hare.corpus.block import Edit, Removal
@@ -39,11 +39,14 @@ def sentence_verdict(text: str, least_words: int) -> Removal | int:
 
 
 def syntax_verdict(text: str) -> Removal | list[Edit]:
-    """Removal when the text is no valid Python; the score is the line of the error."""
+    """Removal when the text is no valid Python; the score is the line of the error.
+
+    The symbol table needs the same parse as a syntax tree and several times less time.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ast.parse(text)
+            symtable.symtable(text, "<document>", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None) or 0
             at = sum(len(row) + 1 for row in text.split("\n")[: max(0, line - 1)])

@@ -1,29 +1,33 @@
 """Duplicates across all sources, as datatrove steps: sign every shard, resolve once, filter every shard.
 
-Signing and filtering run shard by shard under any executor; resolving is one task that holds 500 bytes a document. For
-corpora whose signatures exceed one machine's memory datatrove's own four-stage MinHash is the path.
+Signing and filtering run shard by shard under any executor; resolving is one task that holds some 50 bytes a document
+besides the signatures of those that resemble another. For corpora that exceed one machine's memory even so, datatrove's
+own four-stage MinHash is the path.
 """
 
+import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import orjson
 import xxhash
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 from hare.corpus.block import Block, Edit, Removal, utf8_length
-from hare.corpus.signatures import Duplicate, Signatures, duplicates, joined, signatures_of
+from hare.corpus.signature_files import StoredSignatures, append, names_in
+from hare.corpus.signatures import Duplicate, Signer, duplicates
 from hare.run.files import write_json, written_whole
 
-_BATCH = 1000  # documents signed together
+_BATCH = 250_000  # shingles signed together: a fixed amount of memory, whatever the documents
 
 
 class Sign(PipelineStep):
-    """Passes documents on and leaves their signatures, ids and categories in ``<folder>/<rank>.npz`` and ``.json``."""
+    """Passes documents on and leaves ``<folder>/<rank>.signatures`` and, of ids and categories, ``<rank>.names``."""
 
     name, type = "sign", "deduplication"
 
@@ -32,35 +36,36 @@ class Sign(PipelineStep):
         self.folder = str(folder)
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Write the shard's signatures when its last document has passed."""
-        parts, names, batch = [], [], []
-        size = seconds = 0.0
-        for document in data:
-            batch.append(document.text)
-            names.append((document.id, document.metadata["category"]))
-            size += utf8_length(document.text)
-            if len(batch) == _BATCH:
-                started = time.process_time()
-                parts.append(signatures_of(batch))
-                seconds += time.process_time() - started
-                batch = []
-            yield document
-        started = time.process_time()
-        signatures = joined([*parts, signatures_of(batch)])
+        """Both files appear when the shard's last document has passed; until then a batch at most is in memory."""
+        size, seconds, signer = 0, 0.0, Signer()
+        with written_whole(_signatures(self.folder, rank)) as signed, written_whole(_names(self.folder, rank)) as named:
+            with named.open("wb") as names:
+                for document in data:
+                    started = time.process_time()
+                    signer.take(document.text)
+                    if signer.shingles > _BATCH:
+                        append(signer.signed(), signed)
+                        signer = Signer()
+                    names.write(orjson.dumps((document.id, document.metadata["category"])) + b"\n")
+                    size += utf8_length(document.text)
+                    seconds += time.process_time() - started
+                    yield document
+            started = time.process_time()
+            append(signer.signed(), signed)
         self.stat_update("bytes_in", value=size)
         self.stat_update("seconds", value=seconds + time.process_time() - started)
-        stem = Path(self.folder) / f"{rank:05d}"
-        with written_whole(stem.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
-            np.savez(file, digests=signatures.digests, values=signatures.values)
-        write_json(stem.with_suffix(".json"), names)
+
+
+def _signatures(folder: str, rank: int) -> Path:
+    return Path(folder) / f"{rank:05d}.signatures"
+
+
+def _names(folder: str, rank: int) -> Path:
+    return Path(folder) / f"{rank:05d}.names"
 
 
 class Resolve(PipelineStep):
-    """Decides for the whole corpus which documents are duplicates and which are held out; one task.
-
-    Held out are the documents whose hash of the id falls into the lowest ``fraction``: independent of corpus size and
-    order. A category that would have none, or nothing else, gives or keeps the one with the lowest hash.
-    """
+    """Decides for the whole corpus which documents are duplicates and which are held out; one task."""
 
     name, type = "resolve", "deduplication"
 
@@ -71,34 +76,56 @@ class Resolve(PipelineStep):
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Write ``<decisions>/<rank>.json`` for each shard: removals by document id, and held-out ids."""
-        parts, names, ranks = [], [], []
-        for shard in range(self.shards):
-            stem = Path(self.folder) / f"{shard:05d}"
-            with np.load(stem.with_suffix(".npz")) as arrays:
-                parts.append(Signatures(arrays["digests"], arrays["values"]))
-            names += json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
-            ranks += [shard] * len(parts[-1])
-        found = duplicates(joined(parts))
-        gone = {duplicate.index for duplicate in found}
-        kept = [tuple(name) for index, name in enumerate(names) if index not in gone]
-        heldout = self._held_out(kept)
-        by_shard: list[dict[str, list]] = [{"removed": [], "heldout": []} for _ in range(self.shards)]
-        for duplicate in found:
-            by_shard[ranks[duplicate.index]]["removed"].append(_row(duplicate, names))
-        for index, (identifier, _) in enumerate(names):
-            if identifier in heldout:
-                by_shard[ranks[index]]["heldout"].append(identifier)
-        for shard, decided in enumerate(by_shard):
-            write_json(Path(self.decisions) / f"{shard:05d}.json", decided)
+        found = duplicates(StoredSignatures([_signatures(self.folder, shard) for shard in range(self.shards)]))
+        gone = {duplicate.index: duplicate for duplicate in found}
+        wanted = {duplicate.of for duplicate in found}
+        originals: dict[int, str] = {}
+        split = _Split(self.fraction, self.seed)
+        for index, identifier, category in itertools.chain.from_iterable(self._names_by_shard()):
+            if index in wanted:
+                originals[index] = identifier
+            if index not in gone:
+                split.see(identifier, category)
+        for shard, names in enumerate(self._names_by_shard()):
+            removed, heldout = [], []
+            for index, identifier, category in names:
+                if index in gone:
+                    removed.append(_row(gone[index], identifier, originals))
+                elif split.holds_out(identifier, category):
+                    heldout.append(identifier)
+            write_json(Path(self.decisions) / f"{shard:05d}.json", {"removed": removed, "heldout": heldout})
         yield from ()
 
-    def _held_out(self, kept: list[tuple[str, str]]) -> set[str]:
-        chosen: set[str] = set()
-        for category in sorted({category for _, category in kept}):
-            ranked = sorted((held_out_rank(name, self.seed), name) for name, of in kept if of == category)
-            below = [name for rank, name in ranked if rank < self.fraction]
-            chosen |= set(below or [ranked[0][1]]) if len(ranked) > 1 else set()
-        return chosen
+    def _names_by_shard(self) -> Iterator[Iterator[tuple[int, str, str]]]:
+        """For each shard the index in the corpus, id and category of its documents; to be read one after the other."""
+        index = itertools.count()
+        for shard in range(self.shards):
+            yield ((next(index), *names) for names in names_in(_names(self.folder, shard)))
+
+
+class _Split:
+    """Held out are the documents whose hash of the id falls into the lowest ``fraction``, whatever else there is.
+
+    A category that would have none, or nothing else, gives or keeps the one with the lowest hash.
+    """
+
+    def __init__(self, fraction: float, seed: int):
+        self.fraction, self.seed = fraction, seed
+        self.seen: Counter[str] = Counter()
+        self.below: Counter[str] = Counter()
+        self.lowest: dict[str, tuple[float, str]] = {}
+
+    def see(self, identifier: str, category: str) -> None:
+        rank = held_out_rank(identifier, self.seed)
+        self.seen[category] += 1
+        self.below[category] += rank < self.fraction
+        self.lowest[category] = min(self.lowest.get(category, (1.0, "")), (rank, identifier))
+
+    def holds_out(self, identifier: str, category: str) -> bool:
+        """Whether the document is held out, once all have been seen."""
+        if self.seen[category] > 1 and self.below[category] in (0, self.seen[category]):
+            return (identifier == self.lowest[category][1]) == (self.below[category] == 0)
+        return self.seen[category] > 1 and held_out_rank(identifier, self.seed) < self.fraction
 
 
 def held_out_rank(identifier: str, seed: int) -> float:
@@ -106,8 +133,8 @@ def held_out_rank(identifier: str, seed: int) -> float:
     return xxhash.xxh64_intdigest(identifier, seed=seed) / 2**64
 
 
-def _row(duplicate: Duplicate, names: list[list[str]]) -> list[object]:
-    return [names[duplicate.index][0], names[duplicate.of][0], duplicate.similarity, duplicate.exact]
+def _row(duplicate: Duplicate, identifier: str, originals: dict[int, str]) -> list[object]:
+    return [identifier, originals[duplicate.of], duplicate.similarity, duplicate.exact]
 
 
 class _Duplicates(Block):

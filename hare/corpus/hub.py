@@ -33,6 +33,7 @@ class HubSource:
     shard: int = 0
     shards: int = 1
     punctuated: bool = True
+    work: float = 1.0
     package: str = ""
     card: str = "As the paper names it; read the repository's own card before use."
     members: tuple[str, ...] = ()

@@ -5,38 +5,27 @@ and split. datatrove marks completed shards, so a killed run continues where it 
 named after a digest of what decides the outcome, so shards of another configuration are never taken over.
 """
 
-import contextlib
 import dataclasses
-import io
-import os
 import shutil
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import multiprocess
 from datatrove.data import Document, DocumentsPipeline
-from datatrove.executor import LocalPipelineExecutor
-from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
-from loguru import logger
 
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
+from hare.corpus.executors import launch
 from hare.corpus.sample import Sample
 from hare.corpus.source import Source
 from hare.run.files import folder_written_whole, sha256_of, written_whole
 from hare.run.profile import Corpus
-from hare.run.progress import Progress
 from hare.run.provenance import digest_of
 
-_SECONDS_BETWEEN_LOOKS = 0.25
 BLOCKS = (
     "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
     "near_duplicates",
@@ -76,14 +65,6 @@ class ReadShard(JsonlReader):
                 yield document
 
 
-class _QuietLocalExecutor(LocalPipelineExecutor):
-    """datatrove's local executor with its log in files only, so that a notebook stays readable."""
-
-    def _launch_run_for_rank(self, *arguments: Any, **keywords: Any) -> Any:
-        with contextlib.redirect_stderr(io.StringIO()):
-            return super()._launch_run_for_rank(*arguments, **keywords)
-
-
 @dataclass(frozen=True)
 class Cleaned:
     """Where a cleaning has left its shards and its traces; ``sources`` are in the order of the ranks."""
@@ -110,10 +91,12 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
     for stale in work.glob("cleaning-*"):
         if stale != folder:
             shutil.rmtree(stale)
-    count = len(sources)
-    launch("filter sources", filtering(config, sources, folder), count, config, folder / "logs" / "filter")
-    launch("find duplicates", resolving(config, count, folder), 1, config, folder / "logs" / "resolve")
-    launch("remove duplicates", deduplicating(folder), count, config, folder / "logs" / "deduplicate")
+    count, logs, filtered = len(sources), folder / "logs", folder / "filtered"
+    launch("filter sources", filtering(config, sources, folder), config, logs / "filter", [s.work for s in sources])
+    launch("find duplicates", resolving(config, count, folder), config, logs / "resolve", [1.0])
+    sizes = {path.name: path.stat().st_size for path in filtered.glob("*.jsonl")}
+    work = [sizes.get(f"{rank:05d}.jsonl", 0) for rank in range(count)]
+    launch("remove duplicates", deduplicating(folder), config, logs / "deduplicate", work)
     return Cleaned(folder, sources)
 
 
@@ -148,47 +131,6 @@ def deduplicating(folder: Path) -> list[PipelineStep]:
         HoldOut(folder / "heldout", decisions),
         JsonlWriter(str(folder / "d1"), "${rank}.jsonl", compression=None),
     ]
-
-
-def launch(what: str, pipeline: list[PipelineStep], tasks: int, config: Corpus, logs: Path) -> None:
-    """Run a list of steps under the profile's executor and wait until every task has ended."""
-    logger.disable("datatrove")
-    executor = executor_for(config.cleaning_executor, pipeline, tasks, config.cleaning_workers, logs)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            executor.run()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
-            failures.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    with Progress(what, tasks, "task") as progress:
-        thread.start()
-        done = 0
-        while not failures and (thread.is_alive() or done < tasks):
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            finished = tasks - len(executor.get_incomplete_ranks(skip_completed=True))
-            progress.advance(finished - done)
-            done = finished
-    if failures:
-        raise failures[0]
-
-
-def executor_for(name: str, pipeline: list[PipelineStep], tasks: int, workers: int, logs: Path) -> PipelineExecutor:
-    """datatrove's executor called ``name``: local, slurm (one array job, partition from $SBATCH_PARTITION) or ray."""
-    common: dict[str, Any] = {"pipeline": pipeline, "tasks": tasks, "logging_dir": str(logs)}
-    if name == "slurm":
-        from datatrove.executor.slurm import SlurmPipelineExecutor
-
-        partition = os.environ.get("SBATCH_PARTITION", "cpu")
-        return SlurmPipelineExecutor(**common, workers=workers, time="24:00:00", partition=partition)
-    if name == "ray":
-        from datatrove.executor.ray import RayPipelineExecutor
-
-        return RayPipelineExecutor(**common, workers=workers)
-    multiprocess.set_forkserver_preload([__name__])  # one import for all workers of all launches
-    return _QuietLocalExecutor(**common, workers=workers)
 
 
 def publish(cleaned: Cleaned, d1: Path, heldout: Path, removed: Path, edits: Path) -> None:

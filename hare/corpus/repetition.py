@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hare.corpus.rules import Rules
-from hare.corpus.words import words_of
+from hare.corpus.words import Words, contains, vocabulary, words_of
 
 _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing
@@ -21,13 +21,32 @@ _PHRASES = (
     "javascript is required", "skip to content", "skip to main content", "lorem ipsum", "click here", "subscribe now",
     "subscribe to our", "sign up for", "sign up now", "share this", "share on", "follow us", "read more",
     "related posts", "related articles", "back to top", "log in", "login", "your browser", "page not found",
-    "add to cart", "sponsored content", "newsletter", "under construction", "home |",
+    "add to cart", "sponsored content", "newsletter", "newsletters", "under construction", "home |",
 )
-_ANY_PHRASE = re.compile("|".join(map(re.escape, _PHRASES)))
 
 
-@dataclass(frozen=True)
-class Measure:
+def _starts(words: Words) -> dict[int, NDArray[np.uint64]]:
+    """Hashes of all single words and of all pairs, by the number of words."""
+    return {1: words.hashes, 2: words.pairs}
+
+
+def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
+    """Patterns of the phrases of one word, or of two and more, by the hash of their first ``size`` words."""
+    found: dict[int, list[re.Pattern[str]]] = {}
+    for phrase in _PHRASES:
+        words = words_of(phrase)
+        if min(2, len(words)) == size:
+            literal = re.escape(phrase)
+            whole_words = re.compile(rf"{literal}(?<!\w{literal})(?!\w)")  # begins with what can be searched for fast
+            found.setdefault(int(_starts(words)[size][0]), []).append(whole_words)
+    return found
+
+
+_PATTERNS = {size: _phrases_by_start(size) for size in (1, 2)}
+_KNOWN_STARTS = {size: vocabulary(patterns) for size, patterns in _PATTERNS.items()}
+
+
+class Measure(NamedTuple):
     """One number of a document with the bounds that its category sets, and where in the text (characters) it arose."""
 
     name: str
@@ -42,55 +61,67 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
     words = words_of(text)
     count = len(words)
     low, high = rules.mean_word_length
-    yield Measure("mean word length", float(words.lengths.mean()), low, high)
-    yield Measure("few words with letters", float(words.alphabetic.mean()), rules.least_alphabetic_share, 1.0)
+    yield Measure("mean word length", int(words.lengths.sum()) / count, low, high)
+    alphabetic = np.count_nonzero(words.alphabetic) / count
+    yield Measure("few words with letters", alphabetic, rules.least_alphabetic_share, 1.0)
     symbols = sum(text.count(symbol) for symbol in _SYMBOLS)
     yield Measure("symbols", symbols / count, 0.0, rules.most_symbol_share)
-    share, at = boilerplate_share(text, count)
+    share, at = boilerplate_share(text, words)
     yield Measure("boilerplate lines", share, 0.0, rules.most_boilerplate_lines, at)
     share, at = repeated_line_share(text)
     yield Measure("repeated lines", share, 0.0, rules.most_repeated_lines, at)
     if count >= _FEWEST_WORDS:
-        bigrams = words.shingles(2)
-        yield Measure("one pair of words", 2 * _largest_group(bigrams) / count, 0.0, rules.most_repeated_bigram)
-        spans = words.shingles(_SPAN)
-        repeated = 1 - len(np.unique(spans)) / len(spans)
+        pairs = _group_ends(words.pairs)
+        most = int((pairs[1:] - pairs[:-1]).max())
+        yield Measure("one pair of words", 2 * most / count, 0.0, rules.most_repeated_bigram)
+        spans = _group_ends(words.shingles(_SPAN))
+        repeated = 1 - (len(spans) - 1) / int(spans[-1])
         yield Measure("repeated spans of words", repeated, 0.0, rules.most_repeated_spans)
 
 
-def _largest_group(hashes: NDArray[np.uint64]) -> int:
-    """How often the most frequent value occurs."""
+def _group_ends(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """0 and the places, in sorted order, at which each group of equal values ends; shape (groups + 1,)."""
     ordered = np.sort(hashes)
-    ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    bounds = np.concatenate(([0], ends, [len(ordered)]))
-    return int((bounds[1:] - bounds[:-1]).max())
+    is_end = np.ones(len(ordered) + 1, dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_end[1:-1])
+    return is_end.nonzero()[0]
 
 
 def repeated_line_share(text: str) -> tuple[float, int]:
     """Share of characters in lines that occurred before, and the first such line's place."""
+    lines = [line.strip() for line in text.split("\n")]
+    filled = [line for line in lines if line]
+    if len(filled) < _FEWEST_LINES or len(set(filled)) == len(filled):
+        return 0.0, 0
     seen: set[str] = set()
     repeated, place, first = 0, 0, -1
-    lines = text.split("\n")
-    for line in lines:
-        bare = line.strip()
+    for line, bare in zip(text.split("\n"), lines, strict=True):
         if bare and bare in seen:
             repeated += len(bare)
             first = place if first < 0 else first
         seen.add(bare)
         place += len(line) + 1
-    filled = sum(1 for line in lines if line.strip())
-    return (repeated / len(text), max(first, 0)) if filled >= _FEWEST_LINES else (0.0, 0)
+    return repeated / len(text), first
 
 
-def boilerplate_share(text: str, words: int) -> tuple[float, int]:
+def boilerplate_share(text: str, words: Words) -> tuple[float, int]:
     """Share of lines that hold a phrase of menus, notices and placeholders, and the first such phrase's place.
 
-    A text set in a few long lines counts as many short ones.
+    A text set in a few long lines counts as many short ones. The words of most texts start no phrase, so that they
+    need not be read again.
     """
-    lowered = text.lower()
-    if not any(phrase in lowered for phrase in _PHRASES):
+    patterns = [pattern for size in _PATTERNS for pattern in _begun(words, size)]
+    if not patterns:
         return 0.0, 0
+    lowered = text.lower()
     lines = [line for line in lowered.split("\n") if line.strip()]
-    first = _ANY_PHRASE.search(lowered)
-    hits = sum(1 for line in lines if _ANY_PHRASE.search(line))
-    return hits / max(len(lines), words / _LINE_OF_PROSE), first.start() if first else 0
+    hits = sum(1 for line in lines if any(pattern.search(line) for pattern in patterns))
+    places = [match.start() for pattern in patterns if (match := pattern.search(lowered))]
+    return hits / max(len(lines), len(words) / _LINE_OF_PROSE), min(places, default=0)
+
+
+def _begun(words: Words, size: int) -> Iterator[re.Pattern[str]]:
+    """Patterns of the phrases whose first ``size`` words occur."""
+    hashes = _starts(words)[size]
+    for start in set(hashes[contains(hashes, _KNOWN_STARTS[size])].tolist()):
+        yield from _PATTERNS[size][start]

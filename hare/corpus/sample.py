@@ -1,5 +1,7 @@
 """A fair sample of raw documents and the lengths of all of them, taken while they pass."""
 
+import time
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import xxhash
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from hare.corpus.block import utf8_length
 from hare.corpus.words import words_of
 from hare.run.files import written_whole
 
@@ -30,18 +33,25 @@ class Sample(PipelineStep):
         self.folder = str(folder)
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Write both files when the last document has passed."""
-        lengths, rows = [], []
-        for document in data:
-            lengths.append(len(words_of(document.text)))
-            if is_sampled(document.id):
-                rows.append(sample_row(document))
-            yield document
-        stem = Path(self.folder) / f"{rank:05d}"
+        """Write both files when the last document has passed.
+
+        The words counted here are kept for the blocks that follow, so the time counted here is theirs too.
+        """
+        seconds = size = 0.0
+        lengths, stem = array("i"), Path(self.folder) / f"{rank:05d}"
+        with written_whole(stem.with_suffix(".jsonl")) as temporary, temporary.open("wb") as sample:
+            for document in data:
+                started = time.process_time()
+                lengths.append(len(words_of(document.text)))
+                size += utf8_length(document.text)
+                seconds += time.process_time() - started
+                if is_sampled(document.id):
+                    sample.write(orjson.dumps(sample_row(document), option=orjson.OPT_APPEND_NEWLINE))
+                yield document
         with written_whole(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, np.array(lengths, dtype=np.int32))
-        with written_whole(stem.with_suffix(".jsonl")) as temporary, temporary.open("wb") as file:
-            file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+        self.stat_update("bytes_in", value=size)
+        self.stat_update("seconds", value=seconds)
 
 
 def sample_row(document: Document) -> dict[str, str]:

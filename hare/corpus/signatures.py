@@ -5,8 +5,9 @@
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import rensa
@@ -23,6 +24,18 @@ _SEED = 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
+class Searchable(Protocol):
+    """What the search for duplicates asks of signatures, wherever they lie."""
+
+    digests: NDArray[np.uint64]
+
+    def band_keys(self, band: int) -> NDArray[np.uint64]:
+        """Of all documents, shape (documents,): equal where a band of two signatures is equal."""
+
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Values of some documents, shape (indices, VALUES)."""
+
+
 @dataclass(frozen=True)
 class Signatures:
     """Of documents in order: ``digests`` uint64 (documents,) of their words, ``values`` uint32 (documents, VALUES)."""
@@ -32,6 +45,20 @@ class Signatures:
 
     def __len__(self) -> int:
         return len(self.digests)
+
+    def band_keys(self, band: int) -> NDArray[np.uint64]:
+        return band_keys(self.values, band)
+
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
+        return self.values[indices]
+
+
+def band_keys(values: NDArray[np.uint32], band: int) -> NDArray[np.uint64]:
+    """One hash a document of the values of a band."""
+    keys = np.zeros(len(values), dtype=np.uint64)
+    for row in range(ROWS):
+        keys = (keys ^ values[:, band * ROWS + row]) * _MIX
+    return keys
 
 
 @dataclass(frozen=True)
@@ -44,67 +71,89 @@ class Duplicate:
     exact: bool
 
 
-def signatures_of(texts: Sequence[str]) -> Signatures:
-    """Signatures of some texts; case, punctuation and spacing are ignored."""
-    shingles, offsets, digests = [], [0], []
-    for text in texts:
+class Signer:
+    """Takes documents one by one, while their words are at hand, and signs them all together."""
+
+    def __init__(self) -> None:
+        self._digests: list[int] = []
+        self._shingles: list[NDArray[np.uint64]] = []
+        self._offsets = [0]
+
+    @property
+    def shingles(self) -> int:
+        """How many have been taken: what they cost in memory."""
+        return self._offsets[-1]
+
+    def take(self, text: str) -> None:
+        """Case, punctuation and spacing of ``text`` are ignored."""
         words = words_of(text)
-        shingles.append(words.shingles(SHINGLE))
-        offsets.append(offsets[-1] + len(shingles[-1]))
-        digests.append(xxhash.xxh64_intdigest(words.hashes.tobytes()))
-    if not texts:
-        return Signatures(np.zeros(0, np.uint64), np.zeros((0, VALUES), np.uint32))
-    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(shingles), offsets, VALUES, _SEED)
-    return Signatures(np.array(digests, dtype=np.uint64), np.array(matrix.to_rows(), dtype=np.uint32))
+        self._shingles.append(words.shingles(SHINGLE))
+        self._offsets.append(self._offsets[-1] + len(self._shingles[-1]))
+        self._digests.append(xxhash.xxh64_intdigest(words.hashes.tobytes()))
+
+    def signed(self) -> Signatures:
+        """Signatures of what was taken, in order."""
+        if not self._digests:
+            return Signatures(np.zeros(0, np.uint64), np.zeros((0, VALUES), np.uint32))
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+            np.concatenate(self._shingles), self._offsets, VALUES, _SEED
+        )
+        return Signatures(np.array(self._digests, dtype=np.uint64), np.array(matrix.to_rows(), dtype=np.uint32))
 
 
-def joined(parts: Sequence[Signatures]) -> Signatures:
-    """Signatures of several shards, one after the other."""
-    return Signatures(
-        np.concatenate([part.digests for part in parts]), np.concatenate([part.values for part in parts])
-    )
+def signatures_of(texts: Iterable[str]) -> Signatures:
+    """Signatures of some texts."""
+    signer = Signer()
+    for text in texts:
+        signer.take(text)
+    return signer.signed()
 
 
-def duplicates(signatures: Signatures) -> list[Duplicate]:
+def duplicates(signatures: Searchable) -> list[Duplicate]:
     """Documents that repeat an earlier kept one, in order. The first of a group stays.
 
     A document is only ever compared with documents that stay, so a chain of small changes is not removed whole.
     """
     _, first, group = np.unique(signatures.digests, return_index=True, return_inverse=True)
     original = first[group]
-    exact = {int(i): int(original[i]) for i in np.flatnonzero(original != np.arange(len(original)))}
-    near = _near_duplicates(signatures.values, np.flatnonzero(original == np.arange(len(original))))
-    found = [Duplicate(index, of, 1.0, True) for index, of in exact.items()] + near
-    return sorted(found, key=lambda duplicate: duplicate.index)
+    is_first = original == np.arange(len(original))
+    exact = [Duplicate(int(i), int(original[i]), 1.0, True) for i in np.flatnonzero(~is_first)]
+    near = _near_duplicates(signatures, np.flatnonzero(is_first))
+    return sorted(exact + near, key=lambda duplicate: duplicate.index)
 
 
-def _near_duplicates(values: NDArray[np.uint32], alive: NDArray[np.int64]) -> list[Duplicate]:
-    """Greedy pass over the documents ``alive`` that share a band with another one."""
-    buckets = _shared_buckets(values[alive])
+def _near_duplicates(signatures: Searchable, alive: NDArray[np.int64]) -> list[Duplicate]:
+    """Greedy pass over the documents ``alive`` that share a band with another one; only theirs are held in memory."""
+    members, buckets = _shared_buckets(signatures, alive)
+    if len(members) == 0:
+        return []
+    starts = np.flatnonzero(np.r_[True, members[1:] != members[:-1]])
+    indices = alive[members[starts]]
+    values = signatures.rows(indices)
     kept: dict[int, list[int]] = defaultdict(list)
     found = []
-    for position in np.flatnonzero((buckets >= 0).any(axis=1)):
-        index, own = int(alive[position]), [int(bucket) for bucket in buckets[position] if bucket >= 0]
-        candidates = sorted({other for bucket in own for other in kept[bucket]})
+    for position, own in enumerate(np.split(buckets, starts[1:])):
+        candidates = sorted({other for bucket in own.tolist() for other in kept[bucket]})
         if candidates:
-            similarities = (values[candidates] == values[index]).mean(axis=1)
+            similarities = (values[candidates] == values[position]).mean(axis=1)
             best = int(similarities.argmax())
             if similarities[best] >= LEAST_SIMILARITY:
-                found.append(Duplicate(index, candidates[best], float(similarities[best]), False))
+                of = int(indices[candidates[best]])
+                found.append(Duplicate(int(indices[position]), of, float(similarities[best]), False))
                 continue
-        for bucket in own:
-            kept[bucket].append(index)
+        for bucket in own.tolist():
+            kept[bucket].append(position)
     return found
 
 
-def _shared_buckets(values: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Shape (documents, BANDS): number of the bucket that a band falls into, -1 where no other document does."""
-    buckets = np.full((len(values), BANDS), -1, dtype=np.int64)
+def _shared_buckets(signatures: Searchable, alive: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in ``alive``, ascending, and beside each the number of a bucket that it shares with another one."""
+    members, buckets = [], []
     for band in range(BANDS):
-        keys = np.zeros(len(values), dtype=np.uint64)
-        for row in range(ROWS):
-            keys = (keys ^ values[:, band * ROWS + row]) * _MIX
-        _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-        shared = sizes[group] > 1
-        buckets[shared, band] = group[shared] * BANDS + band
-    return buckets
+        _, group, sizes = np.unique(signatures.band_keys(band)[alive], return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(sizes[group] > 1)
+        members.append(shared)
+        buckets.append(group[shared] * BANDS + band)
+    joined = np.concatenate(members)
+    order = joined.argsort(kind="stable")
+    return joined[order], np.concatenate(buckets)[order]

@@ -27,6 +27,7 @@ class Source:
     card: str
     counterpart: str = ""
     punctuated: bool = True
+    work: float = 1.0  # about how many seconds reading and cleaning take at laptop scale: the longest start first
     shards: int = 1  # an archive is read whole, in one task
 
     @property

@@ -1,0 +1,133 @@
+"""Where cleaning runs: one list of datatrove steps under its local, Slurm or Ray executor, waited for to the end."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.executor.base import PipelineExecutor
+from datatrove.executor.slurm import SlurmPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from loguru import logger
+
+from hare.run.errors import HareError
+from hare.run.profile import Corpus
+from hare.run.progress import Progress
+
+_SECONDS_BETWEEN_LOOKS = 0.25
+_SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller
+_PRELOADED = "hare.corpus.pipeline"  # one import for all workers of all launches
+
+
+class LocalExecutor(LocalPipelineExecutor):
+    """datatrove's local executor with its log in files only, so that a notebook stays readable.
+
+    Tasks with the most ``work`` are started first: a long one that starts last would leave the other workers idle.
+    """
+
+    def __init__(self, work: Sequence[float], **settings: Any):
+        super().__init__(**settings)
+        self.work = list(work)
+
+    def get_incomplete_ranks(self, ranks: Any = None, skip_completed: bool | None = None) -> list[int]:
+        """Incomplete ranks, the longest tasks first."""
+        return sorted(super().get_incomplete_ranks(ranks, skip_completed), key=lambda rank: -self.work[rank])
+
+    def _launch_run_for_rank(self, *arguments: Any, **keywords: Any) -> Any:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return super()._launch_run_for_rank(*arguments, **keywords)
+
+
+class SlurmExecutor(SlurmPipelineExecutor):
+    """One Slurm array job, in the partition $SBATCH_PARTITION; `run` returns when it has been submitted."""
+
+    _asked, _answer = 0.0, True
+
+    def is_queued(self) -> bool:
+        """Whether Slurm still knows the job; one that is neither known nor complete has failed."""
+        if time.monotonic() - self._asked >= _SECONDS_BETWEEN_QUESTIONS:
+            known = subprocess.run(
+                ["squeue", "--noheader", "--jobs", str(self.job_id)], capture_output=True, text=True, check=False
+            )
+            self._asked, self._answer = time.monotonic(), bool(known.stdout.strip())
+        return self._answer
+
+
+def executor_for(
+    name: str, pipeline: list[PipelineStep], workers: int, logs: Path, work: Sequence[float]
+) -> PipelineExecutor:
+    """datatrove's executor called ``name`` (local, slurm or ray) for as many tasks as ``work`` has entries."""
+    common: dict[str, Any] = {"pipeline": pipeline, "tasks": len(work), "workers": workers, "logging_dir": str(logs)}
+    if name == "slurm":
+        return SlurmExecutor(
+            **common, time="24:00:00", partition=os.environ.get("SBATCH_PARTITION", "cpu"), qos="",
+            job_name=f"hare-{logs.name}", env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',
+        )
+    if name == "ray":
+        from datatrove.executor.ray import RayPipelineExecutor
+
+        return RayPipelineExecutor(**common)
+    multiprocess.set_forkserver_preload([_PRELOADED])
+    return LocalExecutor(work, **common)
+
+
+def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, work: Sequence[float]) -> None:
+    """Run a list of steps, one task an entry of ``work``, under the profile's executor until every task has ended.
+
+    Raises:
+        HareError: the executor is not to be had here, or a task has failed; tasks that are complete stay complete.
+    """
+    logger.disable("datatrove")
+    _check_available(config.cleaning_executor)
+    executor = executor_for(config.cleaning_executor, pipeline, config.cleaning_workers, logs, work)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            executor.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller below
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    tasks, done, ended = len(work), 0, False
+    with Progress(what, tasks, "task") as progress:
+        thread.start()
+        while not ended:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            ended = not thread.is_alive() and (bool(failures) or done == tasks or not _is_queued(executor))
+            finished = tasks - len(executor.get_incomplete_ranks(skip_completed=True))
+            progress.advance(finished - done)
+            done = finished
+    if failures:
+        raise failures[0]
+    if done < tasks:
+        raise HareError(
+            f"{tasks - done} of {tasks} tasks of '{what}' failed.",
+            f"read the logs below {logs}, mend what they say and run the same again: complete tasks are kept",
+        )
+
+
+def _is_queued(executor: PipelineExecutor) -> bool:
+    return isinstance(executor, SlurmExecutor) and executor.is_queued()
+
+
+def _check_available(name: str) -> None:
+    missing = {
+        "slurm": shutil.which("sbatch") is None and "the command sbatch",
+        "ray": find_spec("ray") is None and "the package ray",
+    }.get(name)
+    if missing:
+        raise HareError(
+            f"corpus.cleaning_executor is {name}, but {missing} is not to be found.",
+            "run where it is, or set cleaning_executor to local",
+        )
