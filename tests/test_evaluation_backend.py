@@ -135,6 +135,12 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
         SharedPrefixLM(save_model(tmp_path, vocab_size=500), 4)
 
 
+@pytest.mark.parametrize(("name", "number"), [("bos_token_id", 7), ("eos_token_id", [9, 8])])
+def test_a_tokenizer_with_other_special_tokens_is_refused(tmp_path: Path, name: str, number: int | list[int]) -> None:
+    with pytest.raises(HareError, match=rf"the tokenizer's {name} is \d, the model's"):
+        SharedPrefixLM(save_model(tmp_path, **{name: number}), 4)
+
+
 def test_an_answer_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     lm = SharedPrefixLM(save_model(tmp_path, max_position_embeddings=16), 4)
     with pytest.raises(HareError, match="the model reads 16 at the most"):

@@ -1,5 +1,8 @@
 """Our requests are the stock tasks' requests, letter by letter; subsets are fixed, nested and spread."""
 
+import http.server
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -11,6 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from hare.decontamination import benchmarks
 from hare.evaluation import tasks
+from hare.evaluation.hub import hub_reachable
 from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, load, missing
 from hare.run.errors import HareError
 from tests.evaluation_toys import HUB, SUBJECTS, local_benchmarks
@@ -26,6 +30,14 @@ def stock_names(name: str) -> list[str]:
 
 def stock_tasks(name: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> dict[str, lm_eval.api.task.Task]:
     """lm-eval's own tasks, told nothing; the hub's data sets hold the rows of our files."""
+    with monkeypatch.context() as patched:
+        hub_of(files, patched)
+        folder = Path(tasks.lm_eval.tasks.__file__).parent / PROTOCOL[name].folder
+        return TaskManager(include_defaults=False, include_path=str(folder)).load(stock_names(name))["tasks"]
+
+
+def hub_of(files: Files, patched: pytest.MonkeyPatch) -> None:
+    """Put a hub in place whose data sets hold the rows of ``files``."""
     by_address = {address: hub for hub, address in HUB.items()}
 
     def from_hub(path: str, name: str | None = None, **_: object) -> datasets.DatasetDict:
@@ -33,10 +45,7 @@ def stock_tasks(name: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> dic
         found = {split: str(file) for (key, split), file in files.items() if key == hub}
         return datasets.load_dataset("json", data_files=found)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(lm_eval.api.task.datasets, "load_dataset", _apart(from_hub, datasets.load_dataset))
-        folder = Path(tasks.lm_eval.tasks.__file__).parent / PROTOCOL[name].folder
-        return TaskManager(include_defaults=False, include_path=str(folder)).load(stock_names(name))["tasks"]
+    patched.setattr(lm_eval.api.task.datasets, "load_dataset", _apart(from_hub, datasets.load_dataset))
 
 
 def _apart(from_hub: object, local: object) -> object:
@@ -66,6 +75,72 @@ def test_our_requests_are_the_stock_tasks_requests(
         assert len(expected) >= len(ROWS)
 
 
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers every question for a page."""
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.HTTPServer]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("offline", "asked"), [(None, True), ("0", True), ("1", False), ("true", False)])
+def test_the_hub_is_asked_unless_forbidden(
+    offline: str | None, asked: bool, endpoint: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    if offline is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    assert hub_reachable() is asked
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "not an address"])
+def test_a_hub_that_does_not_answer_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    assert not hub_reachable()
+
+
+@pytest.mark.parametrize("name", ["winogrande", "mmlu", "truthfulqa"])
+def test_with_a_hub_the_stock_tasks_are_used_as_they_are(
+    name: str, local_benchmarks: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (local,) = load([name])
+    monkeypatch.setattr(tasks, "FROM_HUB", True)
+    monkeypatch.setattr(benchmarks, "splits", lambda name, subset="": [])  # no local file is needed
+    monkeypatch.setattr(benchmarks, "file", lambda *_: pytest.fail("a local file was read"))
+    hub_of(local_benchmarks, monkeypatch)
+    assert missing([name]) == {}
+    (stock,) = load([name])
+    for task, found in stock.tasks.items():
+        assert found.config.dataset_path != "json"
+        assert requests_of(found, PROTOCOL[name].shots) == requests_of(local.tasks[task], PROTOCOL[name].shots)
+        assert stock.rows_digest(task) and stock.rows_digest(task) != local.rows_digest(task)
+
+
+def test_a_hub_that_withholds_a_benchmark_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gated(path: str, *_: object, **__: object) -> None:
+        raise datasets.exceptions.DatasetNotFoundError(f"{path} is gated")
+
+    monkeypatch.setattr(tasks, "FROM_HUB", True)
+    monkeypatch.setattr(lm_eval.api.task.datasets, "load_dataset", gated)
+    with pytest.raises(HareError, match="set HF_HUB_OFFLINE=1 to read local files instead"):
+        load(["winogrande"])
+
+
 def test_prompts_show_as_many_examples_as_the_leaderboard(local_benchmarks: Files) -> None:
     for benchmark in load(PROTOCOL):
         task = next(iter(benchmark.tasks.values()))
@@ -84,6 +159,16 @@ def test_a_benchmark_without_its_examples_is_skipped_by_name(
     assert [benchmark.name for benchmark in load(["gsm8k", "winogrande"])] == ["winogrande"]
     with pytest.raises(HareError, match="None of the tasks can be evaluated here"):
         load(["gsm8k"])
+
+
+def test_a_file_that_is_gone_is_named(local_benchmarks: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splits are announced by an archive whose file cannot be had: an error, never a benchmark silently left out."""
+    def gone(name: str, split: str, subset: str = "") -> Path:
+        raise HareError(f"{name}/{split}: the archive cannot be fetched.", "connect once")
+
+    monkeypatch.setattr(benchmarks, "file", gone)
+    with pytest.raises(HareError, match="winogrande/train: the archive cannot be fetched"):
+        load(["winogrande"])
 
 
 def test_an_unknown_benchmark_is_refused() -> None:

@@ -6,7 +6,8 @@ vocabulary-wide softmax at positions that nobody asks about. Here requests that 
 the left, generation and the meaning of every score are inherited from lm-eval's own class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from hare.evaluation.journal import Journal
 from hare.evaluation.packing import Pack, batches, pack
 from hare.run.errors import HareError
 from hare.run.progress import Progress
@@ -47,11 +49,23 @@ class SharedPrefixLM(HFLM):
         super().__init__(pretrained=str(folder), device=device, batch_size=batch_size)
         self.what = "evaluate"  # what is being done, on progress lines
         self.truncated = 0  # requests so far that lost their beginning, because the model's context is too short
+        self.journal: Journal | None = None  # keeps answered batches, where there is one
         self._encoded: dict[str, list[int]] = {}
+        self._check_tokenizer(folder)
+
+    def _check_tokenizer(self, folder: Path) -> None:
+        """Sizes and special tokens; more of a mismatch cannot be seen without knowing what the model was trained on."""
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
-        if len(self.tokenizer) > vocabulary:
+        objections = [] if len(self.tokenizer) <= vocabulary else [
+            f"the tokenizer has {len(self.tokenizer)} tokens, the model {vocabulary}"
+        ]
+        for name in ("bos_token_id", "eos_token_id"):
+            theirs, ours = getattr(self.model.config, name, None), getattr(self.tokenizer, name)
+            if theirs is not None and ours is not None and ours not in np.atleast_1d(theirs):
+                objections.append(f"the tokenizer's {name} is {ours}, the model's {theirs}")
+        if objections:
             raise HareError(
-                f"{folder}: the tokenizer has {len(self.tokenizer)} tokens, the model {vocabulary}.",
+                f"{folder}: {'; '.join(objections)}.",
                 "save the model together with the tokenizer that it was trained with",
             )
 
@@ -77,9 +91,15 @@ class SharedPrefixLM(HFLM):
             return super().generate_until(requests, disable_tqdm=True)
 
     def _model_generate(self, context: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-        continued = super()._model_generate(context, *arguments, **options)
+        def generate() -> list[list[int]]:
+            return super(SharedPrefixLM, self)._model_generate(context, *arguments, **options).tolist()
+
+        continued = self._kept(["generate", context.tolist(), repr(arguments), repr(options)], generate)
         self._generated.advance(len(context))
-        return continued
+        return torch.tensor(continued, device=context.device)
+
+    def _kept(self, asked: Any, compute: Callable[[], Any]) -> Any:
+        return compute() if self.journal is None else self.journal.answer(asked, compute)
 
     def _encode_all(self, arguments: Sequence[tuple[str, str]]) -> None:
         """Tokenize every distinct string that scoring will ask for, once and on all cores."""
@@ -107,15 +127,21 @@ class SharedPrefixLM(HFLM):
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         with Progress(self.what, len(requests), "examples") as progress:
             for batch in batches(pack(inputs), self.batch_size * TOKENS_PER_SEQUENCE):
-                hidden = self._read(batch)
-                for row, packed in enumerate(batch):
-                    numbers = list(packed.paths)
-                    scored = self._score(hidden[row], packed, [requests[number][2] for number in numbers])
-                    for number, answer in zip(numbers, scored, strict=True):
-                        answers[number] = answer
-                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
-                    progress.advance(len(numbers))
+                numbers = [number for packed in batch for number in packed.paths]
+                asked = [[inputs[number], requests[number][2]] for number in numbers]
+                scored = self._kept(asked, partial(self._answers, batch, {n: requests[n][2] for n in numbers}))
+                for number, (score, greedy) in zip(numbers, scored, strict=True):
+                    answers[number] = (score, greedy)
+                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answers[number])
+                progress.advance(len(numbers))
         return answers
+
+    def _answers(self, batch: list[Pack], continuations: dict[int, list[int]]) -> list[tuple[float, bool]]:
+        """Answers for all sequences of a batch, pack after pack; ``continuations`` are keyed by sequence number."""
+        hidden = self._read(batch)
+        scored = [self._score(rows, packed, [continuations[number] for number in packed.paths])
+                  for rows, packed in zip(hidden, batch, strict=True)]
+        return [answer for found in scored for answer in found]
 
     def _reads_packs(self) -> bool:
         config = self.model.config

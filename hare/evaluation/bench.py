@@ -1,9 +1,11 @@
 """How fast models are evaluated: our backend and lm-eval's own on the same requests, in one run."""
 
+import math
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -13,34 +15,53 @@ from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.tasks import choose_items, load, missing, quietly
 from hare.run.errors import HareError
 from hare.run.profile import Model, Profile
+from hare.run.progress import track
 from hare.tokens.tokenizer import mistral_tokenizer
 
 _ITEMS = 16  # of each benchmark
-_DIFFERENCE = 1e-5  # more than rounding in fp32; relative, or absolute below 1
+_ROUNDING = 1e-5  # of a log-likelihood in fp32; relative, or absolute below 1 nat
+_SCORES = 1e-6  # of a score: bits per byte, and accuracy with it
+
+Answers = list[tuple[float, bool]]
 
 
 def bench(profile: Profile) -> dict[str, float]:
     """Scored requests a second, and how many times as many as with lm-eval's Hugging Face backend.
 
     The model has the profile's shape and random weights, which cost what trained ones do; the requests are those of the
-    profile's multiple-choice benchmarks, 16 items each.
+    profile's multiple-choice benchmarks, 16 items each, one benchmark after the other with both backends in turn.
+    ``evaluation_vs_lm_eval_hf`` is over all of them, with ``.<benchmark>`` over one. The last metric is the largest
+    difference between scores, in bits per byte.
 
     Raises:
         HareError: the two backends do not answer alike.
     """
     torch.set_num_threads(profile.evaluation.evaluation_threads)
-    requests = _requests(profile)
     with tempfile.TemporaryDirectory() as folder:
         _save_model(profile.model, Path(folder))
         batch = profile.evaluation.evaluation_batch
         with quietly():
-            ours, seconds = _timed(SharedPrefixLM(Path(folder), batch), requests)
-            stock, stock_seconds = _timed(HFLM(pretrained=folder, device=_device(), batch_size=batch), requests)
-    _check_alike(ours, stock)
+            backends = SharedPrefixLM(Path(folder), batch), HFLM(pretrained=folder, device=_device(), batch_size=batch)
+            return _compared(*backends, _requests(profile))
+
+
+def _compared(ours: SharedPrefixLM, stock: HFLM, requests: dict[str, list[Instance]]) -> dict[str, float]:
+    for lm in (ours, stock):
+        lm.loglikelihood(next(iter(requests.values()))[:2], disable_tqdm=True)  # the first call pays for set-up
+    seconds, apart = np.zeros(2), 0.0
+    ratios = {}
+    for name, asked in track(requests.items(), "time both backends", "benchmarks", len(requests)):
+        (answers, ours_took), (expected, stock_took) = (_timed(lm, asked) for lm in (ours, stock))
+        apart = max(apart, _difference(asked, answers, expected))
+        seconds += ours_took, stock_took
+        ratios[f"evaluation_vs_lm_eval_hf.{name}"] = stock_took / ours_took
+    count = sum(map(len, requests.values()))
     return {
-        "evaluation_examples_per_s": len(requests) / seconds,
-        "evaluation_lm_eval_hf_examples_per_s": len(requests) / stock_seconds,
-        "evaluation_vs_lm_eval_hf": stock_seconds / seconds,
+        "evaluation_examples_per_s": count / seconds[0],
+        "evaluation_lm_eval_hf_examples_per_s": count / seconds[1],
+        "evaluation_vs_lm_eval_hf": seconds[1] / seconds[0],
+        **ratios,
+        "evaluation_largest_difference_bits_per_byte": apart,
     }
 
 
@@ -48,15 +69,14 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _requests(profile: Profile) -> list[Instance]:
+def _requests(profile: Profile) -> dict[str, list[Instance]]:
     names = [name for name in profile.evaluation.tasks if name not in missing([name]) and name != "gsm8k"]
-    requests: list[Instance] = []
-    with quietly():
-        for benchmark in load(names):
-            for name, rows in choose_items(benchmark, _ITEMS, profile.evaluation.evaluation_seed).items():
-                benchmark.tasks[name].set_fewshot_seed(0)
-                benchmark.tasks[name].build_all_requests(samples=rows)
-                requests += benchmark.tasks[name].instances
+    requests: dict[str, list[Instance]] = {}
+    for benchmark in load(names):
+        for name, rows in choose_items(benchmark, _ITEMS, profile.evaluation.evaluation_seed).items():
+            benchmark.tasks[name].set_fewshot_seed(0)
+            benchmark.tasks[name].build_all_requests(samples=rows)
+            requests.setdefault(benchmark.name, []).extend(benchmark.tasks[name].instances)
     return requests
 
 
@@ -73,17 +93,22 @@ def _save_model(model: Model, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _timed(lm: HFLM, requests: list[Instance]) -> tuple[list[tuple[float, bool]], float]:
-    lm.loglikelihood(requests[:2], disable_tqdm=True)  # the first call pays for set-up
+def _timed(lm: HFLM, requests: list[Instance]) -> tuple[Answers, float]:
     started = time.perf_counter()
     answers = lm.loglikelihood(requests, disable_tqdm=True)
     return answers, time.perf_counter() - started
 
 
-def _check_alike(ours: list[tuple[float, bool]], stock: list[tuple[float, bool]]) -> None:
-    for (score, greedy), (expected, expected_greedy) in zip(ours, stock, strict=True):
-        if abs(score - expected) > _DIFFERENCE * max(1, abs(expected)) or greedy != expected_greedy:
+def _difference(requests: list[Instance], ours: Answers, stock: Answers) -> float:
+    """Largest difference between scores, in bits per byte; no answer may differ by more than rounding."""
+    largest = 0.0
+    for request, (score, greedy), (expected, expected_greedy) in zip(requests, ours, stock, strict=True):
+        apart = abs(score - expected)
+        bits = apart / math.log(2) / len(request.args[1].encode())
+        if apart > _ROUNDING * max(1, abs(expected)) or bits > _SCORES or greedy != expected_greedy:
             raise HareError(
                 f"The backends disagree: ours says {score}, lm-eval's {expected}.",
                 "report it together with `hare doctor`'s list of packages; until then trust lm-eval's own",
             )
+        largest = max(largest, bits)
+    return largest

@@ -43,7 +43,8 @@ class Answers:
                 if rows[measure].notna().any():
                     by_seed = [found.to_numpy() for _, found in rows.groupby("seed", dropna=False)[measure]]
                     by_arm.setdefault(arm, {})[benchmark] = np.stack(by_seed)
-        shapes = {name: found.shape for name, found in next(iter(values["score"].values())).items()}
+        by_arms = [found for by_arm in values.values() for found in by_arm.values()]
+        shapes = {name: found.shape for by_benchmark in by_arms for name, found in by_benchmark.items()}
         return cls(values, Draws.make({name: shape[1] for name, shape in shapes.items()}, resamples, seed))
 
     def resampled(self, found: ByBenchmark) -> np.ndarray:
@@ -85,11 +86,24 @@ def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed:
     return _judged(pd.DataFrame(rows))
 
 
-def flat_metrics(scores: pd.DataFrame) -> dict[str, float]:
-    """``<benchmark>.<arm>.<measure>`` with ``.low`` and ``.high``, and ``.items``, for the record."""
+def panels(scores: pd.DataFrame, differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """What a figure of held-out groups shows: accuracy, bits per byte, and their difference from the ``baseline``.
+
+    Columns: panel, benchmark (the group), arm, value, low, high, chance, items, verdict (of differences).
+    """
+    labels = {"score": "accuracy", "bpb": "bits per byte"}
+    shown = scores[scores["measure"].isin(labels)].assign(panel=lambda rows: rows["measure"].map(labels), verdict="")
+    against = differences[(differences["baseline"] == baseline) & (differences["measure"] == "bpb")]
+    against = against.rename(columns={"difference": "value"}).assign(panel="difference")
+    columns = ["panel", "benchmark", "arm", "value", "low", "high", "chance", "items", "verdict"]
+    return pd.concat([shown, against]).reindex(columns=columns).reset_index(drop=True)
+
+
+def flat_metrics(scores: pd.DataFrame, prefix: str = "") -> dict[str, float]:
+    """``<prefix><benchmark>.<arm>.<measure>`` with ``.low`` and ``.high``, and ``.items``, for the record."""
     metrics: dict[str, float] = {}
     for row in scores.itertuples():
-        name = f"{row.benchmark}.{row.arm}"
+        name = f"{prefix}{row.benchmark}.{row.arm}"
         metrics |= {f"{name}.{row.measure}": row.value, f"{name}.{row.measure}.low": row.low}
         metrics |= {f"{name}.{row.measure}.high": row.high, f"{name}.items": row.items}
     return metrics

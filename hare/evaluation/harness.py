@@ -1,27 +1,33 @@
-"""Models through lm-eval: one report a model, one benchmark at a time, nothing computed twice after an interruption."""
+"""Models through lm-eval: one report a model, one benchmark at a time, nothing computed twice after an interruption.
+
+A benchmark that is answered lies in a file of its own; one that was interrupted goes on from its journal of batches.
+"""
 
 import functools
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from lm_eval.api.instance import Instance
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
 from hare.evaluation.backend import SharedPrefixLM
-from hare.evaluation.scores import first_filtered, item_scores
+from hare.evaluation.heldout import Question
+from hare.evaluation.journal import Journal
+from hare.evaluation.scores import first_filtered, item_scores, likelihood_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
 from hare.run.files import folder_written_whole, sha256_of, write_json
 from hare.run.profile import Evaluation
 from hare.run.provenance import digest_of
 
-_FORMAT = 1  # raise it when the same request would be scored or kept otherwise than before
+_FORMAT = 2  # raise it when the same request would be scored or kept otherwise than before
 _REPORTED = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
 
 
@@ -72,17 +78,14 @@ def evaluate(candidate: Candidate, benchmarks: list[Benchmark], config: Evaluati
     The configured seed chooses the items and nothing else: few-shot examples are drawn with lm-eval's own default seed.
     Whatever a benchmark's answers depend on (weights, rows, items, batch, threads, versions) is in its file's name.
     """
-    torch.set_num_threads(config.evaluation_threads)
-    model = sha256_of(candidate.folder)
-    load = functools.cache(lambda: SharedPrefixLM(candidate.folder, config.evaluation_batch))
+    model, load = _model(candidate, config)
     report: dict[str, Any] = {part: {} for part in _REPORTED}
     items, requests = [], []
     for benchmark in benchmarks:
         chosen = choose_items(benchmark, candidate.items, config.evaluation_seed)
         path = finished / candidate.label / f"{benchmark.name}-{_key(model, benchmark, chosen, config)[:16]}.json"
-        if not path.exists():
-            write_json(path, _ask(load(), benchmark, chosen, candidate.label))
-        answered = json.loads(path.read_text(encoding="utf-8"))
+        ask = functools.partial(_ask, benchmark=benchmark, chosen=chosen, label=candidate.label)
+        answered = _answered(path, load, ask)
         for part in _REPORTED:
             report[part].update(answered["report"].get(part, {}))
         report.update({name: value for name, value in answered["report"].items() if name not in _REPORTED})
@@ -91,6 +94,21 @@ def evaluate(candidate: Candidate, benchmarks: list[Benchmark], config: Evaluati
         requests.append({**who, "benchmark": benchmark.name, **answered["requests"]})
     report["model"] = {"name": candidate.label, "sha256": model}
     return Evaluated(candidate, report, items, requests)
+
+
+def read_questions(
+    candidate: Candidate, questions: Sequence[Question], config: Evaluation, finished: Path
+) -> list[dict[str, Any]]:
+    """Ask a model questions of our own, with the same backend and the same care for interruptions.
+
+    One row a question: ``benchmark`` is its group, ``task`` what it belongs to, ``score`` whether the choice with the
+    fewest bits per byte is the right one, where there is a choice.
+    """
+    model, load = _model(candidate, config)
+    key = digest_of([_FORMAT, model, [asdict(question) for question in questions], _arithmetic(config)])
+    path = finished / candidate.label / f"heldout-{key[:16]}.json"
+    rows = _answered(path, load, functools.partial(_read, questions=questions, label=candidate.label))
+    return [{"arm": candidate.arm, "seed": candidate.seed, **row} for row in rows]
 
 
 def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
@@ -102,11 +120,49 @@ def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
 
 def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], config: Evaluation) -> str:
     """Digest of everything that the answers depend on."""
-    paths = {name: benchmark.tasks[name].config.dataset_kwargs["data_files"] for name in chosen}
-    files = {name: {split: sha256_of(Path(path)) for split, path in paths[name].items()} for name in chosen}
+    rows = {name: benchmark.rows_digest(name) for name in chosen}
+    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, rows, chosen, _arithmetic(config)])
+
+
+def _arithmetic(config: Evaluation) -> list[Any]:
+    """What the last digits of a score depend on."""
     versions = {package: version(package) for package in ("lm-eval", "torch", "transformers")}
-    arithmetic = [config.evaluation_batch, config.evaluation_threads, torch.cuda.is_available()]
-    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, files, chosen, arithmetic, versions])
+    return [config.evaluation_batch, config.evaluation_threads, torch.cuda.is_available(), versions]
+
+
+def _model(candidate: Candidate, config: Evaluation) -> tuple[str, Callable[[], SharedPrefixLM]]:
+    """Digest of the model's folder, and what loads it when first needed."""
+    torch.set_num_threads(config.evaluation_threads)
+    return (
+        sha256_of(candidate.folder),
+        functools.cache(lambda: SharedPrefixLM(candidate.folder, config.evaluation_batch)),
+    )
+
+
+def _answered(path: Path, load: Callable[[], SharedPrefixLM], ask: Callable[[SharedPrefixLM], Any]) -> Any:
+    """What lies at ``path``; when nothing does, the model is asked first, from where a killed process stopped."""
+    if not path.exists():
+        lm, journal = load(), path.with_suffix(".journal")
+        lm.truncated, lm.journal = 0, Journal(journal)
+        write_json(path, ask(lm))
+        lm.journal.close()
+        journal.unlink()
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read(lm: SharedPrefixLM, questions: Sequence[Question], label: str) -> list[dict[str, Any]]:
+    pairs = [(question.context, choice) for question in questions for choice in question.choices]
+    lm.what = f"{label} on held-out text"
+    asked = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
+    answers = iter(lm.loglikelihood(asked))
+    rows = []
+    for number, question in enumerate(questions):
+        nats = [next(answers)[0] for _ in question.choices]
+        row = {"benchmark": question.group, "task": question.benchmark, "item": number}
+        scored = likelihood_scores(question.choices, nats, [question.gold])
+        choice = {"score": float(scored["preferred"] == question.gold)} if len(question.choices) > 1 else {}
+        rows.append({**row, **choice, **scored})
+    return rows
 
 
 def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]], label: str) -> dict[str, Any]:
@@ -114,7 +170,7 @@ def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]],
     for name in chosen:
         benchmark.tasks[name].set_fewshot_seed(DEFAULT_OTHER_SEED)
     with quietly():
-        lm.what, lm.truncated = f"{label} on {benchmark.name}", 0
+        lm.what = f"{label} on {benchmark.name}"
         asked = benchmark.asked(chosen)
         tasks = {"tasks": {name: benchmark.tasks[name] for name in chosen}}
         groups = {"groups": {asked.name: asked}} if benchmark.name == "mmlu" else {}

@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from hare.evaluation.comparison import AVERAGE
-from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, missing
+from hare.evaluation.tasks import FROM_HUB, PROTOCOL, Benchmark, choose_items, missing
 
 _CHARACTERS = 300
 
@@ -14,14 +14,15 @@ _CHARACTERS = 300
 def protocol_table(benchmarks: list[Benchmark], names: list[str], items: int, seed: int) -> pd.DataFrame:
     """How each benchmark is asked.
 
-    Columns: benchmark, lm_eval_task, shots, metric, version (of lm-eval's definition), items, items_in_all, skipped.
-    ``skipped`` says why a benchmark among ``names`` is left out, and is empty for the others.
+    Columns: benchmark, lm_eval_task, shots, metric, version (of lm-eval's definition), rows_from, items, items_in_all,
+    skipped. ``skipped`` says why a benchmark among ``names`` is left out, and is empty for the others.
     """
     rows = []
     for benchmark in benchmarks:
         chosen, tasks = choose_items(benchmark, items, seed), benchmark.tasks.values()
         rows.append({
-            **_asked(benchmark.name), "version": next(iter(tasks)).VERSION, "items": sum(map(len, chosen.values())),
+            **_asked(benchmark.name), "version": next(iter(tasks)).VERSION,
+            "rows_from": "the hub" if FROM_HUB else "local files", "items": sum(map(len, chosen.values())),
             "items_in_all": sum(len(task.eval_docs) for task in tasks), "skipped": "",
         })
     rows += [{**_asked(name), "items": 0, "skipped": why} for name, why in missing(names).items()]
@@ -54,6 +55,54 @@ def leaderboard(scores: pd.DataFrame, measure: str) -> Styler:
         table.loc["chance"] = [f"{scale * chances[name]:.{digits}f}" for name in order]
     bold = winners.reindex(table.index, fill_value=False).map(lambda wins: "font-weight: bold" if wins else "")
     return table.fillna("not asked").style.apply(lambda _: bold, axis=None)
+
+
+def by_group(scores: pd.DataFrame, measure: str) -> Styler:
+    """Groups of held-out questions by arms, as "value [low, high]", the best of each row in bold; items, and chance."""
+    rows = scores[scores["measure"] == measure]
+    arms, groups = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["benchmark"]))
+    scale, digits = (100, 1) if measure == "score" else (1, 3)
+    cells = rows.assign(cell=[
+        f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
+        for row in rows.itertuples()
+    ])
+    table = cells.pivot(index="benchmark", columns="arm", values="cell").reindex(index=groups, columns=arms)
+    values = rows.pivot(index="benchmark", columns="arm", values="value").reindex_like(table)
+    best = values.eq(values.min(axis=1) if measure == "bpb" else values.max(axis=1), axis=0)
+    by_row = rows.drop_duplicates("benchmark").set_index("benchmark")
+    table["items"] = by_row["items"].astype(str)
+    if measure == "score":
+        table["chance"] = (scale * by_row["chance"]).map("{:.1f}".format)
+    bold = best.reindex(columns=table.columns, fill_value=False).map(lambda wins: "font-weight: bold" if wins else "")
+    return table.style.apply(lambda _: bold, axis=None)
+
+
+def beside_published(scores: pd.DataFrame, printed: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Public figures of a peer beside ours, and what was done otherwise there.
+
+    ``printed`` is ``results/published/smollm2_135m.csv``. Columns: benchmark, model, published, ours, low, high (all in
+    %), items, inside (whether our interval holds the published figure), done_otherwise, source, date.
+    """
+    ours = scores[(scores["arm"] == arm) & (scores["measure"] == "score")].set_index("benchmark")
+    rows = []
+    for row in printed.itertuples():
+        if row.benchmark in ours.index:
+            found = ours.loc[row.benchmark]
+            value, low, high = (100 * found[name] for name in ("value", "low", "high"))
+            rows.append({
+                "benchmark": row.benchmark, "model": row.model, "published": row.value, "ours": value, "low": low,
+                "high": high, "items": found["items"], "inside": bool(low <= row.value <= high),
+                "done_otherwise": _done_otherwise(row), "source": row.source, "date": row.date,
+            })
+    return pd.DataFrame(rows)
+
+
+def _done_otherwise(printed: Any) -> str:
+    protocol = PROTOCOL[printed.benchmark]
+    reasons = [] if printed.shots == protocol.shots else [f"{printed.shots} shots, not {protocol.shots}"]
+    reasons += [] if printed.metric == protocol.metric else [f"metric: {printed.metric}, not {protocol.metric}"]
+    reasons += [printed.formulation] if isinstance(printed.formulation, str) else []
+    return "; ".join([*reasons, printed.harness])
 
 
 def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ that the model needs for each byte of the gold answer, and its margin over the b
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,22 @@ def first_filtered(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _likelihood_scores(sample: dict[str, Any]) -> dict[str, float]:
+    continuations = [continuation for _, continuation in sample["arguments"]]
+    return likelihood_scores(continuations, [nats for nats, _ in sample["filtered_resps"]], right_answers(sample))
+
+
+def likelihood_scores(continuations: Sequence[str], nats: Sequence[float], right: list[int]) -> dict[str, float]:
     """Bits per byte of the gold answer, and its margin in bits per byte over the best wrong one (above 0: preferred).
 
-    Bytes are those of the continuation that was scored, UTF-8, with its leading space.
+    ``nats`` are the continuations' log-likelihoods, ``right`` the numbers of the right ones, the gold one first. Bytes
+    are those of the continuation that was scored, UTF-8, with its leading space. Where nothing is wrong, there is
+    nothing to choose: bits per byte alone are left.
     """
-    lengths = np.array([len(continuation.encode()) for _, continuation in sample["arguments"]])
-    bits = -np.array([likelihood for likelihood, _ in sample["filtered_resps"]]) / math.log(2) / lengths
-    right = right_answers(sample)
+    lengths = np.array([len(continuation.encode()) for continuation in continuations])
+    bits = -np.array(nats) / math.log(2) / lengths
     wrong = [answer for answer in range(len(bits)) if answer not in right]
+    if not wrong:
+        return {"bpb": float(bits[right[0]])}
     return {
         "chance": len(right) / len(bits),
         "bpb": float(bits[right[0]]),

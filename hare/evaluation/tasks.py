@@ -1,6 +1,7 @@
 """The Open LLM Leaderboard v1 protocol: lm-eval's own tasks, with nothing replaced but where their rows are read from.
 
-Prompts, few-shot draws, answer choices, filters and metrics stay lm-eval's. The splits that a task reads come from the
+Prompts, few-shot draws, answer choices, filters and metrics stay lm-eval's. On a machine that reaches the Hugging Face
+hub, and does not forbid it, the stock tasks are used as they are. Elsewhere the splits that a task reads come from the
 local files of `hare.decontamination.benchmarks`, in the hub's schema.
 """
 
@@ -16,11 +17,14 @@ import numpy as np
 import yaml
 
 from hare.decontamination import benchmarks
+from hare.evaluation.hub import hub_reachable
 from hare.run.errors import HareError
+from hare.run.files import sha256_of
 from hare.run.paths import cache_folder
+from hare.run.provenance import digest_of
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+FROM_HUB = hub_reachable()
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "0" if FROM_HUB else "1"
 os.environ.setdefault("HF_DATASETS_CACHE", str(cache_folder() / "datasets"))
 
 import datasets  # noqa: E402  (reads the variables above while it is imported)
@@ -70,6 +74,14 @@ class Benchmark:
     protocol: Protocol
     tasks: dict[str, Task]
 
+    def rows_digest(self, task: str) -> dict[str, str]:
+        """Digest of the rows that a task reads, by split: of the local file, or of the rows themselves."""
+        found = self.tasks[task]
+        files = (found.config.dataset_kwargs or {}).get("data_files")
+        if files:
+            return {split: sha256_of(Path(path)) for split, path in files.items()}
+        return {split: digest_of(list(found.dataset[split])) for split in _splits(self.protocol)}
+
     def asked(self, chosen: Iterable[str]) -> Group | Task:
         """What lm-eval is handed: the task; for MMLU the group of the ``chosen`` tasks, averaged as in the stock."""
         if self.name != "mmlu":
@@ -91,6 +103,8 @@ def missing(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name not in PROTOCOL:
             raise HareError(f"There is no leaderboard benchmark {name!r}.", f"choose from {', '.join(PROTOCOL)}")
+        if FROM_HUB:
+            continue
         present = benchmarks.splits(name)
         absent = [split for split in _splits(PROTOCOL[name]) if split not in present]
         if absent:
@@ -99,10 +113,10 @@ def missing(names: Iterable[str]) -> dict[str, str]:
 
 
 def load(names: Iterable[str]) -> list[Benchmark]:
-    """The stock tasks of the benchmarks that can be asked here, reading local files.
+    """The stock tasks of the benchmarks that can be asked here, reading the hub or local files (`FROM_HUB`).
 
     Raises:
-        HareError: a name is unknown, or none of the benchmarks can be asked.
+        HareError: a name is unknown, none of the benchmarks can be asked, or the hub does not hand one out.
     """
     names = list(names)
     skipped = missing(names)
@@ -111,7 +125,7 @@ def load(names: Iterable[str]) -> list[Benchmark]:
         raise HareError(f"None of the tasks can be evaluated here: {skipped}.", "name at least one that can in `tasks`")
     datasets.disable_progress_bars()
     folders = [_TASKS / PROTOCOL[name].folder for name in present]
-    with quietly():
+    with quietly(), _naming_hub_errors():
         manager = lm_eval.tasks.TaskManager(include_defaults=False, include_path=folders)
         loaded = manager.load([{"group": "leaderboard", "task": [spec for name in present for spec in _members(name)]}])
     return [
@@ -120,21 +134,34 @@ def load(names: Iterable[str]) -> list[Benchmark]:
     ]
 
 
+@contextlib.contextmanager
+def _naming_hub_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, datasets.exceptions.DatasetsError) as error:
+        if not FROM_HUB:
+            raise
+        raise HareError(
+            f"The hub answers, but not with a benchmark: {error}", "set HF_HUB_OFFLINE=1 to read local files instead"
+        ) from error
+
+
 def _members(name: str) -> list[dict]:
-    """Overrides of the stock tasks of a benchmark: the number of examples shown, and the local files."""
+    """Overrides of the stock tasks of a benchmark: the number of examples shown, and where need be the local files."""
     protocol = PROTOCOL[name]
     return [
         {
             "task": f"{protocol.task}_{subset}" if subset else protocol.task,
             "num_fewshot": protocol.shots,
-            "dataset_path": "json",
-            "dataset_name": None,
-            "dataset_kwargs": {
-                "data_files": {split: str(benchmarks.file(name, split, subset)) for split in _splits(protocol)}
-            },
+            **({} if FROM_HUB else _local_rows(name, subset)),
         }
         for subset in benchmarks.subsets(name)
     ]
+
+
+def _local_rows(name: str, subset: str) -> dict:
+    files = {split: str(benchmarks.file(name, split, subset)) for split in _splits(PROTOCOL[name])}
+    return {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
 
 
 def _splits(protocol: Protocol) -> list[str]:

@@ -12,6 +12,12 @@ _COLOURS = {"d1": "#0072B2", "d1+d2": "#E69F00", "d1+d2+d3": "#009E73"}
 _PEER = "#CC79A7"
 _PAIRS = ("#0072B2", "#D55E00", "#555555")
 _AVERAGE = "average"
+_UNSEEN = "no difference seen"
+_PANELS = {
+    "accuracy": (100, "accuracy, % (dashed: guessing)"), "bits per byte": (1, "bits per byte (left: better)"),
+    "difference": (1, "difference from D1"),
+}
+_LETTERS_OF_A_REASON = 66
 _LABELS = {
     "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
     "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",
@@ -38,6 +44,22 @@ def draw_scores(frame: pd.DataFrame) -> Figure:
 @figure("evaluation", "bits_per_byte")
 def draw_bits_per_byte(frame: pd.DataFrame) -> Figure:
     """Bits per byte of the gold answer, one panel a benchmark. Columns: benchmark, arm, value, low, high."""
+    return _side_by_side(frame, "bits per byte of the gold answer (lower is better; bars: 95 %)", _fewest_bits(frame))
+
+
+@figure("evaluation", "margins")
+def draw_margins(frame: pd.DataFrame) -> Figure:
+    """Margin of the gold answer over the best wrong one, one panel a benchmark. Columns as `draw_bits_per_byte`'s."""
+    picture = _side_by_side(
+        frame, "bits per byte by which the gold answer beats the best wrong one (right of 0: preferred; bars: 95 %)",
+        _preferred(frame),
+    )
+    for axes in picture.axes:
+        axes.axvline(0, color="black", linewidth=0.8)
+    return picture
+
+
+def _side_by_side(frame: pd.DataFrame, label: str, title: str) -> Figure:
     benchmarks, arms = _order(frame.benchmark), list(dict.fromkeys(frame.arm))
     picture, panels = plt.subplots(1, len(benchmarks), figsize=(7.2, 1.6 + 0.28 * len(arms)), sharey=True)
     for axes, benchmark in zip(np.atleast_1d(panels), benchmarks, strict=True):
@@ -48,8 +70,8 @@ def draw_bits_per_byte(frame: pd.DataFrame) -> Figure:
         axes.margins(x=0.2)
         axes.set_yticks(range(len(arms)), [_named(arm) for arm in arms])
         axes.set_ylim(len(arms) - 0.5, -0.5)
-    picture.supxlabel("bits per byte of the gold answer (lower is better; bars: 95 %)", fontsize=10)
-    picture.suptitle(_fewest_bits(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    picture.supxlabel(label, fontsize=10)
+    picture.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
@@ -81,6 +103,77 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
     return picture
 
 
+@figure("evaluation", "heldout_text")
+def draw_heldout_text(frame: pd.DataFrame) -> Figure:
+    """Bits per byte of held-out text by source. Columns: panel, benchmark (the source), arm, value, low, high, items,
+    verdict."""
+    return _grouped(frame, "held-out passages")
+
+
+@figure("evaluation", "heldout_tasks")
+def draw_heldout_tasks(frame: pd.DataFrame) -> Figure:
+    """D3-style tasks on held-out text by kind. Columns: panel, benchmark (the kind), arm, value, low, high, chance,
+    items, verdict."""
+    return _grouped(frame, "D3-style tasks on held-out text")
+
+
+def _grouped(frame: pd.DataFrame, what: str) -> Figure:
+    """A panel for each of accuracy (where there is any), bits per byte, and the difference from the baseline."""
+    groups, arms = _order(frame.benchmark), list(dict.fromkeys(frame.arm))
+    names = [name for name in _PANELS if (frame.panel == name).any()]
+    height = 1.2 + 0.075 * len(groups) * (len(arms) + 1)
+    picture, panels = plt.subplots(1, len(names), figsize=(7.6, height), sharey=True)
+    for axes, name in zip(np.atleast_1d(panels), names, strict=True):
+        _panel(axes, frame[frame.panel == name], groups, arms, *_PANELS[name])
+    if "difference" in names:
+        panels[-1].axvline(0, color="black", linewidth=0.8)
+        panels[-1].set_xlim(*_limits(frame[frame.panel == "difference"].rename(columns={"value": "difference"})))
+    counts = frame.drop_duplicates("benchmark").set_index("benchmark")["items"]
+    _name_rows(np.atleast_1d(panels)[0], groups)
+    labels = [f"{name.replace('_', ' ')} (n = {counts[name]:.0f})" for name in groups]
+    panels[0].set_yticks(range(len(groups)), labels, fontsize=8)
+    handles = [plt.Line2D([], [], color=_COLOURS.get(arm, _PEER), marker="o", label=_named(arm)) for arm in arms]
+    picture.legend(handles=handles, loc="outside lower center", ncols=len(arms), fontsize=9, frameon=False)
+    picture.suptitle(_grouped_finding(frame, what), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _panel(axes: Axes, shown: pd.DataFrame, groups: list[str], arms: list[str], scale: float, label: str) -> None:
+    for row, group in enumerate(groups):
+        here = shown[shown.benchmark == group]
+        for chance in here.chance.dropna().unique():
+            axes.plot([scale * chance] * 2, [row - 0.42, row + 0.42], color="black", linewidth=1, linestyle=(0, (2, 2)))
+        for place, found in _places(here, arms, row):
+            _interval(axes, found, place, _COLOURS.get(found.arm, _PEER), scale, _is_sure(found))
+    axes.set_xlabel(label, fontsize=9)
+
+
+@figure("evaluation", "peer")
+def draw_peer(frame: pd.DataFrame) -> Figure:
+    """Public figures of the peer beside ours. Columns: benchmark, published, ours, low, high, items, done_otherwise."""
+    picture, axes = plt.subplots(figsize=(7.2, 1.3 + 0.5 * len(frame)))
+    for row, found in enumerate(frame.itertuples()):
+        axes.plot([found.low, found.high], [row, row], color=_PEER, linewidth=1.4, solid_capstyle="butt")
+        axes.plot([found.ours], [row], "o", color=_PEER, markersize=5)
+        axes.plot([found.published], [row], "D", color="black", markersize=5)
+    labels = [f"{_LABELS[row.benchmark]} ({row.items:.0f} items)\n{_shortened(row.done_otherwise)}"
+              for row in frame.itertuples()]
+    axes.set_yticks(range(len(frame)), labels, fontsize=8)
+    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.set_xlabel("accuracy, % (bar: our 95 % interval over items)")
+    handles = [plt.Line2D([], [], color=_PEER, marker="o", label="ours, by the leaderboard's protocol"),
+               plt.Line2D([], [], color="black", marker="D", linestyle="", label="published, by another protocol")]
+    picture.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    inside = int(frame.inside.sum())
+    picture.suptitle(f"{inside} of {len(frame)} public figures of SmolLM2-135M lie inside our intervals",
+                     x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return picture
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LETTERS_OF_A_REASON else f"{text[: _LETTERS_OF_A_REASON - 1]}…"
+
+
 def _limits(found: pd.DataFrame) -> tuple[float, float]:
     """Wide enough for all means and most intervals; few seeds make some so wide that they run off the axis."""
     widths = (found.high - found.low) / 2
@@ -99,10 +192,16 @@ def _places(rows: pd.DataFrame, arms: list[str], row: int) -> list[tuple[float, 
     return [(row + (arms.index(found.arm) - (len(arms) - 1) / 2) * step, found) for found in rows.itertuples()]
 
 
-def _interval(axes: Axes, found: object, place: float, colour: str, scale: float = 1) -> None:
+def _interval(
+    axes: Axes, found: object, place: float, colour: str, scale: float = 1, filled: bool = True
+) -> None:
     value, low, high = (scale * getattr(found, name) for name in ("value", "low", "high"))
     axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
-    axes.plot([value], [place], "o", color=colour, markersize=4.5)
+    axes.plot([value], [place], "o", color=colour, markersize=4.5, markerfacecolor=colour if filled else "white")
+
+
+def _is_sure(found: object) -> bool:
+    return found.verdict != _UNSEEN
 
 
 def _difference(axes: Axes, found: object, place: float, colour: str, scale: float) -> None:
@@ -110,9 +209,9 @@ def _difference(axes: Axes, found: object, place: float, colour: str, scale: flo
     if np.isfinite(found.resolvable):
         width = scale * found.resolvable
         axes.fill_betweenx([place - 0.11, place + 0.11], -width, width, color="#bbbbbb", alpha=0.6, linewidth=0)
-    sure = found.verdict != "no difference seen"
+    face = colour if _is_sure(found) else "white"
     axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
-    axes.plot([value], [place], "o", color=colour, markersize=5, markerfacecolor=colour if sure else "white")
+    axes.plot([value], [place], "o", color=colour, markersize=5, markerfacecolor=face)
 
 
 def _name_rows(axes: Axes, benchmarks: list[str]) -> None:
@@ -153,5 +252,20 @@ def _fewest_bits(frame: pd.DataFrame) -> str:
 
 
 def _survivors(frame: pd.DataFrame) -> str:
-    sure = (frame.verdict != "no difference seen").sum()
+    sure = (frame.verdict != _UNSEEN).sum()
     return f"{sure} of {len(frame)} paired differences survive correction (filled dots)"
+
+
+def _preferred(frame: pd.DataFrame) -> str:
+    ours = frame[(frame.benchmark != _AVERAGE) & frame.arm.isin(_COLOURS)]
+    sure = ours[ours.low > 0].benchmark.nunique()
+    return f"On {sure} of {ours.benchmark.nunique()} benchmarks some arm of ours prefers the gold answer on average"
+
+
+def _grouped_finding(frame: pd.DataFrame, what: str) -> str:
+    average = frame[(frame.panel == "difference") & (frame.benchmark == _AVERAGE)]
+    found = [
+        f"{row.arm.upper()} " + (f"{abs(row.value):.3f} {row.verdict} than D1" if _is_sure(row) else "not told from D1")
+        for row in average.itertuples()
+    ]
+    return f"Bits per byte of {what}:\n{'; '.join(found)}"

@@ -20,41 +20,51 @@ _SPREAD = 0.6  # of the room between two rows
 _PUBLISHED_UP = 0.2
 _SEEDS_THAT_TELL = 2
 _LETTERS_AN_INCH = 10.5  # of a title
+_LABEL = (1.0, 0.5)  # room that a model's name takes in Figure 1: points of leakage, points of score
 
 
 @figure("study", "prior_score")
 def draw_prior_score(frame: pd.DataFrame) -> Figure:
-    """Figure 1 redone. Columns: model, prior, score, leakage_mean, leakage_max, leakage_max_on."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.4), sharey=True, width_ratios=(1, 1))
-    rows = np.arange(len(frame))
+    """Figure 1 redone: score against leakage, and who scores beyond it. Columns: model, prior, score, leakage_mean."""
+    picture, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.4), width_ratios=(1.35, 1))
     colours = [_PRIOR_COLOURS.get(prior, _GREY) for prior in frame.prior]
-    left.hlines(rows, frame.score.min() - 2, frame.score, colors=colours, alpha=0.4)
-    left.scatter(frame.score, rows, c=colours, s=50)
-    for row, score in zip(rows, frame.score, strict=True):
-        left.annotate(f"{score:.1f}", (score, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
-    left.set_yticks(rows, [f"{row.model}\n{row.prior}" for row in frame.itertuples()], fontsize=8)
-    left.set_xlabel("average leaderboard score, %")
-    left.margins(x=0.12)
-    right.axvline(0, color="black", linewidth=1)
-    right.hlines(rows, frame.leakage_mean, frame.leakage_max, colors=colours, alpha=0.4)
-    right.scatter(frame.leakage_mean, rows, c=colours, s=50)
-    right.scatter(frame.leakage_max, rows, edgecolors=colours, facecolors="white", s=50)
+    slope, level = _leakage_line(frame)
+    span = np.array([min(0, frame.leakage_mean.min()), 1.08 * frame.leakage_mean.max()])
+    left.plot(span, level + slope * span, color="black", linewidth=1, linestyle="--", zorder=1)
+    left.scatter(frame.leakage_mean, frame.score, c=colours, s=60, zorder=2)
     for row in frame.itertuples():
-        right.annotate(row.leakage_max_on, (row.leakage_max, row.Index), xytext=(7, 0), textcoords="offset points",
-                       va="center", fontsize=7)
-    right.set_xlabel("leakage Δ, points: ● mean, ○ largest")
-    right.margins(x=0.32)
-    right.tick_params(labelleft=False)
+        beyond = frame.leakage_mean.between(row.leakage_mean, row.leakage_mean + _LABEL[0], inclusive="right")
+        crowded = (beyond & ((frame.score - row.score).abs() < _LABEL[1])).any()
+        left.annotate(row.model, (row.leakage_mean, row.score), xytext=(-7 if crowded else 7, 0), va="center",
+                      textcoords="offset points", ha="right" if crowded else "left", fontsize=8,
+                      fontweight="bold" if row.model == "HARE" else "normal")
+    left.set_xlabel("mean printed leakage Δ, points")
+    left.set_ylabel("average leaderboard score, %")
+    left.margins(x=0.16)
+    ranked = frame.assign(above=frame.score - level - slope * frame.leakage_mean, colour=colours).sort_values("above")
+    right.barh(range(len(ranked)), ranked.above, color=ranked.colour, height=0.62)
+    right.axvline(0, color="black", linewidth=1)
+    right.set_yticks(range(len(ranked)), [f"{row.model}: {row.prior}" for row in ranked.itertuples()], fontsize=8)
+    right.set_xlabel("score above the dashed line, points")
+    right.grid(axis="y", visible=False)
     _headline(picture, score_leakage_finding(frame))
     return picture
 
 
+def _leakage_line(frame: pd.DataFrame) -> tuple[float, float]:
+    """Slope and level of the least-squares line of score on mean leakage: what leakage alone would let one expect."""
+    slope, level = np.polyfit(frame.leakage_mean, frame.score, 1)
+    return float(slope), float(level)
+
+
 def score_leakage_finding(frame: pd.DataFrame) -> str:
-    """How the printed scores go with the printed leakage. Columns as of `draw_prior_score`."""
+    """How the printed scores go with the printed leakage, and who scores beyond it. Columns as `draw_prior_score`'s."""
     correlation = frame.score.rank().corr(frame.leakage_mean.rank())
-    best = frame.loc[frame.score.idxmax()]
-    return (f"Published: score goes with leakage (rank correlation {correlation:.2f}, {len(frame)} models); "
-            f"the best score, {best.model}'s, comes with Δ = {best.leakage_max:.1f} on {best.leakage_max_on}")
+    slope, level = _leakage_line(frame)
+    above = (frame.score - level - slope * frame.leakage_mean).set_axis(frame.model)
+    return (f"Published: score goes with leakage (rank correlation {correlation:.2f}, {len(frame)} models). Beyond it, "
+            f"{above.idxmax()} gains most ({above.max():+.1f} points) and HARE {above['HARE']:+.1f}, "
+            f"where models scatter by {above.std(ddof=2):.1f}")
 
 
 @figure("study", "ablation")

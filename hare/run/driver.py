@@ -218,13 +218,13 @@ class _Run:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Variables of the kernel: no look-ups on the network, no settings of this user, and the run's mark."""
+        """Variables of the kernel: no look-ups on a hub unless asked for, no settings of this user, the run's mark."""
         return {
             MARK: self.mark,
             **self._absolute_folders(),
             "HARE_PROGRESS": str(self.progress),
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
+            "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+            "HF_DATASETS_OFFLINE": os.environ.get("HF_DATASETS_OFFLINE", "1"),
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONHASHSEED": "0",
             "PYTHONSTARTUP": "",

@@ -40,6 +40,7 @@ class Synthesis:
     d2_max_new_tokens: int  # length of one generation at the most
     d3_items: int  # NLP tasks asked for
     d3_summaries: int  # of these, summaries that the generator is asked for
+    d3_questions: int  # of these, questions that the generator is asked for, under a JSON schema
     generator: str  # embedded, vllm, or the URL of an OpenAI-compatible server
     generator_model: str  # what the server or vLLM is to run; the embedded generator has its own
     generation_batch: int  # prompts generated together (on each core, when embedded)
@@ -129,7 +130,8 @@ class Evaluation:
     items_per_task: int  # items of a benchmark, the same for every arm and seed; 0: all of them
     evaluation_batch: int  # sequences read together
     evaluation_threads: int  # CPU threads; fixed, since sums of floating-point numbers depend on it
-    peer_items_per_task: int  # the same for SmolLM2-135M-Instruct; 0: leave the peer out
+    peer_items_per_task: int  # the same for SmolLM2-135M-Instruct; 0: all of them, -1: leave the peer out
+    heldout_items: int  # held-out documents a source, and tasks a kind made from them; at least 1
     bootstrap_resamples: int
     evaluation_seed: int  # of the choice of items and of the bootstrap
 
@@ -144,9 +146,10 @@ class Leakage:
     leakage_ngram: int  # tokens continued; the method's own: 5
     leakage_starts: int  # starting points a sample; the method's own: 5
     leakage_resamples: int  # of the bootstrap
-    control_benchmarks: tuple[str, ...]  # whose test items the deliberately leaked control is trained on
-    control_items: int  # items of each of them at each dose
-    control_doses: tuple[float, ...]  # shares of the control's training sequences that hold them; 0 is never trained on
+    leakage_model_rewrites: int  # items of the first benchmark that the study's generator rewrites too; 0: none
+    control_benchmarks: tuple[str, ...]  # on whose items, train and test, the deliberately leaked control is trained
+    control_items: int  # items of each of them and of each split at each dose
+    control_doses: tuple[float, ...]  # shares of the control's training sequences, for each split; 0: never trained on
     control_steps: int
     control_sequence_length: int  # tokens
     control_micro_batch: int  # sequences; many small steps memorise best
@@ -245,14 +248,17 @@ def _contradictions(profile: Profile) -> list[str]:
          (tokens.weight_d1, tokens.weight_d2, tokens.weight_d3), "all weights must be above 0"),
         (0 < profile.corpus.heldout_fraction < 0.5, "corpus.heldout_fraction", profile.corpus.heldout_fraction,
          "choose a share above 0 and below 0.5"),
-        (min(profile.leakage.control_doses, default=1) == 0 < sum(profile.leakage.control_doses) < 1
+        (min(profile.leakage.control_doses, default=1) == 0 < 2 * sum(profile.leakage.control_doses) < 1
          and len(set(profile.leakage.control_doses)) == len(profile.leakage.control_doses),
          "leakage.control_doses", profile.leakage.control_doses,
-         "give 0 (the negative control) and at least one more share, none twice, that leave some of the data to D1"),
+         "give 0 (the negative control) and at least one more share, none twice, adding up to less than 0.5: "
+         "train and test items take each of them"),
         (all(min(ngrams, default=0) >= 2
              for ngrams in (profile.decontamination.d2_ngrams, profile.decontamination.d3_ngrams)),
          "decontamination.d*_ngrams", (profile.decontamination.d2_ngrams, profile.decontamination.d3_ngrams),
          "an n-gram has at least 2 words; give at least one length"),
+        (profile.evaluation.heldout_items >= 1, "evaluation.heldout_items", profile.evaluation.heldout_items,
+         "choose at least 1"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]

@@ -1,0 +1,122 @@
+"""Held-out questions: in D3's words, answerable, apart from the training data; scored and tabled by group."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hare.evaluation import comparison, reading
+from hare.evaluation.harness import Candidate, read_questions
+from hare.evaluation.heldout import TASKS, TEXT, Question, task_questions, text_questions, unseen
+from hare.run.errors import HareError
+from hare.run.profile import Evaluation
+from hare.synthesis.builders import BUILDERS
+from hare.synthesis.passages import Passage
+from tests.evaluation_toys import WORDS, save_model
+
+CONFIG = Evaluation((), 0, 8, 1, 0, 2, 50, 0)
+PLACES = ("Harbour", "Meadow", "Castle", "Village", "Forest", "Market")
+
+
+def passage(number: int, source: str = "letters") -> Passage:
+    rng = np.random.default_rng(number)
+    words = [WORDS[i] for i in rng.integers(0, len(WORDS), 40)]
+    place = PLACES[number % len(PLACES)]
+    text = (
+        f"The {words[0]} of {place} was built in {1700 + number} by a {words[1]} who loved every {words[2]} there. "
+        f"In the {words[3]} of that year, {place}, a town of {words[4]} and {words[5]}, sold its {words[6]} again. "
+        f"The {place} Society is a group of people who keep the {words[7]} and the {words[8]} of the old {words[9]}. "
+        f"They say that {' '.join(words[10:22])} came before the long {words[23]} and the last {words[24]}."
+    )
+    return Passage(f"{source}/{number}#0", f"{source}/{number}", source, "books", text)
+
+
+@pytest.fixture(scope="module")
+def passages() -> list[Passage]:
+    return [passage(number, source) for source in ("letters", "novels") for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def tasks(passages: list[Passage]) -> list[Question]:
+    return task_questions(passages, 4, seed=0)
+
+
+def test_texts_are_one_passage_a_document_and_few_of_each_source(passages: list[Passage]) -> None:
+    twice = [*passages, *(Passage(f"{p.document}#1", p.document, p.source, p.category, "other") for p in passages)]
+    found = text_questions(twice, 5, seed=0)
+    assert [q.group for q in found] == ["letters"] * 5 + ["novels"] * 5
+    assert len({q.document for q in found}) == 10
+    assert all(q.context == "" and q.choices == (q.support,) for q in found)
+    assert found == text_questions(list(reversed(twice)), 5, seed=0) != text_questions(twice, 5, seed=1)
+
+
+def test_tasks_are_d3s_kinds_cut_before_the_answer(tasks: list[Question]) -> None:
+    kinds = {q.group for q in tasks}
+    assert {"cloze", "multiple_choice", "true_false", "next_sentence", "completion"} <= kinds <= set(BUILDERS)
+    assert pd.Series([q.group for q in tasks]).value_counts().max() == 4
+    for question in tasks:
+        assert question.context == question.context.rstrip() and question.context
+        assert len(set(question.choices)) == len(question.choices) > question.gold
+        assert all(choice != choice.lstrip() for choice in question.choices)
+        if question.group == "multiple_choice":
+            assert [choice.strip()[0] for choice in question.choices] == list("ABCD")
+            assert question.choices[question.gold].split(". ")[1].casefold() in question.support.casefold()
+        if question.group == "true_false":
+            assert [choice.strip() for choice in question.choices] == ["True", "False"]
+    assert all(len(q.choices) == 1 for q in tasks if q.group in ("cloze", "completion", "ordering"))
+
+
+def write(folder: Path, rows: list[dict]) -> Path:
+    folder.mkdir()
+    (folder / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def trained(text: str, name: str = "other/1", **metadata: str) -> dict:
+    return {"text": text, "id": name, "metadata": {"source": "other", "category": "books"} | metadata}
+
+
+def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[Passage], tmp_path: Path) -> None:
+    made = text_questions(passages[:10], 10, seed=0)
+    quoted = made[3].support
+    half = " ".join(made[5].support.split()[:25])
+    folder = write(tmp_path / "d1", [trained(f"He wrote: {quoted.upper()}"), trained(half), trained("Nothing alike.")])
+    kept, counted = unseen(made, [folder])
+    assert kept == made[:3] + made[4:]
+    assert counted.to_dict("records") == [
+        {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9}
+    ]
+
+
+@pytest.mark.parametrize("row", [
+    trained("Some text.", name="letters/3"), trained("A task.", name="d3/0", seed_passage="letters/3#7"),
+])
+def test_a_document_that_was_trained_on_is_refused(row: dict, passages: list[Passage], tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="Held-out documents are among the training data: letters/3"):
+        unseen(text_questions(passages, 60, seed=0), [write(tmp_path / "d1", [row])])
+
+
+def test_answers_are_tabled_by_group_and_compared(
+    passages: list[Passage], tasks: list[Question], tmp_path: Path
+) -> None:
+    questions = text_questions(passages, 4, seed=0) + tasks
+    rows = []
+    for place, arm in enumerate(("d1", "d1+d2")):
+        model = Candidate(arm, 0, save_model(tmp_path / arm, seed=place), 0)
+        rows += read_questions(model, questions, CONFIG, tmp_path / "finished")
+    own = pd.DataFrame(rows)
+    for name, measures in ((TEXT, {"bpb"}), (TASKS, {"score", "bpb", "margin"})):
+        here = own[own["task"] == name]
+        scores = comparison.score_table(here, 50, 0)
+        differences = comparison.difference_table(here, ["d1", "d1+d2"], 50, 0)
+        assert set(scores["measure"]) == measures == set(differences["measure"])
+        assert "font-weight: bold" in reading.by_group(scores, "bpb").to_html()
+        shown = comparison.panels(scores, differences, "d1")
+        assert set(shown["panel"]) == {"bits per byte", "difference"} | ({"accuracy"} if name == TASKS else set())
+    chances = scores[(scores["measure"] == "score") & (scores["arm"] == "d1")].set_index("benchmark")["chance"]
+    assert chances["multiple_choice"] == 0.25 and chances["true_false"] == 0.5 and "cloze" not in chances
+    assert "chance" in reading.by_group(scores, "score").to_html()
+    metrics = comparison.flat_metrics(scores[scores["benchmark"] == "average"], f"{TASKS}.")
+    assert {f"{TASKS}.average.d1.bpb", f"{TASKS}.average.d1.score.low"} <= set(metrics)
