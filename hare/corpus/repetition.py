@@ -74,8 +74,8 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
         pairs = _group_ends(words.pairs)
         most = int((pairs[1:] - pairs[:-1]).max())
         yield Measure("one pair of words", 2 * most / count, 0.0, rules.most_repeated_bigram)
-        spans = _group_ends(words.shingles(_SPAN))
-        repeated = 1 - (len(spans) - 1) / int(spans[-1])
+        spans = np.sort(words.shingles(_SPAN))
+        repeated = np.count_nonzero(spans[1:] == spans[:-1]) / len(spans)
         yield Measure("repeated spans of words", repeated, 0.0, rules.most_repeated_spans)
 
 

@@ -1,0 +1,96 @@
+"""Where cleaning runs: the same steps under Slurm (a stand-in for its commands) and Ray, and what is said when it fails."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hare.corpus import executors
+from hare.corpus.executors import LocalExecutor, executor_for, launch
+from hare.corpus.pipeline import filtering
+from hare.corpus.registry import source_named
+from hare.run.errors import HareError
+from hare.run.files import sha256_of
+from hare.run.profile import Corpus
+
+CONFIG = Corpus(
+    max_mb_per_source=0.03, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, corpus_seed=0,
+    hub_shards=0,
+)
+SOURCES = (source_named("tales"), source_named("king-james-bible"))
+_SBATCH = """#!/bin/bash
+script="${@: -1}"
+grep -q merge_stats "$script" || cp "$script" "$FAKE_SLURM/script"
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+if [ -z "$FAKE_SLURM_IS_DOWN" ] && ! grep -q merge_stats "$script"; then
+  for task in $(seq 0 "$last"); do
+    SLURM_ARRAY_TASK_ID=$task SLURM_NODELIST=localhost bash "$script" >> "$FAKE_SLURM/log" 2>&1
+  done
+fi
+echo "Submitted batch job 7"
+"""
+_SRUN = """#!/bin/bash
+while [ "${1:0:1}" = - ]; do if [ "$1" = -n ]; then shift; fi; shift; done
+exec "$@"
+"""
+_COMMANDS = {"sbatch": _SBATCH, "srun": _SRUN, "squeue": "#!/bin/bash\n", "scontrol": "#!/bin/bash\necho localhost\n"}
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with commands that stand in for Slurm's: a job runs before sbatch returns."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, text in _COMMANDS.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(folder))
+    monkeypatch.setenv("SBATCH_PARTITION", "fast")
+    return folder
+
+
+def _filtered(executor: str, folder: Path) -> Path:
+    config = replace(CONFIG, cleaning_executor=executor)
+    launch("filter", filtering(config, SOURCES, folder), config, folder / "logs", [1.0, 2.0])
+    return folder
+
+
+def test_slurm_runs_the_same_steps_to_the_same_shards(slurm: Path, tmp_path: Path) -> None:
+    local, remote = _filtered("local", tmp_path / "local"), _filtered("slurm", tmp_path / "remote")
+    for part in ("filtered", "signatures", "raw", "removed"):
+        assert sha256_of(local / part) == sha256_of(remote / part)
+    script = (slurm / "script").read_text()
+    assert "#SBATCH --array=0-1%1\n" in script and "#SBATCH --partition=fast\n" in script
+    assert "--qos" not in script and f"launch_pickled_pipeline {remote / 'logs' / 'executor.pik'}" in script
+
+
+def test_tasks_that_slurm_lost_end_the_run_with_their_number(slurm: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_SLURM_IS_DOWN", "1")
+    with pytest.raises(HareError, match="2 of 2 tasks of 'filter' failed"):
+        _filtered("slurm", tmp_path / "remote")
+
+
+def test_a_missing_executor_is_named_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HareError, match="sbatch"):
+        _filtered("slurm", tmp_path / "slurm")
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    with pytest.raises(HareError, match="the package ray"):
+        _filtered("ray", tmp_path / "ray")
+
+
+def test_ray_gets_the_steps_the_tasks_and_the_workers(tmp_path: Path) -> None:
+    steps = filtering(CONFIG, SOURCES, tmp_path)
+    executor = executor_for("ray", steps, 3, tmp_path / "logs", [1.0, 2.0])
+    assert type(executor).__name__ == "RayPipelineExecutor" and executor.pipeline is steps
+    assert (executor.tasks, executor.workers, executor.skip_completed) == (2, 3, True)
+    assert executor.logging_dir.path == str(tmp_path / "logs")
+
+
+def test_the_longest_tasks_start_first(tmp_path: Path) -> None:
+    executor = LocalExecutor([1.0, 5.0, 3.0], pipeline=[], tasks=3, workers=2, logging_dir=str(tmp_path))
+    assert executor.get_incomplete_ranks() == [1, 2, 0]
+    executor.mark_rank_as_completed(1)
+    assert executor.get_incomplete_ranks() == [2, 0]
