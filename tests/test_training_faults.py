@@ -151,6 +151,13 @@ def test_an_odd_vocabulary_cannot_be_split(tmp_path: Path) -> None:
         preflight.refuse_faults(toy_run(tmp_path, "run", tensor_parallel=3))
 
 
+def test_a_pipeline_rank_without_work_is_refused(tmp_path: Path) -> None:
+    shallow = dataclasses.replace(SHAPE, layers=1)
+    refuse_faults(toy_run(tmp_path, "run", model=shallow))
+    with pytest.raises(HareError, match="Pipeline rank 1 of 2 would have nothing to do"):
+        refuse_faults(toy_run(tmp_path, "run", model=shallow, pipeline_parallel=2))
+
+
 def test_tensor_parallelism_gets_one_stream_of_work(tmp_path: Path) -> None:
     alone, split = (toy_run(tmp_path, "run", tensor_parallel=size).training for size in (1, 2))
     assert "CUDA_DEVICE_MAX_CONNECTIONS" not in worker_environment(alone)

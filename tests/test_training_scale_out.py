@@ -11,7 +11,7 @@ from hare.model.sizes import NAMED, parameters
 from hare.run.errors import HareError
 from hare.run.profile import Profile, load_profile
 from hare.training import simulate as simulation
-from hare.training.estimate import estimate
+from hare.training.estimate import estimate, pipeline_stages
 from hare.training.scale_out import SLURM, TORCHRUN, YAML, machines, plan
 from hare.training.simulate import described, simulate, table
 
@@ -19,11 +19,11 @@ CLUSTER = load_profile("cluster")
 
 
 def laid_out(data: int, tensor: int, pipeline: int, **changes: object) -> Profile:
-    """A four-layer model under a layout of sixteen or fewer."""
+    """An eight-layer model, as wide as the paper's, under a layout of sixteen or fewer."""
     training = dataclasses.replace(
         CLUSTER.training, data_parallel=data, tensor_parallel=tensor, pipeline_parallel=pipeline, **changes
     )
-    model = dataclasses.replace(NAMED["1M"], layers=4, key_value_heads=4)
+    model = dataclasses.replace(NAMED["1.1B"], layers=8)
     return dataclasses.replace(CLUSTER, training=training, model=model)
 
 
@@ -72,13 +72,22 @@ def test_sixteen_ranks_hold_the_model_once_a_replica(layout: tuple[int, int, int
     assert f"{parameters(profile.model):,} parameters once" in described(profile, ranks)
 
 
+def test_a_pipeline_rank_without_a_block_is_found() -> None:
+    """nanotron shares out by cost: here the head outweighs all layers."""
+    small = dataclasses.replace(laid_out(1, 1, 2), model=dataclasses.replace(NAMED["1M"], layers=2))
+    assert (0, 0, 0) in pipeline_stages(small.model, 2)
+    with pytest.raises(HareError, match="rank 1 has no block to run"):
+        simulate(small)
+    assert all(layout.pipeline_parallel == 1 for layout in estimate(small).layouts)
+
+
 def test_faults_of_a_layout_are_named() -> None:
     ranks = simulate(laid_out(2, 2, 1))
     lost = dataclasses.replace(ranks[1], parameters={
         name: held for name, held in ranks[1].parameters.items() if "qkv" not in name
     })
     mistakes = simulation._slice_mistakes([ranks[0], lost, *ranks[2:]], parameters(laid_out(2, 2, 1).model))
-    assert len(mistakes) == 4 and all("qkv_proj.weight of replica 0 is not held once" in one for one in mistakes)
+    assert len(mistakes) == 8 and all("qkv_proj.weight of replica 0 is not held once" in one for one in mistakes)
     moved = [dataclasses.replace(rank, groups=rank.groups | {"tp": (rank.number,)}) for rank in ranks[:2]]
     assert simulation._group_mistakes([*moved, *ranks[2:]]) == []
     strangers = dataclasses.replace(ranks[0], groups=ranks[0].groups | {"tp": (2, 3)})

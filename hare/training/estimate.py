@@ -6,7 +6,7 @@ Nothing here has been measured on the hardware named; the shares that are assume
 from dataclasses import dataclass
 
 from hare.model.cross_entropy import CHUNK_TOKENS
-from hare.model.sizes import VOCABULARY, layer_parameters, parameters, training_flops_per_token
+from hare.model.sizes import VOCABULARY, Shape, layer_parameters, parameters, training_flops_per_token
 from hare.run.profile import Profile
 
 GPU = "H100 or H800, 80 GB"
@@ -133,6 +133,8 @@ def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, proc
     model, micro_batch = profile.model, profile.training.micro_batch
     if processes % (tensor * pipeline) or model.key_value_heads % tensor or pipeline > model.layers:
         return False
+    if (0, 0, 0) in pipeline_stages(model, pipeline):
+        return False
     replicas = processes // (tensor * pipeline)
     return tensor <= GPUS_A_NODE and sequences % (replicas * micro_batch) == 0 and sequences // (
         replicas * micro_batch
@@ -142,7 +144,7 @@ def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, proc
 def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> Layout:
     training = profile.training
     replicas = processes // (tensor * pipeline)
-    stages = pipeline_stages(profile, pipeline)
+    stages = pipeline_stages(profile.model, pipeline)
     held = max(matrices // tensor + norms for matrices, norms, _ in stages)
     layers = max(count for _, _, count in stages)
     moving, optimizer = _BYTES[training.precision]
@@ -157,22 +159,22 @@ def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, proces
     )
 
 
-def pipeline_stages(profile: Profile, pipeline: int) -> list[tuple[int, int, int]]:
+def pipeline_stages(model: Shape, pipeline: int, vocabulary: int = VOCABULARY) -> list[tuple[int, int, int]]:
     """Of each pipeline rank: parameters in matrices, which tensor parallelism splits, in norms, and number of layers.
 
     nanotron shares blocks out by their costs in FLOPs, where the embedding and the last norm cost nothing; a block that
-    passes a rank's share still belongs to it.
+    passes a rank's share still belongs to it. A rank may come out with nothing, which `refuse_faults` refuses.
     """
-    model = profile.model
-    layer, table = layer_parameters(model), VOCABULARY * model.hidden_size
+    layer, table = layer_parameters(model), vocabulary * model.hidden_size
+    head = 0 if model.tied_embeddings and pipeline == 1 else table
     blocks = [(0, table, 0, 0), *[(layer, layer, 2 * model.hidden_size, 1)] * model.layers]
-    blocks += [(0, 0, model.hidden_size, 0), (table, 0 if model.tied_embeddings and pipeline == 1 else table, 0, 0)]
-    total, passed, stages = sum(cost for cost, *_ in blocks), 0, [(0, 0, 0)]
+    blocks += [(0, 0, model.hidden_size, 0), (table, head, 0, 0)]
+    total, passed, rank = sum(cost for cost, *_ in blocks), 0, 0
+    stages = [(0, 0, 0)] * pipeline
     for cost, *held in blocks:
-        stages[-1] = tuple(map(sum, zip(stages[-1], held, strict=True)))
+        stages[rank] = tuple(map(sum, zip(stages[rank], held, strict=True)))
         passed += cost
-        if passed > total * len(stages) / pipeline:
-            stages.append((0, 0, 0))
+        rank += passed > total * (rank + 1) / pipeline
     return stages
 
 

@@ -12,6 +12,7 @@ from hare.model.pointwise import refuse_without_compiler
 from hare.run.errors import HareError
 from hare.tokens.packed import TOKEN_TYPE
 from hare.training.checkpoints import last_good, refuse_other_layout
+from hare.training.estimate import pipeline_stages
 from hare.training.journal import refuse_without_tensorboard
 from hare.training.run import TrainingRun
 from hare.training.vocabulary import vocabulary_size
@@ -26,7 +27,8 @@ def refuse_faults(run: TrainingRun) -> None:
 
     Raises:
         HareError: the mixture has another length than the run, the folder holds another run or a checkpoint of another
-            layout, the starting weights have another shape, the vocabulary is too large, or an option asks for a
+            layout, the starting weights have another shape, the vocabulary is too large, a pipeline rank is left
+            without blocks, or an option asks for a
             package or compiler that is not there.
     """
     _refuse_other_length(run)
@@ -35,6 +37,7 @@ def refuse_faults(run: TrainingRun) -> None:
         refuse_other_layout(newest, run.layout)
     run.refuse_other_identity()
     _refuse_large_vocabulary(run)
+    _refuse_empty_stage(run)
     if run.weights is not None:
         _refuse_other_shape(run)
     if run.training.torch_compile:
@@ -67,6 +70,18 @@ def _refuse_large_vocabulary(run: TrainingRun) -> None:
         raise HareError(
             f"A vocabulary of {vocabulary} cannot be split over tensor_parallel {run.training.tensor_parallel}.",
             "choose a divisor",
+        )
+
+
+def _refuse_empty_stage(run: TrainingRun) -> None:
+    """nanotron shares blocks out by cost; with a large head and few layers a pipeline rank can come out empty."""
+    pipeline = run.training.pipeline_parallel
+    stages = pipeline_stages(run.model, pipeline, vocabulary_size(run.tokenizer))
+    if (0, 0, 0) in stages:
+        raise HareError(
+            f"Pipeline rank {stages.index((0, 0, 0))} of {pipeline} would have nothing to do: the projection to the "
+            f"vocabulary costs more than all {run.model.layers} layers that could be put beside it.",
+            "lower pipeline_parallel, or take a deeper model",
         )
 
 

@@ -29,7 +29,7 @@ _TORCHRUN = """#!/usr/bin/env bash
 #   HEAD=<name of the first machine> NODE_RANK=<0 on the first, counting up> RUNS=<list> bash {file}
 # RUNS is the file that `hare train --profile {profile} --plan` names; all machines must see it and the run folders.
 set -euo pipefail
-: "${{HEAD:?the first machine}}" "${{NODE_RANK:?this machine's number}}" "${{RUNS:?the list of run folders}}"
+: "${{HEAD:?the first machine}}" "${{NODE_RANK:?the number of this machine}}" "${{RUNS:?the list of run folders}}"
 export {environment}
 exec torchrun --nnodes={nodes} --nproc-per-node={gpus} --node-rank="$NODE_RANK" \\
   --master-addr="$HEAD" --master-port="${{PORT:-{port}}}" -m hare.training.worker "$RUNS"

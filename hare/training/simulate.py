@@ -79,6 +79,7 @@ def simulate(profile: Profile) -> list[Rank]:
     )
     ranks = [_built(number, world, config, layout) for number in range(world)]
     mistakes = [*_group_mistakes(ranks), *_slice_mistakes(ranks, parameters(profile.model))]
+    mistakes += [f"rank {rank.number} has no block to run" for rank in ranks if not rank.blocks]
     if mistakes:
         raise HareError("The layout does not hold together: " + "; ".join(mistakes), "choose another layout")
     return ranks
