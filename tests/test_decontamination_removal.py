@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from hare.decontamination import benchmarks, evidence, planted
+from hare.decontamination import index as index_module
 from hare.decontamination.curve import overlap_curve, sample_texts
 from hare.decontamination.hash_set import HashSet
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.intervals import wilson_interval
+from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
 from hare.decontamination.passages import passages
 from hare.decontamination.removal import Plan, decontaminate
@@ -154,8 +156,9 @@ def test_an_empty_folder_or_a_broken_line_is_named_and_nothing_half_written_appe
 
 def test_every_planted_kind_is_made_and_found_as_far_as_its_rule_can(index: BenchmarkIndex) -> None:
     cases = planted.plant(index, [CLEAN], count=40, seed=0)
-    assert set(cases) == {*planted.CHANGES, planted.CLEAN}
+    assert set(cases) == {*planted.CHANGES, planted.CLEAN, planted.CLEAN_DOCUMENTS}
     assert all(len(cases[kind]) == 40 for kind in planted.CHANGES) and len(cases[planted.CLEAN]) == 200
+    assert len(cases[planted.CLEAN_DOCUMENTS]) == 80
     assert cases == planted.plant(index, [CLEAN], count=40, seed=0) != planted.plant(index, [CLEAN], count=40, seed=1)
     measured = planted.measure(cases, [LONG, SHORT, ANY_HIT, LONG_SPAN], index)
     rate = measured.set_index(["kind", "rule"])["rate"]
@@ -181,6 +184,9 @@ def test_changed_items_differ_from_the_verbatim_one(index: BenchmarkIndex) -> No
             assert case is None
         elif kind != "verbatim":
             assert verbatim not in case
+    mirrored = planted.CHANGES["word_order"](item, CLEAN, rng)[0]
+    assert sorted(words(mirrored)) == sorted(words(verbatim)), "the same words in another order"
+    assert planted._mirrored(" the dog runs to the house") == " to the house the dog runs"
     numbers = [w for w in words(planted.CHANGES["numbers_changed"](item, CLEAN, rng)[0]) if w.isdigit()]
     before = [w for w in words(verbatim) if w.isdigit()]
     assert [len(n) for n in numbers] == [len(n) for n in before] and all(a != b for a, b in zip(numbers, before,
@@ -210,3 +216,42 @@ def test_survivors_can_be_read_back(tmp_path: Path, index: BenchmarkIndex) -> No
     decontaminate(Plan("d1", LONG), source, tmp_path / "out", index)
     for shard in source.iterdir():
         assert list(read_jsonl(tmp_path / "out" / shard.name)) == list(read_jsonl(shard))
+
+
+def test_neighbours_find_the_item_that_a_text_is_made_of(index: BenchmarkIndex) -> None:
+    vectors = Neighbours.of(index)
+    lengths = np.sqrt(np.asarray(vectors.by_word.power(2).sum(axis=0)).ravel())
+    assert np.allclose(lengths[lengths > 0], 1, atol=1e-5)
+    first = next(split for split in index.splits if (split.benchmark, split.split) == ("mmlu", "test"))
+    numbers = list(range(first.first, first.first + 20))
+    texts = [planted.item_text(item) for item in index.lookup(numbers).values()]
+    found, cosines = vectors.nearest(word_hashes([*texts, f"{CLEAN} {texts[3]}", "", "zzz qqq", CLEAN]))
+    assert found[:20].tolist() == numbers and (cosines[:20] > 0.6).all()
+    assert found[20] == numbers[3] and cosines[20] > 0.5, "a window of a long document is enough"
+    assert cosines[21] == cosines[22] == 0 and cosines[23] < 0.4
+
+
+def test_the_neighbours_threshold_leaves_the_asked_share_of_clean_text_above_it(index: BenchmarkIndex) -> None:
+    vectors, clean = Neighbours.of(index), planted.clean_documents([CLEAN, CLEAN[500:]], 100, seed=0)
+    rule = calibrated(vectors, clean, share=0.05)
+    matches = find_matches(word_hashes(clean), index.sets)
+    assert rule.drops(matches).mean() <= 0.05 and rule.name.startswith("neighbour, cosine > 0.")
+    shuffled = planted.plant(index, [CLEAN], count=20, seed=0)["word_order"]
+    measured = planted.measure({"word_order": shuffled}, [rule, SHORT], index).set_index("rule")["rate"]
+    assert measured[rule.name] > 0.9 > measured[SHORT.name]
+
+
+def test_the_hashed_benchmarks_are_kept_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [("arc_challenge", "", "validation"), ("gsm8k", "", "test")]
+    listed = {part: benchmarks.file(part[0], part[2]) for part in parts}
+    monkeypatch.setattr(index_module, "_parts", lambda: parts)
+    monkeypatch.setattr(index_module, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(benchmarks, "file", lambda name, split, subset: tmp_path / listed[name, subset, split].name)
+    monkeypatch.setattr(index_module, "_first_rows",
+                        lambda name, subset, split, count: list(read_jsonl(listed[name, subset, split]))[:50])
+    made = build_index([13])
+    monkeypatch.setattr(index_module, "_first_rows", None)
+    again = build_index([13])
+    assert again.splits == made.splits and (again.sets[13].hashes == made.sets[13].hashes).all()
+    assert (again.item_of_passage == made.item_of_passage).all()
+    assert len(list((tmp_path / "benchmark_index").iterdir())) == 1

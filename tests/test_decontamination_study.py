@@ -12,6 +12,7 @@ from datatrove.data import Document
 from hare.decontamination import bench, evidence, planted, study
 from hare.decontamination.curve import overlap_curve
 from hare.decontamination.index import BenchmarkIndex, build_index
+from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.removal import decontaminate
 from hare.report.figures import draw
 from hare.run.errors import HareError
@@ -53,8 +54,14 @@ def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: B
     assert set(table["benchmark"]) == {"arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k"}
     assert table.groupby("part")["removed"].sum().tolist() == [3, 3, 3, 3]
 
-    detection = planted.measure(cases, study.compared_rules(CONFIG), index)
-    metrics = study.metrics_of(table, parts, detection, study.rules_of(CONFIG)[1])
+    neighbour = calibrated(Neighbours.of(index), [CLEAN, CLEAN[300:]])
+    detection = planted.measure(cases, study.compared_rules(CONFIG, neighbour), index)
+    metrics = study.metrics_of(table, parts, detection, study.rules_of(CONFIG)[1], neighbour)
+    assert metrics["neighbour.planted.verbatim.detection_rate"] > 0.5
+    assert metrics["clean_documents.false_positive_rate"] == 0 < metrics["neighbour.cosine_threshold"]
+    near, pairs = study.neighbour_tables({"d3": texts}, neighbour, index)
+    assert near.loc[0, "documents"] == 4 and near.loc[0, "above"] >= 2 and len(pairs) == 3
+    assert pairs["cosine"].is_monotonic_decreasing and set(pairs["benchmark"]) <= set(table["benchmark"])
     assert metrics["planted.verbatim.detection_rate"] == 1 and metrics["clean.false_positive_rate"] == 0
     assert sum(value for name, value in metrics.items() if name.startswith("removed.d3.")) == 3
     assert all(type(value) in (int, float) and np.isfinite(value) for value in metrics.values())

@@ -19,7 +19,7 @@ from hare.evaluation.leakage_control import (
     groups,
     repetitions,
 )
-from hare.evaluation.leakage_delta import Pairs, delta_rows, difference_of, metrics, perplexity_row
+from hare.evaluation.leakage_delta import Pairs, delta_rows, difference_of, metrics, perplexity_rows
 from hare.evaluation.leakage_sets import SURFACE, SampleSet
 from hare.report.leakage_figures import delta, delta_finding, dose_finding, dose_response
 from hare.report.published import published
@@ -33,7 +33,7 @@ PROFILE = load_profile("smoke")
 
 def _pairs(original: list[float], rewritten: list[float]) -> Pairs:
     first, second = (np.array(values, float) for values in (original, rewritten))
-    return Pairs(Scores(first, first, first), (Scores(second, second, second),))
+    return Pairs(Scores(first, first, first, first), (Scores(second, second, second, second),))
 
 
 def _set(split: str = "test", items: int = 4) -> SampleSet:
@@ -56,6 +56,7 @@ def test_no_difference_anywhere_is_the_resolution_of_the_items_not_certainty() -
 def test_items_that_one_version_cannot_score_are_left_out_of_both() -> None:
     row = delta_rows("d1", _set(), [_pairs([1, 1, np.nan, 0], [0, np.nan, 0, 0])], 5, 100, 0)[0]
     assert row["items"] == 2 and row["original"] == 50 and row["rewritten"] == 0 and row["delta"] == 50
+    assert row["too_short"] == 2, "and they are counted"
 
 
 def test_metrics_are_named_as_the_design_says() -> None:
@@ -68,23 +69,29 @@ def test_metrics_are_named_as_the_design_says() -> None:
 
 
 def test_the_perplexity_variant_is_positive_when_originals_are_easier() -> None:
-    row = perplexity_row("d1", _set(), [_pairs([1, 2, 1, 2], [2, 3, 2, 3])], 100, 0)
-    assert row["delta"] == pytest.approx(1) and row["perplexity_original"] < row["perplexity_rewritten"]
+    rows = perplexity_rows("d1", _set(), [_pairs([1, 2, 1, 2], [2, 3, 2, 3])], 100, 0)
+    assert [row["part"] for row in rows] == ["answer", "whole"]
+    for row in rows:
+        assert row["delta"] == pytest.approx(1) and row["perplexity_original"] < row["perplexity_rewritten"]
+        assert row["decrease_percent"] == pytest.approx(100 * (1 - np.exp(-1)))
 
 
 @pytest.fixture(scope="module")
 def planted() -> list[Group]:
-    return groups(dataclasses.replace(PROFILE.leakage, control_doses=(0.25, 0.0, 0.5), control_items=3))
+    return groups(dataclasses.replace(PROFILE.leakage, control_doses=(0.125, 0.0, 0.25), control_items=3))
 
 
-def test_groups_share_no_item(planted: list[Group]) -> None:
-    assert [group.dose for group in planted] == [0.0, 0.25, 0.5]
+def test_groups_of_train_and_test_items_share_no_item(planted: list[Group]) -> None:
+    assert [group.key for group in planted] == [
+        (split, dose) for split in ("test", "train") for dose in (0.0, 0.125, 0.25)]
     texts = [text for group in planted for text in group.texts]
-    assert len(texts) == len(set(texts)) == 9
+    assert len(texts) == len(set(texts)) == 18
+    assert {samples.split for group in planted[:3] for samples in group.sets} == {"test"}
+    assert {samples.split for group in planted[3:] for samples in group.sets} == {"train"}
 
 
 def test_too_few_items_for_the_doses_are_refused() -> None:
-    with pytest.raises(HareError, match="too few in: arc_challenge"):
+    with pytest.raises(HareError, match="too few in: arc_challenge test|too few in: arc_challenge train"):
         groups(dataclasses.replace(PROFILE.leakage, control_items=5000))
 
 
@@ -103,20 +110,23 @@ def test_the_control_s_data_hold_each_group_at_its_dose(planted: list[Group], tm
     samples = len(mixture)
     assert samples == run.training.train_steps * run.global_batch
     drawn = mixture.drawn(samples)
-    assert drawn == {"d1": samples // 4, "dose_0.25": samples // 4, "dose_0.5": samples // 2}
-    assert all(mixture.epochs()[name] <= 1 for name in ("dose_0.25", "dose_0.5")), "no order is seen twice"
+    doses = {f"{split}_dose_{dose:g}": int(samples * dose) for split in ("test", "train") for dose in (0.125, 0.25)}
+    assert drawn == {"d1": samples // 4, **doses}
+    assert all(mixture.epochs()[name] <= 1 for name in doses), "no order is seen twice"
     times = repetitions(planted, run)
-    assert times[0.0] == 0 < times[0.25] < times[0.5]
+    for split in ("test", "train"):
+        assert times[split, 0.0] == 0 < times[split, 0.125] < times[split, 0.25]
 
 
 def test_planted_tokens_are_whole_items_and_the_dose_0_group_is_nowhere(planted: list[Group], tmp_path: Path) -> None:
     run, tokenizer = _run(planted, tmp_path), mistral_tokenizer()
-    for group in planted[1:]:
+    never = [item for group in planted if group.dose == 0 for item in group.texts]
+    for group in (group for group in planted if group.dose > 0):
         ids = np.fromfile(run.mixture.files[group.name], "<u2")
         text = tokenizer.decode(ids.tolist())
         counts = [text.count(f"<s> {item}</s>") + text.count(f"<s>{item}</s>") for item in group.texts]
         assert min(counts) == max(counts) > 1
-        assert not any(item in text for item in planted[0].texts)
+        assert not any(item in text for item in never)
     again = _run(planted, tmp_path)
     assert again.identity() == run.identity(), "the same seed plants the same tokens"
 
@@ -124,20 +134,32 @@ def test_planted_tokens_are_whole_items_and_the_dose_0_group_is_nowhere(planted:
 def test_a_leak_is_seen_and_a_clean_group_is_not(planted: list[Group], tmp_path: Path) -> None:
     run = _run(planted, tmp_path)
     zero, half, one = [0.0] * 9, [0.5, 0.25, 0.75] * 3, [1.0] * 9
-    clean = {dose: [_pairs(zero, zero)] for dose in (0.0, 0.25, 0.5)}
-    leaked = {0.0: [_pairs(zero, zero)], 0.25: [_pairs(half, zero)], 0.5: [_pairs(one, half)]}
+    clean = {group.key: [_pairs(zero, zero)] for group in planted}
+    leaked = clean | {("test", 0.125): [_pairs(half, zero)], ("test", 0.25): [_pairs(one, half)]}
     table = dose_tables(planted, run, leaked, clean, 5, 200, 0)
-    assert first_detected(table) == 0.25
+    of_test = table[(table.split == "test") & (table.estimate == "at_starts")]
+    assert first_detected(of_test) == 0.125 and first_detected(table[table.split == "train"]) is None
     named = control_metrics(table)
     assert named["control.dose_0.delta"] == 0 and named["control.dose_0.delta.low"] < 0
-    assert named["control.dose_0.25.delta.low"] > 0
-    wanted = ("delta.high", "everywhere.low", "repetitions")
-    assert {f"control.dose_0.5.{name}" for name in wanted} <= set(named)
-    assert "detected from" in dose_finding(table)
+    assert named["control.dose_0.125.delta.low"] > 0 and named["control.train.dose_0.25.delta"] == 0
+    wanted = ("delta.high", "everywhere.low", "nats.low", "repetitions")
+    assert {f"control.dose_0.25.{name}" for name in wanted} <= set(named)
+    assert named["control.first_detected_dose"] == 0.125 and "control.train.first_detected_dose" not in named
+    assert named["control.first_detected_repetitions"] == named["control.dose_0.125.repetitions"]
+    assert named["control.dose_0.25.nats"] < 0, "a perplexity higher on the originals is no leak"
+    assert "test items starting points" in dose_finding(table)
+    assert "train items starting points never" in dose_finding(table)
     assert dose_response(table).axes[0].get_ylabel().startswith("Δ")
     blind = dose_tables(planted, run, clean, clean, 5, 200, 0)
     assert first_detected(blind) is None and "control.first_detected_dose" not in control_metrics(blind)
-    assert "misses" in dose_finding(blind)
+    assert "perplexity never" in dose_finding(blind)
+
+
+def test_the_arms_that_hold_0_are_counted_and_the_peer_is_not() -> None:
+    table = pd.DataFrame({"model": ["d1", "d1+d2", leakage_study.PEER], "low": [-1.0, 0.5, 1.0],
+                          "high": [1.0, 2.0, 3.0]})
+    assert leakage_study.negative_control(table) == {
+        "clean_arms.intervals": 2, "clean_arms.intervals_holding_0": 1}
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +180,7 @@ def test_a_model_that_knows_the_originals_has_a_positive_delta(memorising: Path)
     by_split = table[table.estimate == "at_starts"].set_index("split")
     assert by_split.loc["test", "low"] > 0 and by_split.loc["test", "models"] == 2
     assert by_split.loc["train", "low"] < 0 < by_split.loc["train", "high"]
-    assert leakage_study.perplexity_table(measured, 100, 0).set_index("split").loc["test", "delta"] > 0
+    assert (leakage_study.perplexity_table(measured, 100, 0).set_index("split").loc["test", "delta"] > 0).all()
     compared = leakage_study.beside_published(table, published("leakage_5gram"))
     assert {"HARE", "d1"} <= set(compared.model) and set(compared.origin) == {"published", "measured here"}
     assert "1 of 2 intervals of Δ lie above 0 (D1)" in delta_finding(compared[compared.origin != "published"])

@@ -119,6 +119,22 @@ def test_perplexity_is_that_of_the_model_s_own_loss(model, tokenizer) -> None:
     assert score(model, tokenizer, [KNOWN[1]], MEASURE).nats_per_token[0] == pytest.approx(loss, rel=1e-4)
 
 
+def test_the_answer_s_perplexity_is_that_of_its_tokens_alone(model, tokenizer) -> None:
+    text, answer = KNOWN[1], "and nobody"
+    start = text.index(answer)
+    row = torch.tensor([tokenizer(text)["input_ids"]])
+    labels = row.clone()
+    before = len(tokenizer(text[: start - 1])["input_ids"])
+    labels[:, :before] = -100
+    with torch.inference_mode():
+        loss = model(input_ids=row, labels=labels).loss.item()
+    found = score(model, tokenizer, [text], MEASURE, answer_starts=[start])
+    assert found.answer_nats_per_token[0] == pytest.approx(loss, rel=1e-4)
+    whole = score(model, tokenizer, [text], MEASURE)
+    assert whole.answer_nats_per_token[0] == whole.nats_per_token[0] == found.nats_per_token[0]
+    assert np.isnan(score(model, tokenizer, [text], MEASURE, answer_starts=[len(text)]).answer_nats_per_token[0])
+
+
 def test_a_tokenizer_without_special_tokens_is_measured_too() -> None:
     tokenizer = words_tokenizer((*KNOWN, UNKNOWN))
     assert leading_ids(tokenizer) == []

@@ -2,15 +2,21 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hare.evaluation import rewrites
+from hare.decontamination.rewrites import Sample, faults, novelty, rewrite
+from hare.decontamination.rewrites_numbers import calculations_hold, exchanged, other_numbers
+from hare.decontamination.rewrites_order import move_clauses, other_order, refers_by_place, swap_pairs
+from hare.decontamination.rewrites_words import exchange_words, lexicon
+from hare.evaluation.leakage_rewriter import misnamed, model_set
 from hare.evaluation.leakage_sets import SampleSet, rows_of, sample_of, sample_sets
-from hare.evaluation.rewrites import Sample, faults, novelty, rewrite
 from hare.run.errors import HareError
+from hare.synthesis.generator import Decoding, Generation, Request
 
 GSM = Sample(
     "Janet has 3 ducks.  If each duck lays two eggs per day, she does not buy any.  How many eggs does Janet get?",
@@ -30,7 +36,81 @@ def test_a_rewrite_changes_words_order_and_people_but_not_the_task() -> None:
     assert "Janet" not in changed.text
     name = re.search(r"^(\w+) gets", changed.answer)
     assert name and name[1] in changed.question, "people are renamed alike in question and answer"
-    assert "3*2=<<3*2=6>>6" in changed.answer and changed.answer.endswith("#### 6")
+    [(three, ducks), (six, eggs)] = changed.numbers
+    assert (three, six) == (3, 6) and eggs == 2 * ducks
+    assert f"{ducks}*2=<<{ducks}*2={eggs}>>{eggs}" in changed.answer and changed.answer.endswith(f"#### {eggs}")
+
+
+WORKED = Sample(
+    "A shop sells 40 pens at $1.25 each and 3 boxes. The first box costs 12 dollars. How much does it take in?",
+    "The pens bring 40*1.25=$<<40*1.25=50>>50.\nThe box brings 12, so 50+12=<<50+12=62>>62.\n#### 62",
+)
+
+
+@pytest.mark.parametrize(("question", "answer", "why"), [
+    ("Tom has 5 pens and buys 4. How many?", "5+4=<<5+4=10>>10\n#### 10", "a step that is wrong already"),
+    ("Tom has 5 pens and buys 4. How many?", "He has 17 and 5+4=<<5+4=9>>9\n#### 9", "a number from nowhere"),
+    ("Tom has 6 pens, 3 boxes of 2. How many?", "3*2=<<3*2=6>>6 and 6+6=<<6+6=12>>12\n#### 12", "6 means two things"),
+    ("At 9:00 he had 9%. How many?", "9*2=<<9*2=18>>18\n#### 18", "a time and a percentage"),
+    ("Tom has 5 pens. How many?", "Five.\n#### 5", "no worked step"),
+])
+def test_numbers_are_left_alone_where_a_change_could_be_wrong(question: str, answer: str, why: str) -> None:
+    found = other_numbers(question, answer, draw=1)
+    assert 6 not in found and 9 not in found if "means" in why or "time" in why else not found, why
+
+
+def test_exchanged_numbers_reach_every_place_and_keep_their_form() -> None:
+    found = other_numbers(WORKED.question, WORKED.answer, draw=3)
+    assert Fraction(40) in found and Fraction(12) not in found, "a dozen and a count with ranks stay"
+    assert Fraction(3) not in found
+    text = exchanged(WORKED.text, found)
+    assert "$1.25" in text and f"sells {found[Fraction(40)]} pens" in text and calculations_hold(text)
+    assert exchanged("1,200 x 12 1200.", {Fraction(1200): Fraction(3400)}) == "3,400 x 12 3400."
+
+
+def test_most_worked_problems_stay_true_when_their_numbers_change() -> None:
+    rows = rows_of("gsm8k", "test")[:300]
+    changed = [(row, other_numbers(row["question"], row["answer"], draw)) for draw, row in enumerate(rows)]
+    made = [(row, exchanged(row["answer"], found)) for row, found in changed if found]
+    assert len(made) > 60
+    assert all(calculations_hold(answer) and answer != row["answer"] for row, answer in made)
+
+
+@given(st.integers(2, 9), st.integers(0, 10**9))
+def test_no_option_keeps_its_place_and_no_two_stay_together(count: int, draw: int) -> None:
+    order = other_order(count, draw)
+    assert sorted(order) == list(range(count)) and all(place != old for place, old in enumerate(order))
+    if 4 <= count <= 6:
+        assert all(second - first != 1 for first, second in zip(order, order[1:], strict=False))
+
+
+def test_options_that_name_others_by_place_keep_their_order() -> None:
+    assert refers_by_place(["a dog", "all of the above"]) and refers_by_place(["x", "Both A and B"])
+    assert not refers_by_place(["a dog", "a cat"])
+    sample = Sample("Which is it?", "dogs", ("dogs", "cats", "none of these"), 0)
+    assert rewrite(sample).options == sample.options
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("Plants grow when the sun shines.", "When the sun shines, plants grow."),
+    ("The plants grow when the sun shines.", "When the sun shines, the plants grow."),
+    ("What will happen if the ice melts away?", "If the ice melts away, what will happen?"),
+    ("It rained the day after the storm.", "It rained the day after the storm."),
+    ("It is 3*4=<<3*4=12>>12 when the sun shines.", "It is 3*4=<<3*4=12>>12 when the sun shines."),
+])
+def test_clauses_turn_round_where_that_is_safe(text: str, expected: str) -> None:
+    assert move_clauses(text) == (expected if expected[0] != "W" or text[0] != "P" else text)
+
+
+def test_pairs_at_the_end_of_a_clause_turn_round() -> None:
+    assert swap_pairs("Bowls of apples and pears, the sun and moon.") == "Bowls of pears and apples, the moon and sun."
+    assert swap_pairs("He likes apples and runs home.") == "He likes apples and runs home."
+
+
+def test_short_forms_are_made_before_a_word_only() -> None:
+    assert exchange_words("She said it is. It is late; you can't go.") == "She said it is. It's late; you cannot go."
+    assert exchange_words("A man is sitting and talking.") == "A guy is sitting and speaking."
+    assert exchange_words("A man is sitting.") == "A guy sits."
 
 
 def test_a_leading_clause_moves_behind() -> None:
@@ -81,7 +161,7 @@ def test_a_rewrite_that_breaks_the_options_is_named() -> None:
 
 
 def test_exchanged_words_need_the_same_article() -> None:
-    for word, other in rewrites._lexicon()["words"].items():
+    for word, other in lexicon()["words"].items():
         assert (word[0] in "aeiou") == (other[0] in "aeiou"), f"a/an would be wrong after {word} → {other}"
 
 
@@ -136,3 +216,66 @@ def test_a_rewritten_set_of_another_length_is_refused() -> None:
         SampleSet("gsm8k", "test", "published", ("a", "b"), (("c", "d"), ("e",)), {})
     with pytest.raises(HareError, match="rewritten sets of none"):
         SampleSet("gsm8k", "test", "published", ("a", "b"), (), {})
+
+
+@pytest.mark.parametrize(("rows", "reason"), [
+    ([{"question": "How many?", "answer": "  "}], "empty answer"),
+    ([{"question": "How many?"}], "no gold label"),
+])
+def test_rows_that_cannot_be_used_are_counted_by_their_reason(rows, reason, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = rows_of("gsm8k", "test")[:3]
+    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: [*rows, *good])
+    [made] = sample_sets(["gsm8k"], 10, seed=0)
+    assert made.skipped == {reason: 1} and len(made.originals) == 3
+
+
+def test_a_published_set_with_an_empty_answer_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of("gsm8k", "test")[:2]
+    version = [{"original_question": row["question"], "question": "Q?", "answer": answer}
+               for row, answer in zip(rows, ("", "A"), strict=True)]
+    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: rows)
+    monkeypatch.setattr("hare.decontamination.benchmarks.rewrites", lambda name, split: [version])
+    made = next(s for s in sample_sets(["gsm8k"], 10, seed=0) if s.rewriter == "published")
+    assert made.skipped == {"empty answer in a rewritten set": 1} and len(made.originals) == 1
+
+
+def test_the_answer_of_each_text_is_known_by_its_place() -> None:
+    for samples in sample_sets(["arc_challenge", "hellaswag"], 5, seed=0):
+        texts = (samples.originals, *samples.rewrites)
+        for column, starts in zip(texts, samples.answer_starts, strict=True):
+            assert all(0 < start < len(text) for text, start in zip(column, starts, strict=True))
+        if samples.benchmark == "arc_challenge":
+            assert all(re.match(r"[A-E]\. ", text[start:]) for text, start in
+                       zip(samples.originals, samples.answer_starts[0], strict=True))
+
+
+class Parrot:
+    """A generator that turns a question round, or drops its numbers."""
+
+    name = "parrot"
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
+        questions = [request.messages[1]["content"].split("\n\n", 1)[1] for request in requests]
+        answers = ["Rewritten question: Tell me: " + question if number % 2 else "I do not know."
+                   for number, question in enumerate(questions)]
+        return [Generation(answer, len(answer), "stop") for answer in answers]
+
+
+def test_a_language_model_rewrites_through_the_generator_interface_and_is_checked() -> None:
+    made = model_set("arc_challenge", 10, Parrot(), seed=0)
+    assert made.rewriter == "model" and made.split == "test" and made.name == "arc_challenge-model-rewrites"
+    assert 3 <= len(made.originals) <= 5 and len(made.originals) + sum(made.skipped.values()) == 10
+    assert all(text.startswith("Tell me: ") for text in made.rewrites[0])
+    records = list(made.records())
+    assert records[0]["made_by"].startswith("parrot; ") and records[0]["rewritten"] == made.rewrites[0][0]
+
+
+def test_faults_that_only_a_model_commits_are_named() -> None:
+    original = Sample("Janet has 3 ducks. How many?", "3")
+    assert misnamed(original, dataclasses.replace(original, question="Anna has 3 ducks.")) == [
+        "the people of the question changed", "it asks nothing any more"]
+    assert misnamed(original, original) == []
+    assert "a part is empty" in faults(original, dataclasses.replace(original, question=" "))
+    worked = dataclasses.replace(GSM, question=GSM.question.replace("3", "5"),
+                                 answer=GSM.answer.replace("3", "5"), numbers=((Fraction(3), Fraction(5)),))
+    assert "the calculation in the answer is wrong" in faults(GSM, worked)

@@ -1,9 +1,10 @@
 """The index: n-grams of every sample of every benchmark in use, and which item each of them comes from."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 
@@ -16,10 +17,12 @@ from hare.decontamination.hash_set import HashSet
 from hare.decontamination.ngrams import ngram_blocks
 from hare.decontamination.passages import passages
 from hare.decontamination.words import WordHashes, word_hashes
-from hare.run.files import read_jsonl
+from hare.run.files import folder_written_whole, read_jsonl, write_json
+from hare.run.paths import cache_folder
 from hare.run.progress import track
 
 _THREADS = 2
+_CACHE_FORMAT = 1  # raise it when passages or word hashes are made otherwise
 
 
 @dataclass(frozen=True)
@@ -90,20 +93,49 @@ def build_index(sizes: Sequence[int], items_per_split: int = 0) -> BenchmarkInde
 
     ``sizes`` are the n of the n-grams, in words, from 2 on.
     """
-    splits, batches, owners = [], [], []
-    first = 0
-    names = [name for name in benchmarks.BENCHMARKS if benchmarks.available(name)]
-    for name in track(names, "read the benchmarks", "benchmarks"):
-        for subset, split in ((b, s) for b in benchmarks.subsets(name) for s in benchmarks.splits(name, b)):
-            found = [passages(name, row, max(sizes)) for row in _first_rows(name, subset, split, items_per_split)]
-            batches.append(word_hashes([text for texts in found for text in texts]))
-            owners.append(np.repeat(np.arange(first, first + len(found), dtype=np.int32), [len(p) for p in found]))
-            splits.append(Split(name, subset, split, first, len(found)))
-            first += len(found)
-    words = _joined(batches)
+    splits, words, owners = _hashed_benchmarks(max(sizes), items_per_split)
     with ThreadPoolExecutor(_THREADS) as threads:  # numpy hashes and sorts outside Python's lock
         sets = list(track(threads.map(partial(_distinct, words), sorted(sizes)), "index the n-grams", "lengths"))
-    return BenchmarkIndex(tuple(splits), words, np.concatenate(owners), dict(zip(sorted(sizes), sets, strict=True)))
+    return BenchmarkIndex(splits, words, owners, dict(zip(sorted(sizes), sets, strict=True)))
+
+
+Hashed = tuple[tuple[Split, ...], WordHashes, np.ndarray]
+
+
+def _hashed_benchmarks(longest: int, items_per_split: int) -> Hashed:
+    """Every passage hashed. Whole benchmarks are kept in the cache under a digest of what they were made from."""
+    if items_per_split:
+        return _hash_benchmarks(longest, items_per_split)
+    files = [str(benchmarks.file(name, split, subset).relative_to(cache_folder())) for name, subset, split in _parts()]
+    key = hashlib.sha256(json.dumps([_CACHE_FORMAT, longest, files]).encode()).hexdigest()[:24]
+    folder = cache_folder() / "benchmark_index" / key
+    if not folder.exists():
+        splits, words, owners = _hash_benchmarks(longest, 0)
+        with folder_written_whole(folder) as temporary:
+            write_json(temporary / "splits.json", [asdict(split) for split in splits])
+            for name, array in (("hashes", words.hashes), ("offsets", words.offsets), ("owners", owners)):
+                np.save(temporary / f"{name}.npy", array)
+    hashes, offsets, owners = (np.load(folder / f"{name}.npy") for name in ("hashes", "offsets", "owners"))
+    splits = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+    return tuple(Split(**split) for split in splits), WordHashes(hashes, offsets), owners
+
+
+def _parts() -> list[tuple[str, str, str]]:
+    """Benchmark, subset and split of everything that can be read on this machine."""
+    return [(name, subset, split) for name in benchmarks.BENCHMARKS if benchmarks.available(name)
+            for subset in benchmarks.subsets(name) for split in benchmarks.splits(name, subset)]
+
+
+def _hash_benchmarks(longest: int, items_per_split: int) -> Hashed:
+    splits, batches, owners = [], [], []
+    first = 0
+    for name, subset, split in track(_parts(), "read the benchmarks", "splits"):
+        found = [passages(name, row, longest) for row in _first_rows(name, subset, split, items_per_split)]
+        batches.append(word_hashes([text for texts in found for text in texts]))
+        owners.append(np.repeat(np.arange(first, first + len(found), dtype=np.int32), [len(p) for p in found]))
+        splits.append(Split(name, subset, split, first, len(found)))
+        first += len(found)
+    return tuple(splits), _joined(batches), np.concatenate(owners)
 
 
 def _first_rows(name: str, subset: str, split: str, count: int) -> list[Row]:

@@ -17,15 +17,21 @@ from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.passages import lettered, without_calculator_notes
+from hare.decontamination.rewrites import Sample, faults, rewrite
 from hare.decontamination.rules import Rule
 from hare.decontamination.words import word_hashes, word_spans, words
 from hare.run.errors import HareError
 
 _NUMBER = re.compile(r"\d+")
+_CLAUSE = re.compile(r"[^.,;:?!\n]+")
+_PHRASE_STARTS = frozenset(
+    ["a", "an", "the", "of", "in", "on", "at", "to", "for", "from", "with", "by", "and", "or", "but", "that", "which",
+     "who", "is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "will", "would", "can", "could"])
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _DOCUMENT_WORDS = 400  # of the clean documents that items are planted in and clean passages cut from
 _DOCUMENT_CHARACTERS = 4_000  # of a clean document that are used at the most
-CLEAN = "clean"
+_LETTERED = ("arc_challenge", "mmlu", "truthfulqa")  # benchmarks whose options an exam lists
+CLEAN, CLEAN_DOCUMENTS = "clean", "clean_documents"
 
 # A case is a list of documents that hold one item together: it is detected when any of them is dropped.
 Case = list[str]
@@ -35,13 +41,16 @@ Change = Callable[[Item, str, np.random.Generator], Case | None]
 def item_text(item: Item, order: Sequence[int] | None = None) -> str:
     """An item as a training sample would hold it: question, options in ``order`` where it has any, gold answer."""
     question, answer = question_answer(item.benchmark, item.row)
-    if item.benchmark in ("winogrande", "hellaswag"):
-        return f"{question} {answer}".strip()
-    if item.benchmark == "gsm8k":
-        return f"Question: {question}\nAnswer: {without_calculator_notes(answer)}"
     options = _options(item.benchmark, item.row)
-    listed = lettered([options[place] for place in order or range(len(options))])
-    return f"Question: {question}\n{listed}\nAnswer: {answer}"
+    return _as_sample(item.benchmark, question, answer, [options[place] for place in order or range(len(options))])
+
+
+def _as_sample(benchmark: str, question: str, answer: str, options: Sequence[str]) -> str:
+    if benchmark in ("winogrande", "hellaswag"):
+        return f"{question} {answer}".strip()
+    if benchmark == "gsm8k":
+        return f"Question: {question.strip()}\nAnswer: {without_calculator_notes(answer).strip()}"
+    return f"Question: {question}\n{lettered(options)}\nAnswer: {answer}"
 
 
 def _options(benchmark: str, row: Row) -> list[str]:
@@ -57,7 +66,7 @@ def _case_and_punctuation(item: Item, _: str, __: np.random.Generator) -> Case:
 
 
 def _options_reordered(item: Item, _: str, rng: np.random.Generator) -> Case | None:
-    if item.benchmark not in ("arc_challenge", "mmlu", "truthfulqa"):
+    if item.benchmark not in _LETTERED:
         return None
     return [item_text(item, _other_order(len(_options(item.benchmark, item.row)), rng))]
 
@@ -87,6 +96,33 @@ def _sentences_shuffled(item: Item, _: str, rng: np.random.Generator) -> Case | 
     return [" ".join(sentences[place] for place in _other_order(len(sentences), rng))]
 
 
+def _word_order(item: Item, _: str, __: np.random.Generator) -> Case:
+    """Phrases of each clause in mirrored order, as in a word-for-word translation into a head-final language."""
+    return [_CLAUSE.sub(lambda found: _mirrored(found.group()), item_text(item))]
+
+
+def _mirrored(clause: str) -> str:
+    phrases: list[list[str]] = []
+    for word in clause.split():
+        opens = word.lower() in _PHRASE_STARTS and not (phrases and phrases[-1][-1].lower() in _PHRASE_STARTS)
+        if opens or not phrases:
+            phrases.append([])
+        phrases[-1].append(word)
+    lead = clause[: len(clause) - len(clause.lstrip())]
+    return lead + " ".join(word for phrase in reversed(phrases) for word in phrase)
+
+
+def _paraphrased(item: Item, _: str, __: np.random.Generator) -> Case | None:
+    """The item as the rewriter by rule puts it: other words, names, numbers, order of options, clauses, sentences."""
+    question, answer = question_answer(item.benchmark, item.row)
+    options = tuple(_options(item.benchmark, item.row)) if item.benchmark in _LETTERED else ()
+    sample = Sample(question, answer, options, options.index(answer) if options else -1)
+    changed = rewrite(sample)
+    if faults(sample, changed):
+        return None
+    return [_as_sample(item.benchmark, changed.question, changed.answer, changed.options)]
+
+
 def _split_across_documents(item: Item, clean: str, _: np.random.Generator) -> Case:
     """Each half of the item beside as much clean text, as when a document is cut into chunks."""
     text = item_text(item)
@@ -110,16 +146,19 @@ CHANGES: dict[str, Change] = {
     "options_reordered": _options_reordered,
     "numbers_changed": _numbers_changed,
     "sentences_shuffled": _sentences_shuffled,
+    "word_order": _word_order,
+    "paraphrased": _paraphrased,
     "split_across_documents": _split_across_documents,
     "inside_a_document": _inside_a_document,
 }
 
 
 def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) -> dict[str, list[Case]]:
-    """Up to ``count`` cases of every kind, from items drawn evenly over the benchmarks, and ``CLEAN`` ones.
+    """Up to ``count`` cases of every kind, from items drawn evenly over the benchmarks, and clean ones.
 
-    ``clean``: documents, at least one with words. ``rewritten`` is a kind only where rewrites are at hand. Clean cases
-    are cut to the lengths of the verbatim ones, five for each.
+    ``clean``: documents, at least one with words. ``rewritten`` (by GPT-3.5, of GSM8K) is a kind only where those
+    rewrites are at hand. ``CLEAN`` cases are cut to the lengths of the verbatim ones, five for each;
+    ``CLEAN_DOCUMENTS`` are as long as the documents that items are planted in.
 
     Raises:
         HareError: no clean document has a word.
@@ -136,10 +175,18 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
     rewritten = [row for split in ("train", "test") for rows in rewrites("gsm8k", split) for row in rows]
     if rewritten:
         chosen = rng.permutation(len(rewritten))[:count]
-        planted["rewritten"] = [[_rewritten(rewritten[place])] for place in chosen]
+        planted["rewritten"] = [[_as_sample("gsm8k", rewritten[place]["question"], rewritten[place]["answer"], ())]
+                                for place in chosen]
     lengths = [len(word_spans(case[0])) for case in planted["verbatim"]] * 5
     planted[CLEAN] = [[_excerpt(_clean_document(clean, rng), length, rng)] for length in lengths]
+    planted[CLEAN_DOCUMENTS] = [[_clean_document(clean, rng)] for _ in range(2 * count)]
     return planted
+
+
+def clean_documents(clean: Sequence[str], count: int, seed: int) -> list[str]:
+    """Clean documents of the length of those that items are planted in, to set a threshold on."""
+    rng = np.random.default_rng(seed)
+    return [_clean_document(clean, rng) for _ in range(count)]
 
 
 def _clean_document(clean: Sequence[str], rng: np.random.Generator) -> str:
@@ -159,10 +206,6 @@ def _drawn(index: BenchmarkIndex, count: int, rng: np.random.Generator) -> list[
         numbers += rng.permutation(pool)[: math.ceil(count / len(names))].tolist()
     found = index.lookup(numbers)
     return [found[number] for number in rng.permutation(numbers).tolist()]
-
-
-def _rewritten(row: Row) -> str:
-    return f"Question: {row['question'].strip()}\nAnswer: {without_calculator_notes(row['answer']).strip()}"
 
 
 def _excerpt(text: str, length: int, rng: np.random.Generator) -> str:

@@ -1,7 +1,7 @@
 """Rules that say, from a document's n-grams found in benchmarks, whether it has to go."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -76,6 +76,16 @@ class SpanRule:
         return matches.longest_spans(self.ngram)[1] >= self.words
 
 
-Rule = ShareRule | AnyHitRule | SpanRule
+class Rule(Protocol):
+    """Whatever can say which documents have to go."""
+
+    @property
+    def name(self) -> str:
+        """How tables and figures call the rule."""
+
+    def drops(self, matches: Matches) -> np.ndarray:
+        """bool[texts]: which texts have to go."""
+
+
 ANY_HIT = AnyHitRule(13)
 LONG_SPAN = SpanRule(8, 20)

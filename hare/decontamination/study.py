@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hare.decontamination.benchmarks import texts
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
-from hare.decontamination.planted import CLEAN
+from hare.decontamination.intervals import wilson_interval
+from hare.decontamination.neighbours import NeighbourRule
+from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS
 from hare.decontamination.removal import PartReport, Plan
 from hare.decontamination.rules import ANY_HIT, LONG_SPAN, Rule, ShareRule
+from hare.decontamination.words import word_hashes
 from hare.run.profile import Decontamination
 
 
@@ -21,9 +25,9 @@ def rules_of(config: Decontamination) -> tuple[ShareRule, ShareRule]:
     )
 
 
-def compared_rules(config: Decontamination) -> list[Rule]:
-    """The paper's rule with D2's and with D3's n, and the two rules that they are compared with."""
-    return [*rules_of(config), ANY_HIT, LONG_SPAN]
+def compared_rules(config: Decontamination, neighbour: NeighbourRule) -> list[Rule]:
+    """The paper's rule with D2's and with D3's n, and the three rules that they are compared with."""
+    return [*rules_of(config), ANY_HIT, LONG_SPAN, neighbour]
 
 
 def plans_of(config: Decontamination) -> list[Plan]:
@@ -76,15 +80,51 @@ def benchmark_table(index: BenchmarkIndex, reports: Sequence[PartReport], remove
     return pd.DataFrame(rows, columns=["part", "documents", "benchmark", "removed", "touched"])
 
 
-def metrics_of(benchmarks: pd.DataFrame, parts: pd.DataFrame, planted: pd.DataFrame, rule: Rule) -> dict[str, float]:
-    """The recorded numbers; detection and false positives are those of ``rule``, with 95 % intervals."""
+def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule, index: BenchmarkIndex,
+                     pairs: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How near the documents of each part come to a benchmark item, and the nearest of them beside their items.
+
+    Columns of the first: part, documents, median_cosine, above (the rule's threshold), share, low, high (95 % Wilson);
+    of the second: part, cosine, benchmark, split, row, document_text, benchmark_text (both cut).
+    """
+    summary, nearest = [], []
+    for part, documents in parts.items():
+        items, cosines = rule.neighbours.nearest(word_hashes(documents))
+        above = int((cosines > rule.cosine).sum())
+        summary.append((part, len(documents), float(np.median(cosines)), above, above / max(len(documents), 1),
+                        *wilson_interval(above, len(documents))))
+        best = np.argsort(-cosines, kind="stable")[:pairs]
+        known = index.lookup(items[best].tolist())
+        nearest += [(part, float(cosines[place]), item.benchmark, item.split, item.row_number, documents[place][:400],
+                     " / ".join(texts(item.benchmark, item.row))[:400])
+                    for place in best.tolist() for item in [known[int(items[place])]]]
+    return (pd.DataFrame(summary, columns=["part", "documents", "median_cosine", "above", "share", "low", "high"]),
+            pd.DataFrame(nearest, columns=["part", "cosine", "benchmark", "split", "row", "document_text",
+                                           "benchmark_text"]))
+
+
+def metrics_of(benchmarks: pd.DataFrame, parts: pd.DataFrame, planted: pd.DataFrame, rule: Rule,
+               neighbour: NeighbourRule) -> dict[str, float]:
+    """The recorded numbers; detection and false positives are those of ``rule``, with 95 % intervals.
+
+    Those of the nearest neighbours stand beside them under ``neighbour.``.
+    """
     metrics: dict[str, float] = {
         f"removed.{row.part}.{row.benchmark}": int(row.removed) for row in benchmarks.itertuples()
     }
     for row in parts.itertuples():
         metrics |= {f"documents.{row.part}": int(row.documents), f"too_long.{row.part}": int(row.too_long),
                     f"touched.{row.part}": int(row.touched)}
-    for row in planted[(planted["rule"] == rule.name) & (planted["cases"] > 0)].itertuples():
-        name = "clean.false_positive_rate" if row.kind == CLEAN else f"planted.{row.kind}.detection_rate"
-        metrics |= {name: row.rate, f"{name}.low": row.low, f"{name}.high": row.high}
+    for prefix, name in (("", rule.name), ("neighbour.", neighbour.name)):
+        metrics |= _rates(planted[(planted["rule"] == name) & (planted["cases"] > 0)], prefix)
+    metrics["neighbour.cosine_threshold"] = neighbour.cosine
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+
+
+def _rates(rows: pd.DataFrame, prefix: str) -> dict[str, float]:
+    named: dict[str, float] = {}
+    for row in rows.itertuples():
+        clean = row.kind in (CLEAN, CLEAN_DOCUMENTS)
+        name = prefix + (f"{row.kind}.false_positive_rate" if clean else f"planted.{row.kind}.detection_rate")
+        named |= {name: row.rate, f"{name}.low": row.low, f"{name}.high": row.high}
+    return named

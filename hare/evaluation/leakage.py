@@ -38,10 +38,11 @@ class Scores:
     at_starts: np.ndarray  # share of the starting points at which the n-gram is continued exactly
     everywhere: np.ndarray  # the same over all positions
     nats_per_token: np.ndarray  # mean negative log-likelihood of the text; exp() of it is the perplexity
+    answer_nats_per_token: np.ndarray  # the same over the answer's tokens alone, given all before them
 
     def part(self, which: slice) -> "Scores":
         """The scores of some of the texts."""
-        return Scores(self.at_starts[which], self.everywhere[which], self.nats_per_token[which])
+        return Scores(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Encoded:
 
     ids: np.ndarray  # int64 [leading + tokens]
     leading: int
+    answer: int = 0  # the text's token at which its answer begins; the number of its tokens where there is none
 
     @property
     def tokens(self) -> int:
@@ -75,22 +77,32 @@ def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(encoded["input_ids"][:plain])
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positions: int) -> list[Encoded]:
-    """Token ids of each text, cut at ``max_positions`` tokens, with the tokenizer's own leading tokens."""
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positions: int,
+           answer_starts: Sequence[int] = ()) -> list[Encoded]:
+    """Token ids of each text, cut at ``max_positions`` tokens, with the tokenizer's own leading tokens.
+
+    ``answer_starts``: the character of each text at which its answer begins; the whole text where they are not given.
+    """
     leading = leading_ids(tokenizer)
-    plain = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    return [Encoded(np.array([*leading, *ids[:max_positions]], dtype=np.int64), len(leading)) for ids in plain]
+    if not texts:
+        return []
+    plain = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    starts = answer_starts or [0] * len(texts)
+    return [Encoded(np.array([*leading, *ids[:max_positions]], dtype=np.int64), len(leading),
+                    sum(end <= start for _, end in spans[:max_positions]) if start else 0)
+            for ids, spans, start in zip(plain["input_ids"], plain["offset_mapping"], starts, strict=True)]
 
 
 def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
-          what: str = "leakage") -> Scores:
+          what: str = "leakage", answer_starts: Sequence[int] = ()) -> Scores:
     """Score every text with one forward pass each, batched by length; ``what`` names the progress bar.
 
     Padding stands to the right, where no real position attends to it, so no padding token is needed.
+    ``answer_starts`` as of `encode`.
     """
     max_positions = model.config.max_position_embeddings
-    samples = encode(tokenizer, texts, max_positions)
-    results = np.full((3, len(samples)), np.nan)
+    samples = encode(tokenizer, texts, max_positions, answer_starts)
+    results = np.full((len(Scores.__dataclass_fields__), len(samples)), np.nan)
     with Progress(what, sum(sample.tokens for sample in samples), "tokens") as progress:
         for indices in _batches(samples):
             batch = [samples[i] for i in indices]
@@ -101,13 +113,15 @@ def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Seq
 
 
 def _score_one(sample: Encoded, matches: np.ndarray, nats: np.ndarray, max_positions: int,
-               measure: Measure) -> tuple[float, float, float]:
+               measure: Measure) -> tuple[float, ...]:
     starts = starting_points(sample.tokens, max_positions, measure)
     if not len(starts):
-        return np.nan, np.nan, np.nan
+        return (np.nan,) * len(Scores.__dataclass_fields__)
     continued = continued_exactly(matches, measure.ngram)
     # nats[0] is that of the first token: it is predicted from the leading token, or not at all when there is none
-    return continued[starts].mean(), continued[FIRST_START:].mean(), np.nanmean(nats)
+    answer = nats[sample.answer:][~np.isnan(nats[sample.answer:])]
+    return (continued[starts].mean(), continued[FIRST_START:].mean(), np.nanmean(nats),
+            answer.mean() if len(answer) else np.nan)
 
 
 def continued_exactly(matches: np.ndarray, ngram: int) -> np.ndarray:

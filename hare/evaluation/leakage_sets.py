@@ -2,27 +2,30 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hare.decontamination import benchmarks
-from hare.evaluation.rewrites import Sample, faults, novelty, rewrite
+from hare.decontamination.rewrites import Sample, faults, novelty, rewrite
 from hare.run.errors import HareError
 
-SURFACE, PUBLISHED = "surface", "published"
+SURFACE, PUBLISHED, MODEL = "surface", "published", "model"
 _LISTED_OPTIONS = ("arc_challenge", "mmlu")  # multiple choice whose options belong to the question's text
 _NO_SPACE = ("hellaswag", "mmlu", "truthfulqa")  # as in the method's code
+_EMPTY = "empty answer"
 
 
 @dataclass(frozen=True)
 class SampleSet:
     """N originals of one benchmark split, and R rewritten versions of each by one rewriter.
 
-    ``rewriter`` is `SURFACE` for the deterministic rewrites made here, `PUBLISHED` for those that the method's authors
-    published (GPT-3.5's, of GSM8K alone).
+    ``rewriter`` is `SURFACE` for the deterministic rewrites made here, `MODEL` for those of a language model,
+    `PUBLISHED` for those that the method's authors published (GPT-3.5's, of GSM8K alone). ``answer_starts``: the
+    character at which the answer begins, in the originals and then in each version; empty where it is not known.
     """
 
     benchmark: str
@@ -31,6 +34,8 @@ class SampleSet:
     originals: tuple[str, ...]
     rewrites: tuple[tuple[str, ...], ...]
     skipped: dict[str, int]  # reason → items
+    answer_starts: tuple[tuple[int, ...], ...] = ()
+    made_by: str = "rules"
 
     def __post_init__(self) -> None:
         wrong = [len(version) for version in self.rewrites if len(version) != len(self.originals)]
@@ -54,13 +59,42 @@ class SampleSet:
     def slice(self, start: int, items: int) -> "SampleSet":
         """``items`` of the items from number ``start`` on; they are in a random order already."""
         cut = slice(start, start + items)
-        return replace(self, originals=self.originals[cut], rewrites=tuple(version[cut] for version in self.rewrites))
+        return replace(self, originals=self.originals[cut], rewrites=tuple(version[cut] for version in self.rewrites),
+                       answer_starts=tuple(starts[cut] for starts in self.answer_starts))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The set as rows that say where each rewrite comes from, to be kept."""
+        for number, version in enumerate(self.rewrites):
+            for original, rewritten in zip(self.originals, version, strict=True):
+                yield {"benchmark": self.benchmark, "split": self.split, "rewriter": self.rewriter,
+                       "made_by": self.made_by, "version": number, "original": original, "rewritten": rewritten,
+                       "novelty": round(novelty(original, rewritten), 4)}
+
+
+@dataclass
+class _Kept:
+    """Items of a set that is being made, and why others are left out."""
+
+    originals: list[Sample] = field(default_factory=list)
+    rewritten: list[list[Sample]] = field(default_factory=list)  # by item, then by version
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, original: Sample, versions: list[Sample]) -> None:
+        self.originals.append(original)
+        self.rewritten.append(versions)
+
+    def made(self, name: str, split: str, rewriter: str, versions: int, made_by: str) -> SampleSet:
+        columns = tuple(zip(*self.rewritten, strict=True)) or tuple(() for _ in range(versions))
+        texts = [tuple(sample.text for sample in column) for column in (self.originals, *columns)]
+        starts = tuple(tuple(len(sample.prompt) for sample in column) for column in (self.originals, *columns))
+        return SampleSet(name, split, rewriter, texts[0], tuple(texts[1:]), dict(sorted(self.skipped.items())), starts,
+                         made_by)
 
 
 def sample_sets(names: Sequence[str], items: int, seed: int) -> list[SampleSet]:
     """Up to ``items`` samples of the train and of the evaluated split of each benchmark, with every kind of rewrite.
 
-    A benchmark or split that is not available on this machine is left out; `available_table` says which and why.
+    A benchmark or split that is not available on this machine is left out; `missing` says which and why.
     """
     return [made for name in names for split in measured_splits(name) for made in _of_split(name, split, items, seed)]
 
@@ -68,13 +102,24 @@ def sample_sets(names: Sequence[str], items: int, seed: int) -> list[SampleSet]:
 def measured_splits(name: str) -> list[str]:
     """The train split, where it can be read here, and the split that the leaderboard evaluates on."""
     found = benchmarks.splits(name)
-    evaluated = next((split for split in ("test", "validation") if split in found), None)
-    return [split for split in ("train", evaluated) if split in found]
+    return [split for split in ("train", evaluated_split(name)) if split in found]
+
+
+def evaluated_split(name: str) -> str:
+    """The split that the leaderboard evaluates on: test, or validation where test has no labels."""
+    found = benchmarks.splits(name)
+    return next((split for split in ("test", "validation") if split in found), "")
 
 
 def rows_of(name: str, split: str) -> list[dict]:
     """All rows of a split, MMLU's over its 57 subjects."""
     return [row for subset in benchmarks.subsets(name) for row in benchmarks.rows(name, split, subset)]
+
+
+def drawn_rows(name: str, split: str, seed: int) -> list[dict]:
+    """The same rows in a random order."""
+    rows = rows_of(name, split)
+    return random.Random(f"{seed} {name} {split}").sample(rows, len(rows))
 
 
 def sample_of(name: str, row: dict) -> Sample:
@@ -89,52 +134,70 @@ def sample_of(name: str, row: dict) -> Sample:
     return Sample(question, answer, options, gold, "" if name in _NO_SPACE else " ")
 
 
-def _of_split(name: str, split: str, items: int, seed: int) -> list[SampleSet]:
-    rows = rows_of(name, split)
-    order = random.Random(f"{seed} {name} {split}").sample(range(len(rows)), len(rows))
-    sets = [_surface_set(name, split, [rows[i] for i in order], items)]
-    versions = benchmarks.rewrites(name, split)
-    if versions:
-        sets.append(_published_set(name, split, [rows[i] for i in order], versions, items))
-    return [made for made in sets if made.originals]
-
-
-def _surface_set(name: str, split: str, rows: Sequence[dict], items: int) -> SampleSet:
-    originals, rewritten, skipped = [], [], Counter[str]()
+def usable_samples(name: str, rows: Sequence[dict], skipped: Counter[str]) -> Iterator[tuple[dict, Sample]]:
+    """Rows with their samples; those without a gold label or with an empty answer are counted in ``skipped``."""
     for row in rows:
-        if len(originals) == items:
-            break
         try:
             sample = sample_of(name, row)
         except HareError:
             skipped["no gold label"] += 1
             continue
+        if not sample.answer.strip():
+            skipped[_EMPTY] += 1
+            continue
+        yield row, sample
+
+
+def _of_split(name: str, split: str, items: int, seed: int) -> list[SampleSet]:
+    rows = drawn_rows(name, split, seed)
+    sets = [_surface_set(name, split, rows, items)]
+    versions = benchmarks.rewrites(name, split)
+    if versions:
+        sets.append(_published_set(name, split, rows, versions, items))
+    return [made for made in sets if made.originals]
+
+
+def _surface_set(name: str, split: str, rows: Sequence[dict], items: int) -> SampleSet:
+    kept = _Kept()
+    for _, sample in usable_samples(name, rows, kept.skipped):
+        if len(kept.originals) == items:
+            break
         changed = rewrite(sample)
-        reasons = ["empty answer"] if not sample.answer.strip() else faults(sample, changed)
-        skipped.update(reasons[:1])
+        reasons = faults(sample, changed)
+        kept.skipped.update(reasons[:1])
         if not reasons:
-            originals.append(sample.text)
-            rewritten.append(changed.text)
-    return SampleSet(name, split, SURFACE, tuple(originals), (tuple(rewritten),), dict(sorted(skipped.items())))
+            kept.add(sample, [changed])
+    return kept.made(name, split, SURFACE, 1, "rules")
 
 
 def _published_set(name: str, split: str, rows: Sequence[dict], versions: Sequence[Sequence[dict]],
                    items: int) -> SampleSet:
     """The published rewrites, joined to their originals by the original's question."""
     by_question = [{row["original_question"]: row for row in version} for version in versions]
-    originals, rewritten, skipped = [], [], Counter[str]()
-    for row in rows:
-        if len(originals) == items:
+    kept = _Kept()
+    for _, sample in usable_samples(name, rows, kept.skipped):
+        if len(kept.originals) == items:
             break
-        sample = sample_of(name, row)
         found = [version.get(sample.question) for version in by_question]
         if not all(found):
-            skipped["not in every rewritten set"] += 1
-            continue
-        originals.append(sample.text)
-        rewritten.append([replace(sample, question=it["question"], answer=it["answer"]).text for it in found if it])
-    columns = tuple(zip(*rewritten, strict=True)) or tuple(() for _ in versions)
-    return SampleSet(name, split, PUBLISHED, tuple(originals), columns, dict(skipped))
+            kept.skipped["not in every rewritten set"] += 1
+        elif not all(it["answer"].strip() for it in found if it):
+            kept.skipped[f"{_EMPTY} in a rewritten set"] += 1
+        else:
+            kept.add(sample, [replace(sample, question=it["question"], answer=it["answer"]) for it in found if it])
+    return kept.made(name, split, PUBLISHED, len(versions), "gpt-3.5-turbo, by the method's authors")
+
+
+def checked_set(name: str, split: str, pairs: Sequence[tuple[Sample, Sample]], rewriter: str, made_by: str,
+                more_faults: Callable[[Sample, Sample], list[str]]) -> SampleSet:
+    """A set of those pairs of original and rewrite that pass every check; the others are counted by their fault."""
+    kept = _Kept()
+    for sample, changed in pairs:
+        reasons = faults(sample, changed) + more_faults(sample, changed)
+        kept.skipped.update(reasons[:1])
+        if not reasons:
+            kept.add(sample, [changed])
+    return kept.made(name, split, rewriter, 1, made_by)
 
 
 def sets_table(sets: Sequence[SampleSet]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure
-from hare.evaluation.leakage_delta import Pairs, delta_rows, measure_set, perplexity_row
+from hare.evaluation.leakage_delta import Pairs, delta_rows, measure_set, perplexity_rows
 from hare.evaluation.leakage_sets import SURFACE, SampleSet
 from hare.run.errors import HareError
 
@@ -56,16 +56,23 @@ def measure_models(folders: dict[str, list[Path]], sets: Sequence[SampleSet], me
 
 
 def delta_table(measured: Measured, starts: int, resamples: int, seed: int) -> pd.DataFrame:
-    """Δ of all models. Columns: model, models, benchmark, split, rewriter, estimate, items, original, rewritten,
-    delta, low, high; shares in percent."""
+    """Δ of all models. Columns: model, models, benchmark, split, rewriter, estimate, items, too_short,
+    original, rewritten, delta, low, high; shares in percent."""
     return pd.DataFrame([row for kind, scored in measured.items() for samples, pairs in scored
                          for row in delta_rows(kind, samples, pairs, starts, resamples, seed)])
 
 
 def perplexity_table(measured: Measured, resamples: int, seed: int) -> pd.DataFrame:
-    """The perplexity variant of all models; columns as of `perplexity_row`."""
-    return pd.DataFrame([perplexity_row(kind, samples, pairs, resamples, seed)
-                         for kind, scored in measured.items() for samples, pairs in scored])
+    """The perplexity variant of all models; columns as of `perplexity_rows`."""
+    return pd.DataFrame([row for kind, scored in measured.items() for samples, pairs in scored
+                         for row in perplexity_rows(kind, samples, pairs, resamples, seed)])
+
+
+def negative_control(table: pd.DataFrame) -> dict[str, int]:
+    """``clean_arms.intervals`` of Δ, all estimates, and how many of them hold 0: no arm was trained on a benchmark."""
+    clean = table[table.model != PEER]
+    return {"clean_arms.intervals": len(clean),
+            "clean_arms.intervals_holding_0": int(((clean.low <= 0) & (clean.high >= 0)).sum())}
 
 
 def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

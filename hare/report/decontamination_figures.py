@@ -16,9 +16,10 @@ _BENCHMARK_NAMES = {
 _KIND_NAMES = {
     "verbatim": "verbatim", "case_and_punctuation": "case, punctuation changed",
     "options_reordered": "options reordered", "numbers_changed": "numbers changed",
-    "sentences_shuffled": "sentences shuffled", "rewritten": "rewritten by a model",
+    "sentences_shuffled": "sentences shuffled", "word_order": "translated word order",
+    "paraphrased": "paraphrased by rule", "rewritten": "rewritten by GPT-3.5",
     "split_across_documents": "split across two documents", "inside_a_document": "inside a long document",
-    "clean": "clean text (should be 0)",
+    "clean": "clean passages (should be 0)", "clean_documents": "clean documents (should be 0)",
 }
 
 
@@ -83,10 +84,10 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
     """Detection rate of each rule for each kind of planted item, with 95 % intervals; clean text below."""
     frame = frame[frame["cases"] > 0]
     kinds, rules = [kind for kind in _KIND_NAMES if kind in set(frame["kind"])], list(dict.fromkeys(frame["rule"]))
-    picture, axis = plt.subplots(figsize=(8.6, 0.6 * len(kinds) + 1.9))
+    picture, axis = plt.subplots(figsize=(8.8, 0.62 * len(kinds) + 2.1))
     for place, rule in enumerate(rules):
         rows = frame[frame["rule"] == rule].set_index("kind").loc[kinds]
-        height = np.arange(len(kinds)) + (place - (len(rules) - 1) / 2) * 0.17
+        height = np.arange(len(kinds)) + (place - (len(rules) - 1) / 2) * 0.16
         reach = np.maximum([rows["rate"] - rows["low"], rows["high"] - rows["rate"]], 0)  # the CSV rounds
         axis.errorbar(100 * rows["rate"], height, xerr=100 * reach, fmt="osD^v"[place % 5], markersize=5, capsize=2,
                       linewidth=1.2, label=rule)
@@ -104,8 +105,12 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
 
 
 def _planted_title(frame: pd.DataFrame) -> str:
-    short = [rule for rule in dict.fromkeys(frame["rule"]) if rule.startswith("share")][-1]
-    rates = frame[frame["rule"] == short].set_index("kind")["rate"]
-    return (f"The paper's rule for tasks finds {rates['verbatim']:.0%} of verbatim items,\n"
-            f"{rates['numbers_changed']:.0%} with other numbers, {rates['inside_a_document']:.0%} inside a document, "
-            f"and drops {rates['clean']:.1%} of clean passages")
+    rates = frame.set_index(["rule", "kind"])["rate"]
+    rules = list(dict.fromkeys(frame["rule"]))
+    short = [rule for rule in rules if rule.startswith("share")][-1]
+    near = [rule for rule in rules if rule.startswith("neighbour")][-1]
+    return (f"Verbatim items: the paper's rule for tasks finds {rates[short, 'verbatim']:.0%}, neighbours "
+            f"{rates[near, 'verbatim']:.0%}. Paraphrased: {rates[short, 'paraphrased']:.0%} and "
+            f"{rates[near, 'paraphrased']:.0%}.\nInside a document: {rates[short, 'inside_a_document']:.0%} and "
+            f"{rates[near, 'inside_a_document']:.0%}. Clean passages dropped: {rates[short, 'clean']:.1%} and "
+            f"{rates[near, 'clean']:.1%}")

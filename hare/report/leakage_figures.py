@@ -14,6 +14,8 @@ _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
 _TICKS = (-20, -5, -1, 0, 1, 5, 20)  # points; the axis is linear within ±5
 _CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
+_MEASURES = {"at_starts": "Δ at the 5 starting points, points", "everywhere": "Δ at all positions, points",
+             "perplexity": "Δ of log-perplexity, nats a token"}
 
 
 @figure("leakage", "delta")
@@ -71,15 +73,19 @@ def delta_finding(ours: pd.DataFrame) -> str:
 
 @figure("leakage", "dose_response")
 def dose_response(frame: pd.DataFrame) -> Figure:
-    """Δ of the deliberately leaked control against how often an item was seen; one panel an estimate."""
-    picture, axes = plt.subplots(1, 2, figsize=(9.4, 4.0), sharey=True)
-    for axis, (estimate, (label, _, _)) in zip(axes, _ESTIMATES.items(), strict=True):
-        part = frame[frame["estimate"] == estimate]
-        _dose_panel(axis, part)
-        axis.set_title(label, fontsize=10, fontweight="normal")
-        axis.set_xlabel("times each test item was in the training data\n(share of the training sequences)")
-    axes[0].set_ylabel("Δ: originals minus rewrites, points")
-    axes[0].legend(title="the same items, the model")
+    """Δ of the deliberately leaked control against how often an item was seen; rows: measures, columns: splits."""
+    splits = list(dict.fromkeys(frame["split"]))
+    picture, axes = plt.subplots(len(_MEASURES), len(splits), figsize=(1.4 + 4.0 * len(splits), 7.6), sharey="row",
+                                 squeeze=False)
+    for row, (estimate, label) in zip(axes, _MEASURES.items(), strict=True):
+        for axis, split in zip(row, splits, strict=True):
+            _dose_panel(axis, frame[(frame["estimate"] == estimate) & (frame["split"] == split)])
+        row[0].set_ylabel(label)
+    for axis, split in zip(axes[0], splits, strict=True):
+        axis.set_title(f"{split} items planted", fontsize=10, fontweight="normal")
+    for axis in axes[-1]:
+        axis.set_xlabel("times each item was in the training data\n(share of the training sequences)")
+    axes[0, 0].legend(title="the same items, the model")
     picture.suptitle(dose_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
@@ -98,13 +104,15 @@ def _dose_panel(axis: Axes, part: pd.DataFrame) -> None:
 
 
 def dose_finding(frame: pd.DataFrame) -> str:
-    """From which dose on the measure sees the leak."""
-    gains = frame[(frame["model"] == "leaked_minus_clean") & (frame["dose"] > 0)]
-    first = {kind: gains[(gains["estimate"] == kind) & (gains["low"] > 0)]["repetitions"].min() for kind in _ESTIMATES}
-    if all(pd.isna(times) for times in first.values()):
-        return f"The measure misses even items that were trained on {gains['repetitions'].max():.0f} times"
-    said = ["not" if pd.isna(times) else f"from {times:.0f} repetitions on" for times in first.values()]
-    if said[0] == said[1]:
-        return f"Planted test items are detected {said[0]}"
-    starts, everywhere = (label for label, _, _ in _ESTIMATES.values())
-    return f"Planted test items are detected {said[0]} by {starts}, {said[1]} by {everywhere}"
+    """From which dose on each measure sees the leak, split by split."""
+    said = [f"{split} items {_first_seen(frame[frame['split'] == split])}" for split in dict.fromkeys(frame["split"])]
+    return "Repetitions from which a leak is detected:\n" + "\n".join(said)
+
+
+def _first_seen(part: pd.DataFrame) -> str:
+    gains = part[(part["model"] == "leaked_minus_clean") & (part["dose"] > 0)]
+    found = {}
+    for estimate, name in zip(_MEASURES, ("starting points", "all positions", "perplexity"), strict=True):
+        seen = gains[(gains["estimate"] == estimate) & (gains["low"] > 0)]["repetitions"]
+        found[name] = f"{name} never" if seen.empty else f"{name} {seen.min():.0f}×"
+    return ", ".join(found.values())

@@ -1,0 +1,129 @@
+"""Nearest benchmark items in a space of words: what finds a paraphrase that no n-gram of the original is left of.
+
+Every item is one vector: a dimension for each word, weighted by how rare the word is among the items (TF-IDF, each
+word counted once), of length 1. A document is compared window by window with all items, by the cosine. This is the
+plainest of embeddings: it needs no model and no download, and it knows no synonyms; a paraphrase is found by the rarer
+words, names and numbers that it keeps.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from hare.decontamination.index import BenchmarkIndex
+from hare.decontamination.ngrams import Matches
+from hare.decontamination.words import WordHashes, word_hashes
+
+WINDOW = 60  # words; a document is read in windows that overlap by half
+_COMMON = 0.02  # words in more than this share of the items tell nothing apart and are left out
+_WINDOWS_AT_ONCE = 512
+_ITEMS_AT_ONCE = 8192
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Items as unit vectors over words.
+
+    ``vocabulary``: uint32[words], the leading halves of their hashes, sorted; ``weights``: float32[words];
+    ``by_word``: the items' vectors, words by items; ``unknown``: the weight of a word that no item holds.
+    """
+
+    vocabulary: np.ndarray
+    weights: np.ndarray
+    by_word: csr_matrix
+    unknown: float
+
+    @classmethod
+    def of(cls, index: BenchmarkIndex) -> "Neighbours":
+        """The vectors of all items of an index; all passages of an item count together."""
+        lots = list(_words_of_items(index))
+        short, item = (np.concatenate(part) for part in zip(*lots, strict=True))
+        vocabulary = _distinct(short)
+        word = np.searchsorted(vocabulary, short)
+        frequency = np.bincount(word, minlength=len(vocabulary))
+        weights = np.log(index.items / frequency).astype(np.float32)
+        weights[frequency > _COMMON * index.items] = 0
+        values = weights[word]
+        lengths = np.sqrt(np.bincount(item, values.astype(np.float64) ** 2, minlength=index.items))
+        values = values / np.maximum(lengths, 1e-9)[item]
+        kept = values > 0
+        shape = (len(vocabulary), index.items)
+        by_word = csr_matrix((values[kept].astype(np.float32), (word[kept], item[kept])), shape=shape)
+        return cls(vocabulary, weights, by_word, float(np.log(index.items)))
+
+    def nearest(self, words: WordHashes) -> tuple[np.ndarray, np.ndarray]:
+        """The item nearest to any window of each text, int64[texts], and its cosine, float32[texts] (0: no word known).
+
+        ``words``: the texts, as `word_hashes` gives them.
+        """
+        item, cosine = np.zeros(len(words.counts), np.int64), np.zeros(len(words.counts), np.float32)
+        for text, vectors in self._windows(words):
+            found = (vectors @ self.by_word).tocsr()
+            for row, owner in enumerate(text):
+                values = found.data[found.indptr[row]: found.indptr[row + 1]]
+                if len(values) and values.max() > cosine[owner]:
+                    best = int(values.argmax())
+                    cosine[owner], item[owner] = values[best], found.indices[found.indptr[row] + best]
+        return item, cosine
+
+    def _windows(self, words: WordHashes) -> Iterator[tuple[list[int], csr_matrix]]:
+        """Windows in lots: the text that each belongs to, and their unit vectors, windows by words."""
+        spans = [(text, start, min(start + WINDOW, end))
+                 for text, (first, end) in enumerate(zip(words.offsets, words.offsets[1:], strict=False))
+                 for start in range(first, max(end - WINDOW // 2, first + 1), WINDOW // 2) if start < end]
+        for low in range(0, len(spans), _WINDOWS_AT_ONCE):
+            lot = spans[low: low + _WINDOWS_AT_ONCE]
+            yield [text for text, _, _ in lot], self._vectors([words.hashes[start:end] for _, start, end in lot])
+
+    def _vectors(self, windows: Sequence[np.ndarray]) -> csr_matrix:
+        distinct = [np.unique((window >> _HALF).astype(np.uint32)) for window in windows]
+        row = np.repeat(np.arange(len(distinct)), [len(window) for window in distinct])
+        hashes = np.concatenate(distinct)
+        place = np.minimum(np.searchsorted(self.vocabulary, hashes), len(self.vocabulary) - 1)
+        known = self.vocabulary[place] == hashes
+        values = np.where(known, self.weights[place], self.unknown)
+        lengths = np.sqrt(np.bincount(row, values.astype(np.float64) ** 2, minlength=len(distinct)))
+        values = (values / np.maximum(lengths, 1e-9)[row]).astype(np.float32)
+        return csr_matrix((values[known], (row[known], place[known])), shape=(len(distinct), len(self.vocabulary)))
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Distinct values, sorted; for millions of them faster than `numpy.unique`."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
+def _words_of_items(index: BenchmarkIndex) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of short hash, uint32, and item, int32, every pair once, for some thousands of items at a time."""
+    for low in range(0, index.items, _ITEMS_AT_ONCE):
+        first, last = np.searchsorted(index.item_of_passage, (low, low + _ITEMS_AT_ONCE))
+        words = slice(index.words.offsets[first], index.words.offsets[last])
+        item = np.repeat(index.item_of_passage[first:last].astype(np.uint64), index.words.counts[first:last])
+        pairs = _distinct(item << _HALF | index.words.hashes[words] >> _HALF)
+        yield (pairs & _LOW).astype(np.uint32), (pairs >> _HALF).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class NeighbourRule:
+    """A document goes when some window of it lies nearer than ``cosine`` to a benchmark item."""
+
+    neighbours: Neighbours
+    cosine: float
+
+    @property
+    def name(self) -> str:
+        """How tables and figures call the rule."""
+        return f"neighbour, cosine > {self.cosine:.2f}"
+
+    def drops(self, matches: Matches) -> np.ndarray:
+        """bool[texts]: which texts have to go."""
+        return self.neighbours.nearest(matches.words)[1] > self.cosine
+
+
+def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.01) -> NeighbourRule:
+    """The rule whose threshold only ``share`` of some clean documents lie above."""
+    cosines = neighbours.nearest(word_hashes(clean))[1]
+    return NeighbourRule(neighbours, float(np.quantile(cosines, 1 - share, method="higher")))
