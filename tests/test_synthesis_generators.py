@@ -16,11 +16,13 @@ from hare.run.profile import load_profile
 from hare.synthesis import embedded
 from hare.synthesis.choice import chosen_generator
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request
-from hare.synthesis.passages import Passage
+from hare.synthesis.passages import Passage, write_documents
 from hare.synthesis.prompts import Prompt
+from hare.synthesis.schema import Field, schema_of
 from hare.synthesis.seeds import Seed
 from hare.synthesis.served import KEY_VARIABLE, ServedGenerator
-from hare.synthesis.textbook import conversation, judged, yield_by_gate
+from hare.synthesis.steering import Sampler
+from hare.synthesis.textbook import conversation, generate_drafts, judged, yield_by_gate
 
 
 @pytest.fixture()
@@ -89,7 +91,7 @@ def test_a_sampled_token_is_never_an_unlikely_one_and_follows_the_distribution()
     rows = 4000
     scores = torch.log(torch.tensor([[0.5, 0.3, 0.19, 0.01]])).repeat(rows, 1)
     uniforms = torch.rand(rows, 1, generator=torch.Generator().manual_seed(0))
-    sampler = embedded._Sampler(uniforms, 3, Decoding(1, temperature=1.0, min_p=0.05))
+    sampler = Sampler(uniforms, 3, Decoding(1, temperature=1.0, min_p=0.05))
     drawn = sampler(torch.zeros(rows, 3, dtype=torch.long), scores).argmax(dim=-1)
     shares = np.bincount(drawn.numpy(), minlength=4) / rows
     assert shares[3] == 0
@@ -115,6 +117,7 @@ class Server:
     def __init__(self, faults=faults, key=""):
         self.asked: collections.Counter[str] = collections.Counter()
         self.keys: set[str] = set()
+        self.bodies: dict[str, dict] = {}
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,6 +129,7 @@ class Server:
                 owner.keys.add(self.headers.get("Authorization", ""))
                 said = body["messages"][-1]["content"]
                 owner.asked[said] += 1
+                owner.bodies[said] = body
                 number = int(said.split()[-1])
                 if key and self.headers.get("Authorization") != f"Bearer {key}":
                     self._answer(401, b"{}")
@@ -222,6 +226,25 @@ def test_a_server_that_mostly_fails_stops_the_run_and_only_the_failures_are_aske
     assert all(one.asked[f"say {i}"] == 1 + i % 2 for i in range(10))
 
 
+def test_an_answer_of_given_fields_is_asked_for_under_its_schema(cache, server):
+    one = server(("",))
+    fields = (Field("answer", options=("yes", "no")),)
+    asked = [Request(({"role": "user", "content": f"say {i}"},), i, fields if i else ()) for i in range(2)]
+    ServedGenerator(one.url, "model", 2, timeout=5, pause=0.01).generate(asked, Decoding(4, min_new_tokens=2))
+    assert "response_format" not in one.bodies["say 0"] and one.bodies["say 0"]["min_tokens"] == 2
+    assert one.bodies["say 1"]["response_format"]["json_schema"]["schema"] == schema_of(fields)
+
+
+def test_vllm_is_configured_through_datatrove_and_its_absence_is_one_clear_error(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    generator = ServedGenerator("vllm", "some/model", 64)
+    config = generator._runner(tmp_path, Decoding(2048)).config
+    assert (config.server_type, config.model_name_or_path, config.tp) == ("vllm", "some/model", 8)
+    assert config.max_concurrent_generations == 64 and config.default_generation_params["max_tokens"] == 2048
+    with pytest.raises(HareError, match="vllm"):
+        generator.generate(requests(2), Decoding(4))
+
+
 @pytest.mark.parametrize(
     ("generator", "message"), [("smolm", "names no generator"), ("vllm", "generator_model is empty")]
 )
@@ -234,16 +257,60 @@ def test_an_impossible_choice_of_generator_is_refused(generator, message):
 # ---- judging
 
 
-def test_yield_adds_up_and_repeats_are_rejected():
-    passage = Passage("d#0", "d", "s", "wikipedia", "An old passage about quite other things. " * 4)
-    text = (
-        "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "
-        "the Sun, though less strongly. Twice a day most coasts see high water, and sailors plan voyages by it."
-    )
-    answers = [Generation(text, 50, "stop"), Generation(text, 50, "stop"), Generation("", 0, FAILED)]
-    prompt = Prompt("Write about tides.", "f@1", "0", 0, "a", "s")
-    drafts = judged([Seed(passage, 0)] * 3, [prompt] * 3, answers, [passage])
-    assert [draft.objection for draft in drafts] == ["", "near-duplicate within D2", "request failed"]
+_PAGE = (
+    "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "
+    "the Sun, though less strongly. Twice a day most coasts see high water, and sailors plan voyages by it."
+)
+_GARBAGE = "zq#x 7~ ]] vbn kkt " * 30
+
+
+def drafts_of(tmp_path, answers: list[Generation]):
+    """What becomes of some answers to one prompt, with one document in D1."""
+    passage = Passage("d#0", "d", "s", "wikipedia", "An old passage about quite other things.")
+    row = {"id": "d", "text": passage.text * 9, "metadata": {"source": "s", "category": "wikipedia"}}
+    write_documents(tmp_path / "d1", [row])
+    prompts = [Prompt("Write about tides.", "f@1", "0", 0, "a", "s")] * len(answers)
+
+    class Scripted:
+        name = "scripted"
+
+        def generate(self, asked, decoding):
+            return answers
+
+    return generate_drafts([Seed(passage, 0)] * len(answers), prompts, Scripted(), Decoding(8), tmp_path / "d1", 0)
+
+
+def test_yield_adds_up_and_every_unusable_answer_is_counted_under_its_reason(tmp_path):
+    copied = "An old passage about quite other things. " * 1 + "An old passage about quite other things." * 8
+    drafts = drafts_of(tmp_path, [
+        Generation(_PAGE, 50, "stop"), Generation(_PAGE, 50, "stop"), Generation("", 0, FAILED),
+        Generation("", 0, "stop"), Generation(_GARBAGE, 90, "length"), Generation(copied, 90, "stop"),
+    ])
+    assert [draft.objection for draft in drafts] == [
+        "", "near-duplicate within D2", "request failed", "no finished sentence", "no finished sentence", "repetition",
+    ]
+    assert drafts[0].in_d1 == 0 and drafts[-1].in_d1 > 0.9
     table = yield_by_gate(drafts)
-    assert table["asked"].iloc[0] == 3 and table["left"].iloc[-1] == 1
+    assert table["asked"].iloc[0] == 6 and table["left"].iloc[-1] == 1
     assert (table["asked"] - table["rejected"] == table["left"]).all()
+
+
+@pytest.mark.parametrize(("text", "objection"), [("", "no finished sentence"), (f"{_GARBAGE}.", "repetition")])
+def test_a_model_that_answers_nothing_or_garbage_is_one_clear_error(tmp_path, text, objection):
+    with pytest.raises(HareError, match=f"None of 3 texts by scripted passed the gates.*{objection}"):
+        drafts_of(tmp_path, [Generation(text, 9, "stop")] * 3)
+
+
+def test_a_page_that_stands_in_d1_is_rejected(tmp_path):
+    passage = Passage("d#0", "d", "s", "wikipedia", "x")
+    row = {"id": "d", "text": f"Before it. {_PAGE} And after.", "metadata": {"source": "s", "category": "wikipedia"}}
+    write_documents(tmp_path / "d1", [row])
+    prompt = Prompt("Write about tides.", "f@1", "0", 0, "a", "s")
+    (draft,) = judged([Seed(passage, 0)], [prompt], [Generation(_PAGE, 50, "stop")], tmp_path / "d1")
+    assert draft.objection == "repeats D1" and draft.in_d1 == 1
+
+
+def test_the_first_tokens_are_never_the_end_and_a_prompt_beyond_the_context_is_cut(cache):
+    long = conversation("word " * 1500 + "Say yes.", 1)
+    (answer,) = embedded.EmbeddedGenerator(1).generate([long], Decoding(6, min_new_tokens=6))
+    assert answer.tokens == 6 and answer.text

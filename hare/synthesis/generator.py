@@ -15,6 +15,7 @@ import filelock
 from hare.run.errors import HareError
 from hare.run.files import naming_disk_errors
 from hare.run.paths import cache_folder
+from hare.synthesis.schema import Field
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 FAILED = "failed"  # the finish reason of a request that got no usable answer
@@ -25,6 +26,7 @@ class Decoding:
     """How text is drawn from the model; the defaults got the best out of a 135M-parameter model."""
 
     max_new_tokens: int
+    min_new_tokens: int = 0  # the end is not drawn before
     temperature: float = 0.5
     min_p: float = 0.05  # tokens less likely than this share of the likeliest are never drawn
     repetition_penalty: float = 1.15
@@ -32,14 +34,19 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One conversation to be continued. ``seed`` alone decides the random numbers of its answer."""
+    """One conversation to be continued. ``seed`` alone decides the random numbers of its answer.
+
+    With ``fields`` the answer is a JSON object of exactly these entries in this order, and nothing else.
+    """
 
     messages: tuple[Message, ...]
     seed: int
+    fields: tuple[Field, ...] = ()
 
     def key(self, generator: str, decoding: Decoding) -> str:
         """Digest of everything that the answer depends on."""
-        whole = [generator, dataclasses.asdict(decoding), list(self.messages), self.seed]
+        fields = [dataclasses.asdict(field) for field in self.fields]
+        whole = [generator, dataclasses.asdict(decoding), list(self.messages), self.seed, fields]
         return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ WORDINGS = Path(__file__).with_name("task_wordings.yaml")
 MOST_TOKENS = 512  # the paper's limit for D3, in tokens of Mistral's tokenizer
 DETERMINISTIC = "deterministic"
 GENERATED = "generated"
+SCHEMA = "generated under a schema"
 OPEN_SET = "open set"
 _LETTERS = "ABCDEFGH"
 _LONG_WORD = 12  # letters; longer runs are seldom words, and cost more tokens

@@ -46,12 +46,17 @@ def _self_prompting(member: str) -> Samples:
                 yield task["instruction"], sample["input"], str(sample["output"])
 
 
+_INSTRUCTIONS = {"You are a helpful assistant.": "Answer the question."}  # what says nothing about the task
+
+
 def _conversations(member: str) -> Samples:
     for line in read_lines(archive_of("evals"), member):
         sample = json.loads(line)
-        instruction, question = (message["content"] for message in sample["input"])
-        ideal = sample["ideal"]
-        yield instruction, question, ideal if isinstance(ideal, str) else ideal[0]
+        instruction, *questions = (message["content"] for message in sample["input"])
+        if len(questions) != 1:  # with worked examples, or without an instruction
+            continue
+        ideal = sample["ideal"][0] if isinstance(sample["ideal"], list) else sample["ideal"]
+        yield _INSTRUCTIONS.get(instruction, instruction), questions[0], str(ideal)
 
 
 OPEN_SETS: tuple[OpenSet, ...] = (
@@ -67,6 +72,17 @@ OPEN_SETS: tuple[OpenSet, ...] = (
         tuple(f"{_DATA}{name}/samples.jsonl" for name in (
             "event_categories", "imperial_date_to_string", "integer-sequence-predictions",
             "list_comparison_missing_name",
+        )),
+    ),
+    OpenSet(
+        "evals-calculations", "evals", "MIT",
+        "Things to work out: resistors, determinants, bit patterns, probabilities, chemical equations, scales, counts.",
+        _conversations,
+        tuple(f"{_DATA}{name}.jsonl" for name in (
+            "balance_chemical_equation/samples", "bitwise/samples", "count_token_freq_dna/samples",
+            "determinant/samples", "logical_counting/samples", "matrix_mult_rows/samples",
+            "music_theory_scale_modes/samples", "probability_questions/probability_questions",
+            "resistor_ohm_calculator/samples",
         )),
     ),
 )

@@ -94,7 +94,7 @@ def _mistakes_in(wording: str) -> list[str]:
 def fill(seed: Seed, terms: Sequence[str], families: Sequence[PromptFamily], draw: random.Random) -> Prompt:
     """One prompt for a seed: a family that suits its category, then wording, audience and style, all drawn evenly.
 
-    ``terms`` name the seed's topic.
+    ``terms`` name the seed's topic; a topic without any is called "this subject".
 
     Raises:
         HareError: no family suits the seed's category.
@@ -109,7 +109,7 @@ def fill(seed: Seed, terms: Sequence[str], families: Sequence[PromptFamily], dra
     wording = draw.randrange(len(family.prompts))
     audience, style = draw.choice(sorted(family.audiences)), draw.choice(sorted(family.styles))
     text = family.prompts[wording].format(
-        seed=shortened(seed.passage.text), terms=" and ".join(terms[:2]),
+        seed=shortened(seed.passage.text), terms=" and ".join(terms[:2]) or "this subject",
         audience=family.audiences[audience], style=family.styles[style],
     )
     return Prompt(text, f"{family.name}@{family.version}", family.sha256, wording, audience, style)

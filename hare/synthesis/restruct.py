@@ -75,6 +75,15 @@ def counted_items(items: Sequence[Item]) -> pd.DataFrame:
                         columns=["kind", "method", "part", "items"])
 
 
+def counted_outcomes(items: Sequence[Item], objections: dict[str, Counter[str]]) -> pd.DataFrame:
+    """What became of the items that a model wrote: ``kind``, ``outcome``, ``items``; the accepted ones first."""
+    rows = []
+    for kind, own in objections.items():
+        rows.append((kind, "accepted", sum(item.kind == kind for item in items)))
+        rows += [(kind, *entry) for entry in sorted(own.items(), key=lambda entry: (-entry[1], entry[0]))]
+    return pd.DataFrame(rows, columns=["kind", "outcome", "items"])
+
+
 def _valid(
     found: Iterable[Material], builder: Builder, share: int, rejected: Counter[tuple[str, str]], seed: int
 ) -> Iterator[Item]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.inference.servers import InferenceServer
@@ -27,11 +28,13 @@ from hare.run.errors import HareError
 from hare.run.files import read_jsonl
 from hare.run.progress import Progress
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
+from hare.synthesis.schema import schema_of
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
 _ATTEMPTS = 5
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({401, 403})
+_SENT = ("messages", "seed", "response_format")
 _MOST_FAILURES = 0.2  # share of requests without a usable answer above which the run is stopped
 
 
@@ -176,9 +179,11 @@ class ServedGenerator:
             server_type="vllm" if self._where == "vllm" else "endpoint", model_name_or_path=self._model,
             endpoint_url=self._where, api_key=os.environ.get(KEY_VARIABLE), request_timeout=self._timeout,
             max_concurrent_generations=self._concurrency, metric_interval=3600, server_start_max_retries=0,
+            tp=max(1, torch.cuda.device_count()),  # for vLLM: a large model is spread over all accelerators here
             default_generation_params={
                 "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature,
                 "min_p": decoding.min_p, "repetition_penalty": decoding.repetition_penalty,
+                "min_tokens": decoding.min_new_tokens,
             },
         )
         runner = _Runner(
@@ -191,12 +196,21 @@ class ServedGenerator:
 
 def _documents(due: dict[str, Request], progress: Progress) -> Iterator[Document]:
     for key, request in due.items():
-        yield Document("-", key, metadata={"messages": list(request.messages), "seed": request.seed})
+        yield Document("-", key, metadata=_payload(request))
         progress.advance()
 
 
+def _payload(request: Request) -> dict[str, Any]:
+    """What is sent; an answer of given fields is asked for under their JSON schema."""
+    payload: dict[str, Any] = {"messages": list(request.messages), "seed": request.seed}
+    if request.fields:
+        schema = {"name": "item", "strict": True, "schema": schema_of(request.fields)}
+        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return payload
+
+
 async def _rollout(document: Document, generate: Any) -> dict[str, Any]:
-    result = await generate({"messages": document.metadata["messages"], "seed": document.metadata["seed"]})
+    result = await generate({name: document.metadata[name] for name in _SENT if name in document.metadata})
     return {
         "text": result.text.strip(), "tokens": int(result.usage.get("completion_tokens", 0)),
         "finish_reason": result.finish_reason or "stop",

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,25 +13,31 @@ from hare.run.errors import HareError
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.gates import GATES, Candidate, first_objection, tidied
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Request
-from hare.synthesis.passages import Passage, rank
+from hare.synthesis.overlap import MOST_SHARED, share_in_corpus
+from hare.synthesis.passages import rank
 from hare.synthesis.prompts import SYSTEM, Prompt, PromptFamily, fill
 from hare.synthesis.seeds import Seed
 from hare.synthesis.topics import TopicModel
 
-REPEATS_D1 = "near-duplicate of D1"
+REPEATS_D1 = "repeats D1"
 REPEATS_D2 = "near-duplicate within D2"
 SERVER_FAILED = "request failed"
+_FEWEST_TOKENS = 72  # a page of fewer would fail the gate for too little content
 OBJECTIONS = (SERVER_FAILED, *GATES, REPEATS_D1, REPEATS_D2)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One seed, its prompt, the answer as it came, the tidied text and why it was rejected ('' when it was not)."""
+    """One seed, its prompt, the answer as it came, the tidied text and why it was rejected ('' when it was not).
+
+    ``in_d1`` is the share of the text's word 5-grams that stand in D1.
+    """
 
     seed: Seed
     prompt: Prompt
     answer: Generation
     text: str
+    in_d1: float
     objection: str
 
 
@@ -41,17 +48,21 @@ def write_prompts(
     return [fill(s, topics.terms[s.topic], families, random.Random(f"{seed}/{s.passage.id}")) for s in seeds]
 
 
+def d2_decoding(max_new_tokens: int) -> Decoding:
+    """How pages of D2 are drawn: the end is barred until there can be enough on the page."""
+    return Decoding(max_new_tokens, min_new_tokens=min(_FEWEST_TOKENS, max_new_tokens // 2))
+
+
 def generate_drafts(
-    seeds: Sequence[Seed], prompts: Sequence[Prompt], generator: Generator, decoding: Decoding, d1: Sequence[Passage],
-    seed: int,
+    seeds: Sequence[Seed], prompts: Sequence[Prompt], generator: Generator, decoding: Decoding, d1: Path, seed: int
 ) -> list[Draft]:
-    """Answer every prompt, then judge every answer; ``d1`` are the passages that no draft may nearly repeat.
+    """Answer every prompt, then judge every answer; ``d1`` is the folder of documents that no draft may repeat.
 
     Raises:
         HareError: not one answer is good enough.
     """
-    requests = [conversation(prompt.text, rank(seed, s.passage.id)) for s, prompt in zip(seeds, prompts, strict=True)]
-    drafts = judged(seeds, prompts, generator.generate(requests, decoding), d1)
+    answers = generator.generate(requests_for(seeds, prompts, seed), decoding)
+    drafts = judged(seeds, prompts, answers, d1)
     if all(draft.objection for draft in drafts):
         commonest = Counter(draft.objection for draft in drafts).most_common(1)[0][0]
         raise HareError(
@@ -61,6 +72,11 @@ def generate_drafts(
     return drafts
 
 
+def requests_for(seeds: Sequence[Seed], prompts: Sequence[Prompt], seed: int) -> list[Request]:
+    """One request a prompt; its random numbers are drawn by the seed passage's id alone."""
+    return [conversation(prompt.text, rank(seed, s.passage.id)) for s, prompt in zip(seeds, prompts, strict=True)]
+
+
 def conversation(prompt: str, seed: int) -> Request:
     """A request of one system and one user message; its seed is cut to 31 bits, which every server takes."""
     messages = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt})
@@ -68,23 +84,21 @@ def conversation(prompt: str, seed: int) -> Request:
 
 
 def judged(
-    seeds: Sequence[Seed], prompts: Sequence[Prompt], answers: Sequence[Generation], d1: Sequence[Passage]
+    seeds: Sequence[Seed], prompts: Sequence[Prompt], answers: Sequence[Generation], d1: Path
 ) -> list[Draft]:
     """Drafts with the first objection to each, in the order of `OBJECTIONS`."""
     texts = [tidied(answer.text, answer.finish_reason) for answer in answers]
-    known, earlier = NearDuplicates(), NearDuplicates()
-    for passage, signature in zip(d1, signatures([p.text for p in d1]), strict=True):
-        known.add(passage.id, signature)
-    drafts = []
-    for s, prompt, answer, text, signature in zip(seeds, prompts, answers, texts, signatures(texts), strict=True):
+    earlier, drafts = NearDuplicates(), []
+    rows = zip(seeds, prompts, answers, texts, share_in_corpus(texts, d1), signatures(texts), strict=True)
+    for s, prompt, answer, text, in_d1, signature in rows:
         objection = SERVER_FAILED if answer.finish_reason == FAILED else first_objection(Candidate(text, prompt.text))
-        if objection is None and known.first_like(signature) is not None:
+        if objection is None and in_d1 > MOST_SHARED:
             objection = REPEATS_D1
         if objection is None and earlier.first_like(signature) is not None:
             objection = REPEATS_D2
         if objection is None:
             earlier.add(s.passage.id, signature)
-        drafts.append(Draft(s, prompt, answer, text, objection or ""))
+        drafts.append(Draft(s, prompt, answer, text, float(in_d1), objection or ""))
     return drafts
 
 
@@ -124,6 +138,7 @@ def documents(drafts: Sequence[Draft], generator: Generator, topics: TopicModel)
                 "audience": draft.prompt.audience, "style": draft.prompt.style,
                 "seed_document": draft.seed.passage.document, "seed_passage": draft.seed.passage.id,
                 "topic": topics.labels[draft.seed.topic], "tokens": draft.answer.tokens,
+                "share_in_d1": round(draft.in_d1, 4),
             },
         }
         for draft in drafts

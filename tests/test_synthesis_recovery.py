@@ -1,0 +1,142 @@
+"""A generation that is killed with SIGKILL goes on where it stopped: nothing lost, nothing answered twice."""
+
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from hare.synthesis import embedded
+from hare.synthesis.generator import Decoding
+from hare.synthesis.textbook import conversation
+
+_EMBEDDED = """
+import torch
+torch.set_num_threads(1)
+from hare.synthesis.embedded import EmbeddedGenerator
+from hare.synthesis.generator import Decoding
+from hare.synthesis.textbook import conversation
+asked = [conversation(f"Write one sentence about {i} apples.", i) for i in range(5)]
+for answer in EmbeddedGenerator(1).generate(asked, Decoding(8, min_new_tokens=8)):
+    print("answer", repr(answer.text))
+"""
+_SERVED = """
+import sys
+from hare.synthesis.generator import Decoding, Request
+from hare.synthesis.served import ServedGenerator
+asked = [Request(({"role": "user", "content": f"say {i}"},), i) for i in range(30)]
+generator = ServedGenerator(sys.argv[1], "model", 2, timeout=20, pause=0.05)
+for answer in generator.generate(asked, Decoding(4)):
+    print("answer", answer.text)
+"""
+
+
+def started(script: str, cache, *arguments: str) -> subprocess.Popen:
+    environment = os.environ | {"HARE_CACHE": str(cache), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+
+def answers_of(process: subprocess.Popen) -> list[str]:
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    return [line for line in out.splitlines() if line.startswith("answer")]
+
+
+def killed_when(process: subprocess.Popen, enough) -> None:
+    until = time.monotonic() + 300
+    while not enough():
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def lines(folder) -> list[bytes]:
+    return [line for path in folder.glob("generations/*.jsonl") for line in path.read_bytes().splitlines(keepends=True)]
+
+
+@pytest.fixture()
+def models(tmp_path):
+    """Makes caches that share the unpacked model."""
+
+    def cache(name: str):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "models").symlink_to(embedded.smollm2_folder().parent)
+        return tmp_path / name
+
+    return cache
+
+
+def test_the_embedded_generator_killed_on_its_way_ends_with_the_texts_of_a_run_that_was_not(models, monkeypatch):
+    whole, broken = models("whole"), models("broken")
+    killed_when(started(_EMBEDDED, broken), lambda: len(lines(broken)) >= 1)
+    before = [line for line in lines(broken) if line.endswith(b"\n")]
+    assert 1 <= len(before) < 5
+    continued = answers_of(started(_EMBEDDED, broken))
+    after = lines(broken)
+    assert after[: len(before)] == before
+    assert len({json.loads(line)["key"] for line in after}) == len(after) == len(continued) == 5
+
+    monkeypatch.setenv("HARE_CACHE", str(whole))
+    asked = [conversation(f"Write one sentence about {i} apples.", i) for i in range(5)]
+    undisturbed = embedded.EmbeddedGenerator(1).generate(asked, Decoding(8, min_new_tokens=8))
+    assert continued == [f"answer {answer.text!r}" for answer in undisturbed]
+    assert sorted(after) == sorted(lines(whole))
+
+
+class Counting:
+    """A server that counts what it is asked and takes its time."""
+
+    def __init__(self):
+        self.asked: collections.Counter[str] = collections.Counter()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self._answer(b"{}")
+
+            def do_POST(self):
+                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+                owner.asked[said] += 1
+                time.sleep(0.05)
+                answer = {"message": {"content": said.upper()}, "finish_reason": "stop"}
+                self._answer(json.dumps({"choices": [answer], "usage": {"completion_tokens": 2}}).encode())
+
+            def _answer(self, body: bytes):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+
+def test_a_served_run_that_is_killed_asks_again_only_what_was_on_its_way(tmp_path):
+    server, on_their_way = Counting(), 2
+    try:
+        killed_when(started(_SERVED, tmp_path, server.url), lambda: sum(server.asked.values()) >= 10)
+        before = server.asked.copy()
+        assert answers_of(started(_SERVED, tmp_path, server.url)) == [f"answer SAY {i}" for i in range(30)]
+    finally:
+        server.http.shutdown()
+        server.http.server_close()
+    assert 10 <= sum(before.values()) < 30 and len(server.asked) == 30
+    again = [said for said, count in server.asked.items() if count > 1]
+    assert len(again) <= on_their_way + 1, again
+    keys = [json.loads(line)["key"] for line in lines(tmp_path)]
+    assert len(set(keys)) == len(keys) == 30
