@@ -1,4 +1,4 @@
-"""Speed of decontamination: ours over D1's text, and datatrove's n-gram filter on the same text in the same run."""
+"""Speed and memory of decontamination over D1's text; datatrove's n-gram filter on the same text in the same run."""
 
 import importlib.util
 import itertools
@@ -6,6 +6,8 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from hare.run.files import read_jsonl
 from hare.run.paths import Workspace
 from hare.run.profile import Profile
 from hare.run.progress import track
+from hare.run.provenance import peak_rss_mb
 
 _N = 13
 _SIZES_MB = (10, 40, 160)
@@ -49,7 +52,9 @@ def bench(profile: Profile) -> dict[str, float]:
     """MB/s a core (seconds of processor time, one thread) at N = 13, for D1's N together, and against datatrove.
 
     The text is the profile's D1, repeated where it is shorter than the sizes asked for; cost is linear in text when the
-    rates at all sizes agree. datatrove as it comes needs spaCy; where that is not installed its ratio is left out.
+    rates at all sizes agree: ``decontamination_linearity`` is the rate at the largest size over that at the smallest.
+    Memory is that of a process of its own with the index at N = 13. datatrove as it comes needs spaCy (the extra
+    ``bench``); where that is not installed its ratio is left out, and a line says so.
 
     Raises:
         HareError: the profile has no D1 yet.
@@ -60,10 +65,23 @@ def bench(profile: Profile) -> dict[str, float]:
     metrics = {"decontamination_index_mb": sum(len(found.hashes) * 8 for found in only.values()) / 1e6}
     for size in track(_SIZES_MB, f"decontaminate at N = {_N}", "sizes"):
         metrics[f"decontamination_mb_per_s_per_core.{size}_mb"] = _rate(texts, size, lambda b: _ours(b, only))
-    metrics["decontamination_mb_per_s_per_core"] = metrics[f"decontamination_mb_per_s_per_core.{_SIZES_MB[0]}_mb"]
+    rates = [metrics[f"decontamination_mb_per_s_per_core.{size}_mb"] for size in _SIZES_MB]
+    metrics["decontamination_mb_per_s_per_core"] = rates[0]
+    metrics["decontamination_linearity"] = rates[-1] / rates[0]
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        metrics |= alone.submit(_memory, texts).result()
     several = {n: index.sets[n] for n in profile.decontamination.d2_ngrams}
     metrics["decontamination_mb_per_s_per_core.d2_ngrams"] = _rate(texts, _SIZES_MB[0], lambda b: _ours(b, several))
     return metrics | _against_datatrove(texts, only)
+
+
+def _memory(texts: list[str]) -> dict[str, float]:
+    """Peak memory of this process, which does nothing else, and seconds that its index takes, hashed text at hand."""
+    started = time.process_time()
+    index = build_index([_N])
+    seconds = time.process_time() - started
+    _rate(texts, _SIZES_MB[0], lambda batch: _ours(batch, index.sets))
+    return {"decontamination_peak_rss_mb": peak_rss_mb(), "decontamination_index_cpu_s": seconds}
 
 
 def _texts(profile: Profile) -> list[str]:
@@ -107,6 +125,8 @@ def _against_datatrove(texts: list[str], sets: dict) -> dict[str, float]:
     tokenizers = {"decontamination_vs_datatrove_regex": (_RegexTokenizer(), _REGEX_MB)}
     if importlib.util.find_spec("spacy"):
         tokenizers["decontamination_vs_datatrove"] = (Languages.english, _STOCK_MB)
+    else:
+        print("  datatrove as it comes is left out: its English tokenizer is spaCy (pip install 'hare[bench]')")
     for name, (tokenizer, megabytes) in track(tokenizers.items(), "compare with datatrove", "tokenizers"):
         with tempfile.TemporaryDirectory() as folder:
             filter_ = _datatrove_filter(Path(folder), tokenizer)

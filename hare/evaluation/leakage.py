@@ -82,15 +82,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positio
     """Token ids of each text, cut at ``max_positions`` tokens, with the tokenizer's own leading tokens.
 
     ``answer_starts``: the character of each text at which its answer begins; the whole text where they are not given.
+    A tokenizer that cannot tell where its tokens stand (a slow one) leaves the answers without a token.
     """
     leading = leading_ids(tokenizer)
     if not texts:
         return []
-    plain = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-    starts = answer_starts or [0] * len(texts)
-    return [Encoded(np.array([*leading, *ids[:max_positions]], dtype=np.int64), len(leading),
-                    sum(end <= start for _, end in spans[:max_positions]) if start else 0)
-            for ids, spans, start in zip(plain["input_ids"], plain["offset_mapping"], starts, strict=True)]
+    located = bool(answer_starts) and tokenizer.is_fast
+    plain = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=located)
+    answers = [0] * len(texts) if not answer_starts else [len(ids) for ids in plain["input_ids"]]
+    if located:
+        answers = [sum(end <= start for _, end in spans)
+                   for spans, start in zip(plain["offset_mapping"], answer_starts, strict=True)]
+    return [Encoded(np.array([*leading, *ids[:max_positions]], dtype=np.int64), len(leading), answer)
+            for ids, answer in zip(plain["input_ids"], answers, strict=True)]
 
 
 def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
