@@ -1,6 +1,7 @@
 """Cleaning blocks: what each removes, what it leaves alone, and that nothing vanishes without a trace."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,20 @@ from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hare.corpus import statistics
 from hare.corpus.block import Removal, utf8_length
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.completeness import ends_whole, sentence_verdict
 from hare.corpus.personal import is_iban, without_personal_information
-from hare.corpus.readers import MALFORMED
+from hare.corpus.pipeline import clean
+from hare.corpus.readers import MALFORMED, _decoded, parsed_lines
 from hare.corpus.repetition import repeated_line_share
+from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
+from hare.corpus.source import Source
 from hare.corpus.words import words_of
+from hare.run.errors import HareError
+from hare.run.files import read_jsonl
+from hare.run.profile import Corpus
 
 SENTENCE = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "
 GERMAN = "Der Bundestag hat heute mit großer Mehrheit beschlossen, die Beratungen über das Gesetz zu vertagen. "
@@ -182,3 +190,74 @@ def test_documents_in_are_documents_out_plus_removals(tmp_path_factory: pytest.T
         assert all(row["reason"] and row["block"] == block.name and "score" in row for row in removed)
         assert block.stats["bytes_out"].total == sum(utf8_length(document.text) for document in leaving)
         arriving = leaving
+
+
+def _sound(seed: int) -> str:
+    """A document unlike the others."""
+    draw = np.random.default_rng(seed)
+    ends = ("er", "side", "top", "house")
+    nouns = [f"{start}{end}" for start in ("farm", "river", "mountain", "castle") for end in ends]
+    verbs = ("walked towards", "looked after", "remembered", "painted", "ran away from", "listened to")
+    return " ".join(f"The {draw.choice(nouns)} {draw.choice(verbs)} the {draw.choice(nouns)} of {draw.integers(1000)}."
+                    for _ in range(12))
+
+
+def _ugly(_archive: object, _members: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Everything that a careless dump holds, beside sound documents."""
+    for number in range(4):
+        yield f"sound-{number}", _sound(number)
+    yield "latin-1", _decoded("Der Süden und die Größe der Flüsse für alle Völker".encode("latin-1") * 5)
+    yield "empty", ""
+    yield "blank", " \n\t\n "
+    yield "one-line", "x" * 100_000_000
+    rows = ['{"text": ', "{]", "", "17", '{"title": "no text"}', '{"text": "' + _sound(7) + '\u2028Here it ends."}']
+    for key, row in parsed_lines("\n".join(rows), ("text",)):
+        yield key, row if isinstance(row, str) else row["text"]
+    yield "sound-0", "The same id a second time. " * 8
+    yield "surrogates", "\ud800 \udfff " * 40
+    yield "surrogate", f"A lone surrogate \ud800 stands here. {' '.join(map(_sound, (8, 9, 10)))}"
+
+
+def test_a_careless_dump_is_cleaned_without_a_crash_or_a_silent_loss(tmp_path: Path) -> None:
+    source = Source("ugly", "web", "sotu", (), _ugly, "CC0", "made for a test")
+    config = Corpus(1000.0, 0, 0.2, "local", 1, 0)
+    cleaned = clean(config, (source,), tmp_path)
+    flow = statistics.flow(cleaned)  # refuses when documents in are not documents out plus removals, at every block
+    assert (flow["documents_in"] == flow["documents_out"] + flow["documents_removed"]).all()
+    reasons = {row["id"].removeprefix("ugly/"): row["reason"] for row in statistics.removed(cleaned)}
+    assert reasons["latin-1"] == reasons["surrogates"] == "broken encoding" and reasons["one-line"] == "too large"
+    assert reasons["empty"] == reasons["blank"] == "empty" and reasons["sound-0"] == "id seen before"
+    assert [reasons[f"{number:06d}"] for number in (0, 1, 3, 4)] == ["malformed row"] * 4
+    kept = {row["id"] for part in ("d1", "heldout") for path in (cleaned.folder / part).glob("*.jsonl")
+            for row in read_jsonl(path)}
+    assert kept == {*(f"ugly/sound-{number}" for number in range(4)), "ugly/000005", "ugly/surrogate"}
+
+
+def test_a_source_that_vanished_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
+    source = Source("gone", "web", "no-such-package", (), _ugly, "CC0", "made for a test")
+    with pytest.raises(HareError, match="no-such-package"):
+        clean(Corpus(1.0, 0, 0.2, "local", 1, 0), (source,), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+NOTICE = "This notice stands in every document of the dump, word for word."
+
+
+def test_a_shared_line_stays_in_its_first_document_only() -> None:
+    texts = [f"Heading {number}:\n  {NOTICE.upper()}\n{_sound(number)}" for number in range(3)]
+    lines = np.concatenate([lines_of(str(number), text) for number, text in enumerate(texts)])
+    goes = shared(lines)
+    assert lines["line"][goes].tolist() == [line_hash(NOTICE)] * 2
+    assert lines["document"][0] not in lines["document"][goes]
+    assert without_lines(texts[1], {line_hash(NOTICE)}) == (_sound(1), [NOTICE.upper()])
+    assert not shared(np.concatenate([lines_of(str(number), text) for number, text in enumerate(texts[:2])])).any()
+    assert len(shared(lines_of("a", "one line alone is for document-level deduplication to look at"))) == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=8))
+def test_shared_lines_agree_with_a_plain_count(documents: list[list[int]]) -> None:
+    texts = ["\n".join(["Title", *(f"line number {k} of those that may be shared" for k in own)]) for own in documents]
+    lines = np.concatenate([lines_of(str(number), text) for number, text in enumerate(texts)] or [lines_of("", "")])
+    holders = {k: [number for number, own in enumerate(documents) if k in own] for k in range(6)}
+    expected = sum(len(found) - 1 for found in holders.values() if len(found) >= 3)
+    assert int(shared(lines).sum()) == expected

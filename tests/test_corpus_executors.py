@@ -1,4 +1,4 @@
-"""Where cleaning runs: the same steps under Slurm (a stand-in for its commands) and Ray, and what is said when it fails."""
+"""Where cleaning runs: the same steps under Slurm (stand-ins for its commands) and Ray, and what is said on failure."""
 
 import os
 from dataclasses import replace

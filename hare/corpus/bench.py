@@ -33,7 +33,7 @@ from hare.run.progress import track
 
 _MB_PER_SOURCE = 0.5
 _PASSES = 3
-_STEPS = {"sample": "words", "sign": "signing"}  # what the steps that are no blocks spend their time on
+_STEPS = {"sample": "words", "sign": "signing", "sign lines": "line_signing"}  # steps that are no blocks
 _MB_FOR_MEMORY, _TIMES = 3, (1, 4, 16)
 _PAIRS = 3
 _MB_FOR_SPEEDUP = 2.0  # of each source: enough that starting the processes hardly counts

@@ -106,7 +106,12 @@ def _trace_of(document: Document, block: str, what: Removal | Edit) -> Document:
     }
     if isinstance(what, Removal):
         row |= {"score": round(what.score, 4), "bytes": utf8_length(document.text)}
-        row["excerpt"] = document.text[max(0, what.at - EXCERPT // 2) :][:EXCERPT]
+        row["excerpt"] = _writable(document.text[max(0, what.at - EXCERPT // 2) :][:EXCERPT])
     else:
-        row |= {"score": what.count, "excerpt": what.excerpt[:EXCERPT]}
+        row |= {"score": what.count, "excerpt": _writable(what.excerpt[:EXCERPT])}
     return Document(text="", id=document.id, metadata=row)
+
+
+def _writable(excerpt: str) -> str:
+    """The excerpt with a question mark for each half of a broken surrogate pair, which no file can hold."""
+    return excerpt.encode("utf-8", errors="replace").decode("utf-8")

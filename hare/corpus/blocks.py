@@ -20,7 +20,7 @@ from hare.corpus.words import words_of
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
 _MOST_PERSONAL = 0.3  # share of characters
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
 _SOUND_ASCII = bytes(byte for byte in range(128) if not _CONTROL.match(chr(byte)))
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
 _MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")

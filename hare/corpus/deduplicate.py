@@ -128,6 +128,12 @@ class _Split:
         return self.seen[category] > 1 and held_out_rank(identifier, self.seed) < self.fraction
 
 
+def removed_ids(decisions: Path, shard: int) -> list[str]:
+    """Ids of the shard's documents that `Resolve` has found to be duplicates."""
+    decided = json.loads((decisions / f"{shard:05d}.json").read_text(encoding="utf-8"))
+    return [row[0] for row in decided["removed"]]
+
+
 def held_out_rank(identifier: str, seed: int) -> float:
     """A number in [0, 1) that depends on the document's id alone."""
     return xxhash.xxh64_intdigest(identifier, seed=seed) / 2**64

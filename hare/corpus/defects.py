@@ -29,6 +29,7 @@ class Planted:
     kind: str
     text: str
     category: str = "wikipedia"
+    across: bool = False  # a duplicate that stands in another source than its original
 
 
 def unsound(texts: list[str], generator: random.Random) -> Iterator[Planted]:
@@ -175,11 +176,36 @@ def duplicates(texts: list[str], generator: random.Random) -> Iterator[Planted]:
     Words are replaced one at a time and far apart, so that each replacement changes exactly five shingles.
     """
     for number, text in enumerate(texts):
-        words = text.split()
-        yield Planted("copy, reformatted" if number % 2 else "copy", " \n".join(words).upper() if number % 2 else text)
+        words, across = text.split(), number % 4 >= 2
+        copied = " \n".join(words).upper() if number % 2 else text
+        yield Planted("copy, reformatted" if number % 2 else "copy", copied, across=across)
         for similarity in (0.95, 0.9, 0.8):
-            yield Planted(f"jaccard {similarity:.2f}", _edited(words, similarity, generator))
-        yield Planted("harmless: jaccard 0.40", _edited(words, 0.4, generator))
+            yield Planted(f"jaccard {similarity:.2f}", _edited(words, similarity, generator), across=across)
+        yield Planted("harmless: jaccard 0.40", _edited(words, 0.4, generator), across=across)
+
+
+_NOTICES = (
+    "This page was last updated by the editors and may be copied for private use only.",
+    "If you have the required permissions, the error response names the operation that was asked for.",
+    "Comments on this article are closed; write to the editors to have your say on it.",
+    "The views expressed here are those of the author and not of the institution behind it.",
+    "Figures are estimates unless otherwise noted and may not add up because of rounding to full units.",
+)
+_IN_FEW = 3  # documents, the fewest in which a line counts as shared
+
+
+def with_notices(texts: list[str], generator: random.Random) -> Iterator[tuple[str, str, str]]:
+    """Texts with one notice each as a line between theirs, the kind of notice, and the notice.
+
+    Some notices stand in many documents, others, numbered, in the fewest that count.
+    """
+    numbered = len(texts) // (2 * _IN_FEW)  # notices, so that half of the texts hold one of them
+    for number, text in enumerate(texts):
+        few = number < numbered * _IN_FEW
+        notice = _NOTICES[number % len(_NOTICES)] if not few else f"{_NOTICES[0]} Notice {number % numbered}."
+        lines = text.split("\n")
+        lines.insert(generator.randint(0, len(lines)), f"  {notice}  ")
+        yield "\n".join(lines), "in few documents" if few else "in many documents", notice
 
 
 def _edited(words: list[str], similarity: float, generator: random.Random) -> str:

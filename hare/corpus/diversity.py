@@ -1,8 +1,9 @@
 """Semantic diversity and consistency of quality, measured on the same sample before and after cleaning.
 
 The paper asserts that its corpus is diverse and consistent and measures neither. Cheap measures, the same on both
-sides: topics as clusters of TF-IDF vectors reduced by a truncated SVD (entropy of their sizes), distinct n-grams in an
-equal number of words, and bits per word under a reference model of well-edited English.
+sides: documents embedded by latent semantic analysis (TF-IDF vectors reduced by a truncated SVD; Deerwester et al.
+1990), their spread, and topics as clusters of them (entropy of their sizes); distinct n-grams in an equal number of
+words; and bits per word, the logarithm of perplexity, under a reference model of well-edited English.
 """
 
 from dataclasses import dataclass
@@ -24,14 +25,19 @@ _TOPICS = 40
 _DIMENSIONS = 48
 _VOCABULARY = 12_000
 _NGRAMS = (1, 2, 3)
+_BITS = np.arange(6.0, 20.5, 0.5)  # a word
 _LONGEST_NAME = 6  # words
 
 
 @dataclass(frozen=True)
 class Diversity:
-    """``topic_entropy`` in nats, at most log of the number of topics; ``distinct`` is a share by n."""
+    """``topic_entropy`` in nats, at most log of the number of topics; ``distinct`` is a share by n.
+
+    ``spread`` is the mean cosine distance between two documents' embeddings, 0 when all say the same.
+    """
 
     topic_entropy: float
+    spread: float
     distinct: dict[int, float]
 
 
@@ -41,20 +47,24 @@ def diversity(samples: dict[str, pd.DataFrame], seed: int) -> tuple[dict[str, Di
     The topics are those of all samples together, so that the shares can be compared.
     """
     joined = pd.concat([frame.assign(sample=name) for name, frame in samples.items()], ignore_index=True)
-    joined["topic"], names = topics(joined["text"].tolist(), seed)
+    joined["topic"], names, embedded = topics(joined["text"].tolist(), seed)
     words = min(sum(len(words_of(text)) for text in frame["text"]) for frame in samples.values())
     found, shares = {}, []
     for name, frame in samples.items():
         own = joined[joined["sample"] == name]
         share = own["topic"].value_counts(normalize=True).sort_index()
         entropy = float(-(share * np.log(share)).sum())
-        found[name] = Diversity(entropy, distinct_ngrams(frame["text"].tolist(), words, seed))
+        spread = 1 - float(np.square(embedded[own.index].mean(axis=0)).sum())
+        found[name] = Diversity(entropy, spread, distinct_ngrams(frame["text"].tolist(), words, seed))
         shares += [{"sample": name, "topic": names[topic], "share": value} for topic, value in share.items()]
     return found, pd.DataFrame(shares)
 
 
-def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str]]:
-    """Cluster number of each text, and for each cluster a name of its own: its most characteristic words."""
+def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Cluster number of each text; for each cluster a name of its own, its most characteristic words; embeddings.
+
+    The embeddings have unit length and the shape (texts, dimensions).
+    """
     vectorizer = TfidfVectorizer(
         max_features=_VOCABULARY, sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32
     )
@@ -65,7 +75,8 @@ def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str]]:
     clusters = KMeans(min(_TOPICS, len(texts)), n_init=1, random_state=seed, max_iter=50).fit(reduced)
     words = np.array(vectorizer.get_feature_names_out())
     weights = svd.inverse_transform(clusters.cluster_centers_)
-    return clusters.labels_, distinct_names([words[np.argsort(-row)[:_LONGEST_NAME]].tolist() for row in weights])
+    names = distinct_names([words[np.argsort(-row)[:_LONGEST_NAME]].tolist() for row in weights])
+    return clusters.labels_, names, reduced
 
 
 def distinct_names(ranked: list[list[str]]) -> list[str]:
@@ -137,6 +148,17 @@ def consistency(samples: dict[str, pd.DataFrame], model: ReferenceModel) -> pd.D
     return pd.DataFrame(rows)
 
 
+def quality(samples: dict[str, pd.DataFrame], model: ReferenceModel) -> pd.DataFrame:
+    """Distribution of bits per word over all documents: columns sample, bits (lower edge of the bin), share."""
+    rows = []
+    for name, frame in samples.items():
+        bits = np.array([model.bits_per_word(text) for text in frame["text"]])
+        counts, edges = np.histogram(np.clip(bits[~np.isnan(bits)], _BITS[0], _BITS[-1]), _BITS)
+        rows += [{"sample": name, "bits": edge, "share": count / counts.sum()}
+                 for edge, count in zip(edges[:-1], counts, strict=True)]
+    return pd.DataFrame(rows)
+
+
 def raw_sample(cleaned: Cleaned) -> pd.DataFrame:
     """The sampled documents as they came in."""
     return _sample(cleaned.folder / "raw")
@@ -165,6 +187,7 @@ def diversity_metrics(measured: dict[str, Diversity], bits: pd.DataFrame) -> dic
     in_both = bits.groupby("source")["sample"].transform("nunique") == len(measured)
     for name, own in measured.items():
         found[f"diversity.{name}.topic_entropy_nats"] = own.topic_entropy
+        found[f"diversity.{name}.embedding_spread"] = own.spread
         found |= {f"diversity.{name}.distinct_{n}": share for n, share in own.distinct.items()}
         of_sample = bits[(bits["sample"] == name) & in_both]
         found[f"consistency.{name}.median_bits_per_word"] = float(of_sample["median"].median())

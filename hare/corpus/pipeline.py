@@ -21,6 +21,7 @@ from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
 from hare.corpus.executors import launch
 from hare.corpus.sample import Sample
+from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.source import Source
 from hare.run.files import folder_written_whole, sha256_of, written_whole
 from hare.run.profile import Corpus
@@ -28,7 +29,7 @@ from hare.run.provenance import digest_of
 
 BLOCKS = (
     "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
-    "near_duplicates",
+    "near_duplicates", "shared_lines",
 )
 
 
@@ -101,7 +102,7 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
 
 
 def filtering(config: Corpus, sources: tuple[Source, ...], folder: Path) -> list[PipelineStep]:
-    """First launch, one task a source: the blocks that look at one document, then signatures."""
+    """First launch, one task a source: the blocks that look at one document, then signatures of what is left."""
     soundness, *others = single_document_blocks(folder)
     return [
         ReadSource(sources, config.max_mb_per_source),
@@ -109,14 +110,17 @@ def filtering(config: Corpus, sources: tuple[Source, ...], folder: Path) -> list
         Sample(folder / "raw"),
         *others,
         Sign(folder / "signatures"),
+        SignLines(folder / "signatures"),
         JsonlWriter(str(folder / "filtered"), "${rank}.jsonl", compression=None),
     ]
 
 
 def resolving(config: Corpus, shards: int, folder: Path) -> list[PipelineStep]:
-    """Second launch, one task: which documents repeat an earlier one, which are held out."""
+    """Second launch, one task: which documents repeat an earlier one, which are held out, which lines are shared."""
+    signatures, decisions = folder / "signatures", folder / "decisions"
     return [
-        Resolve(folder / "signatures", folder / "decisions", shards, config.heldout_fraction, config.corpus_seed)
+        Resolve(signatures, decisions, shards, config.heldout_fraction, config.corpus_seed),
+        ResolveLines(signatures, decisions, shards),
     ]
 
 
@@ -127,6 +131,7 @@ def deduplicating(folder: Path) -> list[PipelineStep]:
         ReadShard(str(folder / "filtered"), compression=None),
         ExactDuplicates(folder, decisions),
         NearDuplicates(folder, decisions),
+        SharedLines(folder, decisions),
         Sample(folder / "kept"),
         HoldOut(folder / "heldout", decisions),
         JsonlWriter(str(folder / "d1"), "${rank}.jsonl", compression=None),

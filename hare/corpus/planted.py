@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from datatrove.data import Document
 
@@ -18,7 +19,10 @@ from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.personal import without_personal_information
 from hare.corpus.registry import source_named
+from hare.corpus.shared_lines import line_hash, lines_of, shared
+from hare.corpus.signature_files import StoredSignatures, append
 from hare.corpus.signatures import duplicates, signatures_of
+from hare.run.files import written_whole
 
 _CLEAN_SOURCES = (
     ("wikipedia-summaries", 4), ("king-james-bible", 2), ("house-of-commons", 1), ("eu-regulations", 1),
@@ -71,7 +75,8 @@ def measure(count: int, seed: int, trace: Path) -> tuple[pd.DataFrame, pd.DataFr
         rows += of_block
         alarms += false
     rows += _personal(texts, generator)
-    rows += _duplicates(texts, generator)
+    rows += _duplicates(texts, trace, generator)
+    rows += _shared_lines(texts, generator)
     return pd.DataFrame(rows), pd.DataFrame(alarms, columns=["block", "source", "reason", "score", "excerpt"])
 
 
@@ -115,10 +120,20 @@ def _personal(texts: list[str], generator: random.Random) -> list[dict[str, Any]
     return list(_rows(PersonalInformation.name, counted, alarms, lookalikes))
 
 
-def _duplicates(texts: list[str], generator: random.Random) -> list[dict[str, Any]]:
-    """Rows of the two deduplicating blocks: copies, and edits at known Jaccard similarities of 5-word shingles."""
-    planted = list(defects.duplicates(texts, generator))
-    found = {item.index: item for item in duplicates(signatures_of(texts + [defect.text for defect in planted]))}
+def _duplicates(texts: list[str], trace: Path, generator: random.Random) -> list[dict[str, Any]]:
+    """Rows of the two deduplicating blocks: copies, and edits at known Jaccard similarities of 5-word shingles.
+
+    Half of them are planted into the source of their originals, half into another one; the search is the pipeline's,
+    over one file of signatures a source.
+    """
+    planted = sorted(defects.duplicates(texts, generator), key=lambda defect: defect.across)
+    first_foreign = sum(not defect.across for defect in planted)
+    files = [trace / "0.signatures", trace / "1.signatures"]
+    own = [defect.text for defect in planted[:first_foreign]]
+    for file, held in zip(files, (texts + own, [defect.text for defect in planted[first_foreign:]]), strict=True):
+        with written_whole(file) as temporary:
+            append(signatures_of(held), temporary)
+    found = {item.index: item for item in duplicates(StoredSignatures(files))}
     rows = []
     for block, exact in (("exact_duplicates", True), ("near_duplicates", False)):
         hits: dict[str, list[int]] = {}
@@ -130,12 +145,26 @@ def _duplicates(texts: list[str], generator: random.Random) -> list[dict[str, An
                 harmless += 1
                 alarms += caught
             elif defect.kind.startswith("copy") == exact:
-                pair = hits.setdefault(defect.kind, [0, 0])
+                pair = hits.setdefault(f"{defect.kind}, across sources" if defect.across else defect.kind, [0, 0])
                 pair[0] += caught
                 pair[1] += 1
         alarms += sum(1 for index, item in found.items() if index < len(texts) and item.exact == exact)
         rows += _rows(block, {kind: (pair[0], pair[1]) for kind, pair in hits.items()}, alarms, harmless + len(texts))
     return rows
+
+
+def _shared_lines(texts: list[str], generator: random.Random) -> list[dict[str, Any]]:
+    """Rows of the block that takes lines out: a notice is caught in each document but the first that holds it."""
+    spoilt = list(defects.with_notices(texts, generator))
+    lines = np.concatenate([lines_of(str(number), text) for number, (text, _, _) in enumerate(spoilt)])
+    going = lines[shared(lines)]["line"]
+    hits: dict[str, tuple[int, int]] = {}
+    for kind, notice in dict.fromkeys((kind, notice) for _, kind, notice in spoilt):
+        caught, planted = hits.get(kind, (0, 0))
+        copies = sum(1 for _, _, own in spoilt if own == notice) - 1
+        hits[kind] = caught + int((going == line_hash(notice)).sum()), planted + copies
+    alarms = len(going) - sum(caught for caught, _ in hits.values())
+    return list(_rows("shared_lines", hits, alarms, len(lines) - len(spoilt)))
 
 
 def _rows(block: str, hits: dict[str, tuple[int, int]], alarms: int, clean: int) -> Iterator[dict[str, Any]]:

@@ -86,26 +86,41 @@ def _text_column(names: list[str]) -> int:
     return next(index for index, name in enumerate(names) if name in ("Text", "Content"))
 
 
-def json_lines(archive: Archive, prefixes: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """Rows of JSON-lines members; a line that cannot be parsed is yielded as a text that starts with `MALFORMED`."""
+def json_lines(
+    archive: Archive, prefixes: tuple[str, ...], fields: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """Rows of JSON-lines members, as `parsed_lines`."""
     for member in prefixes:
-        for number, line in enumerate(_text(archive, member).splitlines()):
-            try:
-                yield f"{number:06d}", orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                yield f"{number:06d}", f"{MALFORMED}{error}: {line[:80]}"
+        yield from parsed_lines(_text(archive, member), fields)
+
+
+def parsed_lines(text: str, fields: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """Number and object of each line that is not blank.
+
+    A line that is no JSON object with all of ``fields`` is yielded as a text that starts with `MALFORMED` instead.
+    """
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+            missing = [field for field in fields if not isinstance(row, dict) or field not in row]
+            problem = f"no field {missing[0]}" if missing else ""
+        except orjson.JSONDecodeError as error:
+            problem = str(error)
+        yield f"{number:06d}", f"{MALFORMED}{problem}: {line[:80]}" if problem else row
 
 
 def passages(archive: Archive, tables: tuple[str, ...]) -> Rows:
     """The passage of each item of evals' Schelling-point task: field "0"; the other fields shuffle its sentences."""
-    for key, row in json_lines(archive, tables):
-        yield key, row if isinstance(row, str) else str(row.get("0", ""))
+    for key, row in json_lines(archive, tables, ("0",)):
+        yield key, row if isinstance(row, str) else str(row["0"])
 
 
 def bible_chapters(archive: Archive, tables: tuple[str, ...]) -> Rows:
     """One document a chapter, one line a verse."""
     chapters: dict[str, list[str]] = {}
-    for key, row in json_lines(archive, tables):
+    for key, row in json_lines(archive, tables, ("book", "chapter", "text")):
         if isinstance(row, str):
             yield key, row
         else:

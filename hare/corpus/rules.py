@@ -23,15 +23,16 @@ class Rules:
     most_repeated_bigram: float = 0.2  # share of words in the most frequent pair; Gopher: 0.2
     most_repeated_spans: float = 0.2  # share of 8-word spans seen before; Gopher: 0.12 of characters
     most_boilerplate_lines: float = 0.3  # share of lines that are menus, notices, placeholders
+    shares_no_lines: bool = False  # a line that stands in several documents stays in the first alone
 
 
 _PROSE = Rules()
 
 RULES: dict[str, Rules] = {
     "wikipedia": _PROSE,
-    "web": _PROSE,
-    "forum": replace(_PROSE, most_repeated_spans=0.3),
-    "news": _PROSE,
+    "web": replace(_PROSE, shares_no_lines=True),
+    "forum": replace(_PROSE, most_repeated_spans=0.3, shares_no_lines=True),
+    "news": replace(_PROSE, shares_no_lines=True),
     "books": replace(_PROSE, least_words=50),
     "politics": _PROSE,
     "academic": _PROSE,
@@ -39,7 +40,8 @@ RULES: dict[str, Rules] = {
     "questions": replace(_PROSE, least_alphabetic_share=0.6, most_symbol_share=0.3),
     "law": replace(_PROSE, sentences=False, most_repeated_spans=0.3, most_boilerplate_lines=0.5),
     "encyclopaedia": replace(
-        _PROSE, sentences=False, least_alphabetic_share=0.5, most_repeated_lines=0.5, most_repeated_spans=0.5
+        _PROSE, sentences=False, least_alphabetic_share=0.5, most_repeated_lines=0.5, most_repeated_spans=0.5,
+        shares_no_lines=True,
     ),
     "math": replace(
         _PROSE, natural_language=False, sentences=False, mean_word_length=(1.0, 10.0), least_alphabetic_share=0.2,

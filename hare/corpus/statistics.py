@@ -14,6 +14,7 @@ from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
 from hare.run.errors import HareError
 from hare.run.paths import REPOSITORY
 
+_OTHER_STEPS = {"words": "measure", "signing": "deduplication", "line signing": "deduplication of lines"}
 _COUNTED = ("documents_in", "documents_out", "bytes_in", "bytes_out", "edits", "seconds")
 
 
@@ -189,7 +190,7 @@ def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
     "words" is the one pass that finds the words of a raw document, which all blocks share.
     """
     sums = counts.groupby("block", sort=False)[["bytes_in", "seconds"]].sum()
-    for name, kind in (("words", "measure"), ("signing", "deduplication")):
+    for name, kind in _OTHER_STEPS.items():
         rows = [row for path in sorted((cleaned.launches["filter"] / "stats").glob("*.json"))
                 for row in _step_counts(path, kind)]
         sums.loc[name, ["bytes_in", "seconds"]] = pd.DataFrame(rows)[["bytes_in", "seconds"]].sum()

@@ -9,10 +9,11 @@ from hare.report.figures import figure
 
 _KEPT, _REMOVED, _PAPER, _RAW = "#0072B2", "#D55E00", "#000000", "#999999"
 _NO_CHANGE = 0.02  # nats
+_HARD_TO_PREDICT = 15  # bits a word: lists, codes, tables
 _BLOCKS = {
     "soundness": "soundness", "language": "language", "personal_information": "personal information",
     "completeness": "completeness", "repetition": "repetition", "exact_duplicates": "exact duplicates",
-    "near_duplicates": "near duplicates",
+    "near_duplicates": "near duplicates", "shared_lines": "shared lines",
 }
 
 
@@ -184,6 +185,26 @@ def consistency(frame: pd.DataFrame) -> Figure:
     verb = "narrows" if spread["kept"] < spread["raw"] else "does not narrow"
     before, after = spread["raw"], spread["kept"]
     axes.set_title(f"Cleaning {verb} the spread within a source:\n{before:.2f} bits before, {after:.2f} after")
+    return picture
+
+
+@figure("corpus", "quality")
+def quality(frame: pd.DataFrame) -> Figure:
+    """Columns: sample (raw, kept), bits (lower edge of a bin, in bits a word), share of the sampled documents."""
+    picture, axes = plt.subplots(figsize=(7.2, 3.2))
+    width = frame["bits"].drop_duplicates().diff().median()
+    tails = {}
+    for sample, colour in (("raw", _RAW), ("kept", _KEPT)):
+        own = frame[frame["sample"] == sample].sort_values("bits")
+        axes.stairs(100 * own["share"], [*own["bits"], own["bits"].iloc[-1] + width], color=colour, lw=2, label=sample,
+                    fill=sample == "raw", alpha=0.45 if sample == "raw" else 1.0)
+        tails[sample] = 100 * own.loc[own["bits"] >= _HARD_TO_PREDICT, "share"].sum()
+    axes.axvline(_HARD_TO_PREDICT, color=_REMOVED, ls="--", lw=1)
+    axes.set_xlabel("bits a word under a bigram model of Wikipedia summaries")
+    axes.set_ylabel("sampled documents (%)")
+    axes.legend(loc="upper right")
+    axes.set_title(f"Documents of {_HARD_TO_PREDICT} bits a word and more:\n"
+                   f"{tails['raw']:.1f} % before cleaning, {tails['kept']:.1f} % after")
     return picture
 
 
