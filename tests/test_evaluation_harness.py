@@ -124,7 +124,7 @@ def test_the_peers_public_figures_stand_beside_ours_with_what_was_done_otherwise
     assert list(beside["benchmark"]) == ["hellaswag", "mmlu", "winogrande", "hellaswag"]
     assert list(beside["inside"]) == [True, False, False, False]
     first, cloze, base, theirs = beside["done_otherwise"]
-    assert first == "0 shots, not 10; metric: not stated, not acc_norm; lighteval"
+    assert first == "0 shots, not 10; metric not stated (ours: acc_norm); lighteval"
     assert "cloze" in cloze and "before instruction tuning" in base
     assert theirs == "0 shots, not 10; lm-eval" and set(printed["benchmark"]) <= set(PROTOCOL)
 

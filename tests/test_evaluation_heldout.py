@@ -43,6 +43,17 @@ def tasks(passages: list[Passage]) -> list[Question]:
     return task_questions(passages, 4, seed=0)
 
 
+def test_every_task_of_a_kind_has_choices_or_none_has() -> None:
+    """Problems of mathematics may well be answered by True; that makes them no task of choice."""
+    lines = "".join(f"Question: Is {n} less than {n % 3}?\nAnswer: {n < n % 3}\n" for n in range(9))
+    maths = [Passage(f"maths/{n}#0", f"maths/{n}", "maths", "math", lines + f"Question: {n} + 1\nAnswer: {n + 1}\n")
+             for n in range(40)]
+    found = task_questions([*maths, *(passage(number) for number in range(60))], 30, seed=0)
+    choices = pd.DataFrame([(q.group, len(q.choices) > 1) for q in found], columns=["kind", "choice"])
+    assert choices.groupby("kind")["choice"].nunique().eq(1).all() and "arithmetic" in set(choices["kind"])
+    assert any(q.choices[0].strip() == "False" for q in found if q.group == "arithmetic")
+
+
 def test_texts_are_one_passage_a_document_and_few_of_each_source(passages: list[Passage]) -> None:
     twice = [*passages, *(Passage(f"{p.document}#1", p.document, p.source, p.category, "other") for p in passages)]
     found = text_questions(twice, 5, seed=0)
@@ -79,14 +90,15 @@ def trained(text: str, name: str = "other/1", **metadata: str) -> dict:
 
 
 def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[Passage], tmp_path: Path) -> None:
-    made = text_questions(passages[:10], 10, seed=0)
+    made = text_questions([*passages[:10], passage(1, "single")], 10, seed=0)
     quoted = made[3].support
     half = " ".join(made[5].support.split()[:25])
     folder = write(tmp_path / "d1", [trained(f"He wrote: {quoted.upper()}"), trained(half), trained("Nothing alike.")])
     kept, counted = unseen(made, [folder])
-    assert kept == made[:3] + made[4:]
+    assert kept == made[:3] + made[4:10], "nor is a single passage of a source of any use"
     assert counted.to_dict("records") == [
-        {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9}
+        {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9},
+        {"benchmark": TEXT, "group": "single", "made": 1, "overlapping": 0, "kept": 0},
     ]
 
 

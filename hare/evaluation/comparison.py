@@ -40,7 +40,7 @@ class Answers:
         values: dict[str, dict[str, ByBenchmark]] = {measure: {} for measure in MEASURES if measure in items}
         for (benchmark, arm), rows in items.groupby(["benchmark", "arm"], sort=False):
             for measure, by_arm in values.items():
-                if rows[measure].notna().any():
+                if rows[measure].notna().all():
                     by_seed = [found.to_numpy() for _, found in rows.groupby("seed", dropna=False)[measure]]
                     by_arm.setdefault(arm, {})[benchmark] = np.stack(by_seed)
         by_arms = [found for by_arm in values.values() for found in by_arm.values()]

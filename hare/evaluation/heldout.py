@@ -28,6 +28,7 @@ from hare.synthesis.topics import fit_topics
 TEXT, TASKS = "heldout_text", "heldout_tasks"
 OVERLAP_WORDS = 8  # the longest n-grams of the paper's rule for D3
 OVERLAP_SHARE = 0.5
+_FEWEST = 2  # questions of a group
 _PASSAGES_PER_CATEGORY = 300
 _TOPICS = 12
 _PASSAGES_PER_TOPIC = 20
@@ -96,7 +97,7 @@ def _task_question(item: Item) -> Question | None:
     if item.options:
         lettered = zip(string.ascii_uppercase, item.options, strict=False)
         choices, gold = tuple(f"{letter}. {option}" for letter, option in lettered), item.options.index(item.answer)
-    elif item.answer in _TRUE_FALSE:
+    elif item.kind == "true_false":
         choices, gold = _TRUE_FALSE, _TRUE_FALSE.index(item.answer)
     whole = rendered(item)
     if not whole.endswith(choices[gold]):
@@ -112,7 +113,8 @@ def unseen(questions: Sequence[Question], trained_on: Sequence[Path]) -> tuple[l
     """The questions whose passages are not in the training data nearly word for word, and the count of the others.
 
     ``trained_on`` are folders of documents. A question goes when more than half of its passage's word 8-grams stand
-    there. The count has the columns benchmark, group, made, overlapping, kept.
+    there; and so does the last one of its group, since one alone has no interval. The count has the columns benchmark,
+    group, made, overlapping, kept.
 
     Raises:
         HareError: a held-out document is itself among the training data, or D3 was made from it.
@@ -127,11 +129,11 @@ def unseen(questions: Sequence[Question], trained_on: Sequence[Path]) -> tuple[l
         hits.append(np.unique(found.hashes[OVERLAP_WORDS]))
     shares = find_matches(texts, {OVERLAP_WORDS: HashSet(np.concatenate(hits))}).shares(OVERLAP_WORDS)
     seen = shares > OVERLAP_SHARE  # NaN, a passage of fewer words, is not seen
-    counted = pd.DataFrame(
-        [(q.benchmark, q.group, 1, bool(gone), not gone) for q, gone in zip(questions, seen, strict=True)],
-        columns=["benchmark", "group", "made", "overlapping", "kept"],
-    )
-    kept = [question for question, gone in zip(questions, seen, strict=True) if not gone]
+    counted = pd.DataFrame([(q.benchmark, q.group) for q in questions], columns=["benchmark", "group"])
+    counted = counted.assign(made=1, overlapping=seen.astype(int), kept=(~seen).astype(int))
+    alone = counted.groupby(["benchmark", "group"])["kept"].transform("sum") < _FEWEST
+    counted.loc[alone, "kept"] = 0
+    kept = [question for question, stays in zip(questions, counted["kept"], strict=True) if stays]
     return kept, counted.groupby(["benchmark", "group"], sort=False, as_index=False).sum()
 
 

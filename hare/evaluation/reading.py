@@ -100,7 +100,7 @@ def beside_published(scores: pd.DataFrame, printed: pd.DataFrame, arm: str) -> p
 def _done_otherwise(printed: Any) -> str:
     protocol = PROTOCOL[printed.benchmark]
     reasons = [] if printed.shots == protocol.shots else [f"{printed.shots} shots, not {protocol.shots}"]
-    reasons += [] if printed.metric == protocol.metric else [f"metric: {printed.metric}, not {protocol.metric}"]
+    reasons += [] if printed.metric == protocol.metric else [f"metric {printed.metric} (ours: {protocol.metric})"]
     reasons += [printed.formulation] if isinstance(printed.formulation, str) else []
     return "; ".join([*reasons, printed.harness])
 

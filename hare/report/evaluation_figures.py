@@ -1,5 +1,7 @@
 """Figures of the evaluation: scores against chance, bits per byte, paired differences."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ _PANELS = {
     "accuracy": (100, "accuracy, % (dashed: guessing)"), "bits per byte": (1, "bits per byte (left: better)"),
     "difference": (1, "difference from D1"),
 }
-_LETTERS_OF_A_REASON = 66
+_LETTERS_OF_A_REASON = 50
 _LABELS = {
     "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
     "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",
@@ -151,14 +153,16 @@ def _panel(axes: Axes, shown: pd.DataFrame, groups: list[str], arms: list[str], 
 @figure("evaluation", "peer")
 def draw_peer(frame: pd.DataFrame) -> Figure:
     """Public figures of the peer beside ours. Columns: benchmark, published, ours, low, high, items, done_otherwise."""
-    picture, axes = plt.subplots(figsize=(7.2, 1.3 + 0.5 * len(frame)))
+    picture, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(frame)))
     for row, found in enumerate(frame.itertuples()):
         axes.plot([found.low, found.high], [row, row], color=_PEER, linewidth=1.4, solid_capstyle="butt")
         axes.plot([found.ours], [row], "o", color=_PEER, markersize=5)
         axes.plot([found.published], [row], "D", color="black", markersize=5)
-    labels = [f"{_LABELS[row.benchmark]} ({row.items:.0f} items)\n{_shortened(row.done_otherwise)}"
-              for row in frame.itertuples()]
-    axes.set_yticks(range(len(frame)), labels, fontsize=8)
+    labels = [
+        f"{_LABELS[row.benchmark]} (n = {row.items:.0f})\n{textwrap.fill(row.done_otherwise, _LETTERS_OF_A_REASON)}"
+        for row in frame.itertuples()
+    ]
+    axes.set_yticks(range(len(frame)), labels, fontsize=7)
     axes.set_ylim(len(frame) - 0.5, -0.5)
     axes.set_xlabel("accuracy, % (bar: our 95 % interval over items)")
     handles = [plt.Line2D([], [], color=_PEER, marker="o", label="ours, by the leaderboard's protocol"),
@@ -168,10 +172,6 @@ def draw_peer(frame: pd.DataFrame) -> Figure:
     picture.suptitle(f"{inside} of {len(frame)} public figures of SmolLM2-135M lie inside our intervals",
                      x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LETTERS_OF_A_REASON else f"{text[: _LETTERS_OF_A_REASON - 1]}…"
 
 
 def _limits(found: pd.DataFrame) -> tuple[float, float]:
@@ -259,7 +259,10 @@ def _survivors(frame: pd.DataFrame) -> str:
 def _preferred(frame: pd.DataFrame) -> str:
     ours = frame[(frame.benchmark != _AVERAGE) & frame.arm.isin(_COLOURS)]
     sure = ours[ours.low > 0].benchmark.nunique()
-    return f"On {sure} of {ours.benchmark.nunique()} benchmarks some arm of ours prefers the gold answer on average"
+    count = ours.benchmark.nunique()
+    if not sure:
+        return f"No arm of ours prefers the gold answer on average, on any of {count} benchmarks"
+    return f"On {sure} of {count} benchmarks some arm of ours prefers the gold answer on average"
 
 
 def _grouped_finding(frame: pd.DataFrame, what: str) -> str:
