@@ -4,9 +4,11 @@ import dataclasses
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_process import one_process
@@ -16,7 +18,7 @@ from training_runs import SHAPE
 from hare.model import attention, float8, pointwise
 from hare.model.attention import Boundaries, attended, document_numbers, flash_attended
 from hare.model.config import HareConfig
-from hare.model.device import GlooContext
+from hare.model.device import GlooContext, training_device
 from hare.run.errors import HareError
 
 BEGIN = 1
@@ -123,6 +125,53 @@ def test_without_a_gpu_flash_attention_is_left_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(attention, "flash_is_installed", lambda: True)
     half = torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
     assert attended(half, half, half).shape == half.shape
+
+
+def test_a_compiled_part_gives_the_same_result_and_gradient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One part only, since compiling takes seconds each."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch._inductor.config, "compile_threads", 1)
+    found = []
+    for function in (pointwise.gated, pointwise.fused(pointwise.gated)):
+        both = torch.linspace(-2, 2, 48).reshape(3, 16).requires_grad_()
+        with training_device():
+            result = function(both)
+            result.square().sum().backward()
+        found.append((result, both.grad))
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*found, strict=True))
+
+
+def test_float8_replaces_every_product_of_the_layers(
+    context: GlooContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchao is optional; here a module that computes in full precision answers to its names."""
+    shapes = []
+
+    class Exact(torch.nn.Linear):
+        """Notes the products that it is asked for."""
+
+        def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+            shapes.append(tuple(self.weight.shape))
+            return super().forward(tensor)
+
+    def convert(holder: torch.nn.Sequential, config: object) -> list[torch.nn.Module]:
+        return [Exact(holder[0].in_features, holder[0].out_features, bias=False)]
+
+    fake = types.SimpleNamespace(Float8LinearConfig=lambda emulate: emulate, convert_to_float8_training=convert)
+    monkeypatch.setitem(sys.modules, "torchao", types.ModuleType("torchao"))
+    monkeypatch.setitem(sys.modules, "torchao.float8", fake)
+    monkeypatch.setattr(float8, "refuse_without_torchao", lambda: None)
+    float8._template.cache_clear()
+    config, tokens = HareConfig.of(SHAPE, VOCABULARY), document(17, 0)[None]
+    found = []
+    for narrow in (False, True):
+        model = built(dataclasses.replace(config, float8=narrow), context)
+        loss = model(tokens[:, :-1], tokens[:, 1:])["loss"]
+        loss.backward()
+        found.append([loss, *(parameter.grad for parameter in model.parameters())])
+    float8._template.cache_clear()
+    assert len(shapes) == 4 * SHAPE.layers
+    assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(*found, strict=True))
 
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
