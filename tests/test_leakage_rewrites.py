@@ -255,7 +255,7 @@ class Parrot:
     name = "parrot"
 
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
-        questions = [request.messages[1]["content"].split("\n\n", 1)[1] for request in requests]
+        questions = [request.messages[-1]["content"].split("\n\n", 1)[1] for request in requests]
         answers = ["Rewritten question: Tell me: " + question if number % 2 else "I do not know."
                    for number, question in enumerate(questions)]
         return [Generation(answer, len(answer), "stop") for answer in answers]
@@ -274,7 +274,8 @@ def test_faults_that_only_a_model_commits_are_named() -> None:
     original = Sample("Janet has 3 ducks. How many?", "3")
     assert misnamed(original, dataclasses.replace(original, question="Anna has 3 ducks.")) == [
         "the people of the question changed", "it asks nothing any more"]
-    assert misnamed(original, original) == []
+    assert misnamed(original, original) == ["the question is unchanged"]
+    assert misnamed(original, dataclasses.replace(original, question="Three ducks has Janet. How many?")) == []
     assert "a part is empty" in faults(original, dataclasses.replace(original, question=" "))
     worked = dataclasses.replace(GSM, question=GSM.question.replace("3", "5"),
                                  answer=GSM.answer.replace("3", "5"), numbers=((Fraction(3), Fraction(5)),))

@@ -20,11 +20,17 @@ from hare.evaluation.leakage_sets import (
     evaluated_split,
     usable_samples,
 )
-from hare.synthesis.generator import Decoding, Generator, Request
+from hare.synthesis.generator import Decoding, Generator, Message, Request
 
 _SYSTEM = "You rewrite exam questions in other words. You change nothing of what is asked, and you answer nothing."
 _PROMPT = ("Rewrite this question with another sentence structure and other words. Keep every name and every number. "
            "Write only the rewritten question.\n\n{question}")
+_EXAMPLES = (
+    ("A shop sells 12 pens a day. How many pens does it sell in 3 days?",
+     "If 12 pens leave a shop each day, what number of pens does the shop sell within 3 days?"),
+    ("Which of these animals is most likely to live in a desert?",
+     "In a desert, which one of the following animals would you most probably find?"),
+)
 _INTRODUCTION = re.compile(r"^(?:(?:here is|here's|sure)[^:\n]*:|(?:the )?rewritten question:|question:)\s*",
                            re.IGNORECASE)
 _LONG_WORD = re.compile(r"[a-z]{6,}")
@@ -43,16 +49,22 @@ def model_set(name: str, items: int, generator: Generator, seed: int) -> SampleS
 
 def model_rewrites(samples: Sequence[Sample], generator: Generator, seed: int) -> list[Sample]:
     """Each sample with the question as the model puts it; not checked yet."""
-    requests = [Request(({"role": "system", "content": _SYSTEM},
-                         {"role": "user", "content": _PROMPT.format(question=sample.question)}), seed + number)
-                for number, sample in enumerate(samples)]
+    requests = [Request(_messages(sample.question), seed + number) for number, sample in enumerate(samples)]
     answers = generator.generate(requests, Decoding(_MOST_TOKENS))
     return [rewrite_around(sample, _cleaned(answer.text)) for sample, answer in zip(samples, answers, strict=True)]
 
 
+def _messages(question: str) -> tuple[Message, ...]:
+    turns = [("system", _SYSTEM)]
+    for asked, rewritten in _EXAMPLES:
+        turns += [("user", _PROMPT.format(question=asked)), ("assistant", rewritten)]
+    turns.append(("user", _PROMPT.format(question=question)))
+    return tuple({"role": role, "content": content} for role, content in turns)
+
+
 def misnamed(original: Sample, rewritten: Sample) -> list[str]:
     """Faults that only a model commits: it drops or invents people, answers what it should ask, loses its thread."""
-    found = []
+    found = ["the question is unchanged"] if original.question.split() == rewritten.question.split() else []
     if names_in(original.question) != names_in(rewritten.question):
         found.append("the people of the question changed")
     if original.question.rstrip().endswith("?") and not rewritten.question.rstrip().endswith("?"):

@@ -14,8 +14,8 @@ _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
 _TICKS = (-20, -5, -1, 0, 1, 5, 20)  # points; the axis is linear within ±5
 _CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
-_MEASURES = {"at_starts": "Δ at the 5 starting points, points", "everywhere": "Δ at all positions, points",
-             "perplexity": "Δ of log-perplexity, nats a token"}
+_MEASURES = {"at_starts": "5 starting points:\nΔ, points", "everywhere": "all positions:\nΔ, points",
+             "perplexity": "perplexity:\nΔ, nats a token"}
 
 
 @figure("leakage", "delta")
