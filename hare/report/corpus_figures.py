@@ -44,13 +44,13 @@ def removed_by_block(frame: pd.DataFrame) -> Figure:
     sums = frame.groupby(["category", "block"])[["documents_in", "documents_removed"]].sum()
     share = (100 * sums["documents_removed"] / sums["documents_in"]).unstack("block")[blocks]
     share = share.loc[list(dict.fromkeys(frame["category"]))]
-    picture, axes = plt.subplots(figsize=(7.2, 0.36 * len(share) + 1.6))
+    picture, axes = plt.subplots(figsize=(8.4, 0.36 * len(share) + 1.6))
     shown = axes.imshow(np.log10(share.fillna(0) + 0.1), cmap="Blues", aspect="auto")
     for (row, column), value in np.ndenumerate(share.to_numpy()):
         dark = value > 5
         axes.text(column, row, f"{value:.1f}" if value else "·", ha="center", va="center", fontsize=8,
                   color="white" if dark else "black")
-    axes.set_xticks(range(len(blocks)), [_BLOCKS[block].replace(" ", "\n") for block in blocks], fontsize=8.5)
+    axes.set_xticks(range(len(blocks)), [_BLOCKS[block].replace(" ", "\n") for block in blocks], fontsize=7.5)
     axes.set_yticks(range(len(share)), share.index)
     axes.grid(visible=False)
     bar = picture.colorbar(shown, ax=axes, ticks=[-1, 0, 1, 2], label="documents removed (%)")
