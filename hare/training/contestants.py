@@ -94,6 +94,7 @@ def plain(run: TrainingRun, turns: Turns) -> None:
     from nanotron.config import ParallelismArgs
     from nanotron.models import build_model
     from nanotron.parallel import ParallelContext
+    from nanotron.trainer import mark_tied_parameters
 
     prepare_process_group()
     config = HareConfig.of(run.model, VOCABULARY, run.training)
@@ -101,6 +102,7 @@ def plain(run: TrainingRun, turns: Turns) -> None:
     layout = ParallelismArgs(dp=1, pp=1, tp=1)
     with training_device():
         model = build_model(lambda: HareForTraining(config, context, layout), context, _dtype(run))
+        mark_tied_parameters(model, context, layout)
         load_slices(model, lambda name, shape: initial_weight(name, shape, run.seed, config))
         _loop(run, turns, model, lambda inputs, labels: model(inputs, labels)["loss"])
 

@@ -125,10 +125,11 @@ def said(table: pd.DataFrame) -> list[str]:
         else:
             what, base = f"adding {row.name.upper()}", "adding as much unique text of D1, read as often"
         worse = "worse" if row.difference > 0 else "better"
+        predicts = "predicts" if row.seeds > 1 else "predicted, in one run of each,"
         if row.low <= 0 <= row.high:
             found = f"{what} and {base} cannot be told apart on held-out text"
         else:
-            found = f"{what} predicts held-out text {worse} than {base}"
+            found = f"{what} {predicts} held-out text {worse} than {base}"
         trust = "" if row.seeds > 1 else "; one seed, so chance in training is not in the interval"
         sentences.append(
             f"{found[0].upper()}{found[1:]}: {row.difference:+.3f} bits per byte, 95 % interval {row.low:+.3f} to "

@@ -1,18 +1,25 @@
 """How fast this machine multiplies matrices: what the share of it that training uses (MFU) is measured against."""
 
 import time
+from functools import cache
 
 import torch
 
-_SIDES = {"cpu": 768, "cuda": 8192}
-_SECONDS = {"cpu": 0.15, "cuda": 1.0}
+_SIDES = {"cpu": 512, "cuda": 8192}
+_SECONDS = {"cpu": 0.5, "cuda": 1.0}
 
 
 def matrix_flops(precision: str) -> float:
     """FLOPs a second of square matrix products with this process's device and threads: the best of those timed.
 
     ``precision`` is a profile's; float8 is measured as bfloat16, so that its MFU can be compared (and may pass 1).
+    Measured once a process; other work on the machine makes the rate too low, and MFU too high.
     """
+    return _measured(precision, torch.get_num_threads())
+
+
+@cache
+def _measured(precision: str, threads: int) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     side = _SIDES[device]
