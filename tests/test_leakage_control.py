@@ -197,3 +197,11 @@ def test_speeds_are_named_with_their_units(memorising: Path) -> None:
     found = leakage_bench.speeds(model, tokenizer, KNOWN * 4, KNOWN[:1], Measure())
     assert set(found) >= {"leakage_speedup_over_generation", "leakage_examples_per_s"}
     assert all(value > 0 for value in found.values())
+
+
+def test_the_bench_compares_every_decision_of_a_model_with_the_loop_s(memorising: Path) -> None:
+    found = leakage_bench.on_a_real_model(*leakage_study.load(memorising), Measure(5, 2), 50)
+    assert found["leakage_agreement.decisions"] == 16
+    assert found["leakage_agreement.differ_from_ids"] == found["leakage_agreement.unexplained"] == 0
+    assert f"leakage_speedup_over_generation.{leakage_study.PEER}" in found
+    assert found["leakage_interval_width_points.starts"] >= found["leakage_interval_width_points.everywhere"] >= 0
