@@ -24,7 +24,7 @@ from hare.tokens.tokenizer import mistral_tokenizer
 _ITEMS = 16  # of each benchmark
 _ROUNDING = 1e-5  # of a log-likelihood in fp32; relative, or absolute below 1 nat
 _SCORES = 1e-6  # of a score: bits per byte, and accuracy with it
-_ZERO_SHOT = {"arc_challenge": 150, "hellaswag": 80}  # items that the peer is asked as its public figures were made
+_ZERO_SHOT = {"arc_challenge": 120, "hellaswag": 60}  # items that the peer is asked as its public figures were made
 _RESAMPLES = 1000
 
 Answers = list[tuple[float, bool]]

@@ -17,7 +17,7 @@ _AVERAGE = "average"
 _UNSEEN = "no difference seen"
 _PANELS = {
     "accuracy": (100, "accuracy, % (dashed: guessing)"), "bits per byte": (1, "bits per byte (left: better)"),
-    "difference": (1, "difference from D1"),
+    "difference": (1, "bits per byte minus D1's"),
 }
 _LETTERS_OF_A_REASON = 50
 _LABELS = {
@@ -130,7 +130,7 @@ def _grouped(frame: pd.DataFrame, what: str) -> Figure:
     if "difference" in names:
         panels[-1].axvline(0, color="black", linewidth=0.8)
         panels[-1].set_xlim(*_limits(frame[frame.panel == "difference"].rename(columns={"value": "difference"})))
-    counts = frame.drop_duplicates("benchmark").set_index("benchmark")["items"]
+    counts = frame.groupby("benchmark")["items"].max()
     _name_rows(np.atleast_1d(panels)[0], groups)
     labels = [f"{name.replace('_', ' ')} (n = {counts[name]:.0f})" for name in groups]
     panels[0].set_yticks(range(len(groups)), labels, fontsize=8)
