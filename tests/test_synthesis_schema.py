@@ -131,6 +131,7 @@ def test_a_question_that_is_answered_twice_alike_becomes_a_valid_item():
     (writes("Where is the best recipe for onion soup?"), questions.UNRELATED),
     (writes("Which guards went to the harbour in 1821?"), questions.UNRELATED),
     (writes("Which council of the harbour did that to it?"), questions.VAGUE),
+    (writes("Who watched the harbour, and who built the wall?"), questions.DOUBLE),
     (writes("How many guards watched the harbour?"), questions.MISMATCHED),
     (writes("Who watched the harbour from the hills?", answer="1720"), questions.MISMATCHED),
     (writes("Which guards watched Avignon from the hills?"), questions.GIVES_AWAY),

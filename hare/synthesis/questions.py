@@ -15,8 +15,9 @@ from hare.synthesis.builders import Material, content_words
 from hare.synthesis.gates import repeated_trigrams
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Message, Request
 from hare.synthesis.items import SCHEMA, Item
-from hare.synthesis.passages import LINE_BASED, is_punctuated, rank, words
+from hare.synthesis.passages import is_punctuated, rank, words
 from hare.synthesis.schema import Field, parsed
+from hare.synthesis.summaries import TELLING
 
 _FOR_NAMES, _FOR_NUMBERS, _FOR_BOTH = ("Who", "Where"), ("When", "How many"), ("Which",)
 _SYSTEM = "You are a teacher who writes short reading tests. You only ask what the text answers."
@@ -30,6 +31,7 @@ _EXAMPLES = (  # what is wanted, shown in our own words
 )
 _ASKING = Decoding(max_new_tokens=72, temperature=0.3, repetition_penalty=1.0)
 _ANSWERING = Decoding(max_new_tokens=24, temperature=0.1, repetition_penalty=1.0)
+_BORNE_OUT = 0.6  # share of a question's content words that stand in the passage, and two at the least
 _FEWEST_CANDIDATES, _MOST_CANDIDATES = 3, 6
 _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w.,]*\d)\b")
 _NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}(?: [A-Z][a-z]+){0,3}\b")
@@ -38,6 +40,7 @@ _PRONOUNS = frozenset({"he", "she", "it", "they", "him", "her", "them", "this", 
 MISMATCHED = "a name as the answer to a question for a number, or the other way round"
 MALFORMED = "not the object that was asked for"
 GIVES_AWAY = "the question holds its answer"
+DOUBLE = "two questions in one"
 UNRELATED = "a question that is not about the passage"
 VAGUE = "a question that nobody could answer without the text"
 INCONSISTENT = "the model answers its own question differently"
@@ -51,10 +54,10 @@ def candidates(passage: str) -> list[str]:
 
 
 def worth_asking(found: Sequence[Material], wanted: int, seed: int) -> list[Material]:
-    """``wanted`` passages of D1 prose that offer several names or numbers, drawn by hash."""
+    """``wanted`` passages of D1 that tell of something and hold several names or numbers, drawn by hash."""
     usable = [
         material for material in found
-        if material.part == "d1" and material.passage.category not in LINE_BASED
+        if material.part == "d1" and material.passage.category in TELLING
         and is_punctuated(material.passage.text) and len(candidates(material.passage.text)) >= _FEWEST_CANDIDATES
     ]
     return sorted(usable, key=lambda material: rank(seed, f"question/{material.passage.id}"))[:wanted]
@@ -119,13 +122,16 @@ def _written(generation: Generation, material: Material) -> tuple[str, str, str]
 
 
 def objection_to_question(question: str, answer: str, passage: str) -> str:
-    """Why a question will not do ('' when it will): it must hold two content words of the passage, not its answer."""
+    """Why a question will not do ('' when it will): most of its content words must stand in the passage."""
     inside, own = set(words(passage)), [word.lower() for word in content_words(question)]
     if set(words(answer)) & set(words(question)):
         return GIVES_AWAY
     if question.startswith(_FOR_NAMES if answer.isdigit() else _FOR_NUMBERS):
         return MISMATCHED
-    if sum(word in inside for word in own) < 2 or not all(number in inside for number in _NUMBER.findall(question)):
+    if ", " in question:
+        return DOUBLE
+    known = sum(word in inside for word in own)
+    if known < max(2, _BORNE_OUT * len(own)) or any(n not in inside for n in _NUMBER.findall(question)):
         return UNRELATED
     if words(question)[-1] in _PRONOUNS or repeated_trigrams(question) > 0 or "the text" in question.lower():
         return VAGUE

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.inference.servers import InferenceServer
@@ -179,7 +178,7 @@ class ServedGenerator:
             server_type="vllm" if self._where == "vllm" else "endpoint", model_name_or_path=self._model,
             endpoint_url=self._where, api_key=os.environ.get(KEY_VARIABLE), request_timeout=self._timeout,
             max_concurrent_generations=self._concurrency, metric_interval=3600, server_start_max_retries=0,
-            tp=max(1, torch.cuda.device_count()),  # for vLLM: a large model is spread over all accelerators here
+            tp=_accelerators() if self._where == "vllm" else 1,  # a large model is spread over all that are here
             default_generation_params={
                 "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature,
                 "min_p": decoding.min_p, "repetition_penalty": decoding.repetition_penalty,
@@ -192,6 +191,12 @@ class ServedGenerator:
         )
         runner.pause = self._pause
         return runner
+
+
+def _accelerators() -> int:
+    import torch  # here, since a server somewhere else needs none of it
+
+    return max(1, torch.cuda.device_count())
 
 
 def _documents(due: dict[str, Request], progress: Progress) -> Iterator[Document]:

@@ -15,7 +15,7 @@ _BORNE_OUT = 0.7  # share of a summary's content words that stand in the passage
 _COPIED = 0.8  # share of its word 5-grams that do
 _LONGEST = 0.7  # of the passage's words
 _REPEATED = 0.05
-_TELLING = frozenset({"wikipedia", "news", "politics", "law"})  # a play or a manual is commented on, not summarised
+TELLING = frozenset({"wikipedia", "news", "politics", "law"})  # a play or a manual is commented on, not summarised
 
 REQUEST_FAILED = "request failed"
 WRONG_LENGTH = "too short, or hardly shorter than the passage"
@@ -28,7 +28,7 @@ _DECODING = Decoding(max_new_tokens=64, temperature=0.2, repetition_penalty=1.0)
 
 def worth_summarising(found: Sequence[Material], wanted: int, seed: int) -> list[Material]:
     """``wanted`` punctuated passages of D1 that tell of something, drawn by hash."""
-    prose = [m for m in found if m.part == "d1" and m.passage.category in _TELLING and len(m.sentences) >= 3]
+    prose = [m for m in found if m.part == "d1" and m.passage.category in TELLING and len(m.sentences) >= 3]
     usable = [material for material in prose if is_punctuated(material.passage.text)]
     return sorted(usable, key=lambda material: rank(seed, f"summary/{material.passage.id}"))[:wanted]
 
