@@ -87,7 +87,8 @@ def d3_items(frame: pd.DataFrame) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("items")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(counts.columns))
-    modelled = counts["generated"].sum() / start.sum() if "generated" in counts else 0.0
+    written = counts.reindex(columns=["generated", "generated under a schema"], fill_value=0).to_numpy().sum()
+    modelled = written / start.sum()
     axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds; the model wrote {modelled:.1%} of them")
     return picture
 
