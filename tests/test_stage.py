@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -183,3 +185,13 @@ def test_every_step_is_found_by_stage_and_number_and_needs_earlier_ones() -> Non
         step_numbered("42")
     with pytest.raises(HareError, match="No notebook makes a stage named 'nonsense'"):
         step_of_stage("nonsense")
+
+
+def test_peak_memory_does_not_count_the_process_that_started_this_one() -> None:
+    parent = (
+        "import subprocess, sys; held = b'x' * 400_000_000; "
+        "print(subprocess.check_output([sys.executable, '-c', "
+        "'from hare.run.provenance import peak_rss_mb; print(peak_rss_mb())'], text=True))"
+    )
+    told = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 5 < float(told.stdout) < 200

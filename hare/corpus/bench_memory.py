@@ -42,19 +42,7 @@ def main(megabytes: float, work: Path) -> None:
         replace(_TEXT_FROM, name=f"made-{shard}", read=made, members=(str(shard),)) for shard in range(_SHARDS)
     )
     clean(config, sources, work)
-    print(_peak_mb())
-
-
-def _peak_mb() -> float:
-    """Largest resident set since this program was started.
-
-    The usual counter (getrusage) starts from the size of the process that started this one.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return peak_rss_mb()
-    field = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(field.split()[1]) * 1024 / 1e6
+    print(peak_rss_mb())
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def _data(recorded: Recorded) -> Iterator[Row]:
     for part, weight in mixture.items():
         share = 100 * weights[part] / sum(weights.values()) if parameters else None
         ours = Measured(share, None, None, f"tokens: parameter weight_{part.lower()}") if share else None
-        yield _row("data", f"sampling weight of {part}", "%", weight, ours, ours_origin=REPRODUCED)
+        yield _row("data", f"sampling weight of {part}", "%", weight, ours, ours_origin=REPRODUCED,
+                   remark="set by us, not found")
     sizes = published("mixture").dropna(subset="tokens_b").set_index("part").tokens_b * 1e9
     yield _row("data", "tokens of D2", "tokens", sizes["D2"], recorded.measured("tokens", "tokens.d2"),
                remark="paper: written by the language model")

@@ -10,7 +10,6 @@ memory out of the other's figures, and blocks taken in turns let a busy machine 
 import importlib
 import itertools
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import yaml
 from hare.model.config import HareConfig
 from hare.model.convert import hugging_face_config
 from hare.model.sizes import VOCABULARY
+from hare.run.provenance import peak_rss_mb
 from hare.tokens.mixture import Mixture
 from hare.training.run import TrainingRun
 
@@ -56,10 +56,7 @@ class Turns:
         if ON_GPU:
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - self.started) / self.steps
-        if ON_GPU:
-            peak = torch.cuda.max_memory_allocated() / 1e6
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        peak = torch.cuda.max_memory_allocated() / 1e6 if ON_GPU else peak_rss_mb()
         print(REPLY + json.dumps({"seconds": seconds, "peak_mb": peak, "loss": self.loss}), flush=True)
 
 
