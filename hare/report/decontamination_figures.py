@@ -109,8 +109,7 @@ def _planted_title(frame: pd.DataFrame) -> str:
     rules = list(dict.fromkeys(frame["rule"]))
     short = [rule for rule in rules if rule.startswith("share")][-1]
     near = [rule for rule in rules if rule.startswith("neighbour")][-1]
-    return (f"Verbatim items: the paper's rule for tasks finds {rates[short, 'verbatim']:.0%}, neighbours "
-            f"{rates[near, 'verbatim']:.0%}. Paraphrased: {rates[short, 'paraphrased']:.0%} and "
+    return (f"Paraphrased items: the paper's rule for tasks finds {rates[short, 'paraphrased']:.0%}, neighbours "
             f"{rates[near, 'paraphrased']:.0%}.\nInside a document: {rates[short, 'inside_a_document']:.0%} and "
             f"{rates[near, 'inside_a_document']:.0%}. Clean passages dropped: {rates[short, 'clean']:.1%} and "
             f"{rates[near, 'clean']:.1%}")
