@@ -19,7 +19,7 @@ _PANELS = {
     "accuracy": (100, "accuracy, % (dashed: guessing)"), "bits per byte": (1, "bits per byte (left: better)"),
     "difference": (1, "bits per byte minus D1's"),
 }
-_LETTERS_OF_A_REASON = 50
+_LETTERS_OF_A_REASON = 36
 _LABELS = {
     "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
     "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",

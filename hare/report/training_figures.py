@@ -20,9 +20,9 @@ def parity(frame: pd.DataFrame) -> Figure:
     above.plot(frame["step"], frame["loss_1"], linewidth=5, alpha=0.35, label="1 process")
     above.plot(frame["step"], frame["loss_2"], "o-", color="black", linewidth=1.2, markersize=3, label="2 processes")
     above.set(ylabel="training loss (nats a token)")
-    above.set_title(
-        f"One process and two, same global batch:\nlosses agree within {frame['difference'].max():.1e} nats"
-    )
+    largest = frame["difference"].max()
+    said = f"within {largest:.1e} nats" if largest else "to the last bit"
+    above.set_title(f"One process and two, same global batch:\nlosses agree {said}")
     above.legend()
     below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
     below.axhline(1e-4, color="#D55E00", linestyle="--", linewidth=1)
