@@ -19,7 +19,7 @@ _PANELS = {
     "accuracy": (100, "accuracy, % (dashed: guessing)"), "bits per byte": (1, "bits per byte (left: better)"),
     "difference": (1, "bits per byte minus D1's"),
 }
-_LETTERS_OF_A_REASON = 36
+_LETTERS_OF_A_REASON = 42
 _LABELS = {
     "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
     "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",
@@ -153,7 +153,7 @@ def _panel(axes: Axes, shown: pd.DataFrame, groups: list[str], arms: list[str], 
 @figure("evaluation", "peer")
 def draw_peer(frame: pd.DataFrame) -> Figure:
     """Public figures of the peer beside ours. Columns: benchmark, published, ours, low, high, items, done_otherwise."""
-    picture, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(frame)))
+    picture, axes = plt.subplots(figsize=(7.2, 1.3 + 0.72 * len(frame)))
     for row, found in enumerate(frame.itertuples()):
         axes.plot([found.low, found.high], [row, row], color=_PEER, linewidth=1.4, solid_capstyle="butt")
         axes.plot([found.ours], [row], "o", color=_PEER, markersize=5)
