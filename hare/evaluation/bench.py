@@ -81,10 +81,8 @@ def _peer_zero_shot(profile: Profile) -> dict[str, float]:
         task.build_all_requests(samples=rows)
         lm.what = f"SmolLM2 on {name}, no examples"
         found = zip(task.instances, lm.loglikelihood(task.instances), strict=True)
-        scores = [
-            task.process_results(task.eval_docs[row], [answer for _, answer in group])["acc_norm"]
-            for row, group in itertools.groupby(found, lambda pair: pair[0].doc_id)
-        ]
+        items = [list(item) for _, item in itertools.groupby(found, lambda pair: pair[0].doc_id)]
+        scores = [task.process_results(item[0][0].doc, [answer for _, answer in item])["acc_norm"] for item in items]
         values = np.array([scores], dtype=float)
         result = share(values, Draws.make({name: len(scores)}, _RESAMPLES, 0).means(name, values), Spread())
         metrics |= {f"peer_zero_shot.{name}": 100 * result.value, f"peer_zero_shot.{name}.low": 100 * result.low,
