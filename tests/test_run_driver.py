@@ -209,7 +209,7 @@ def test_a_damaged_state_means_not_done(copied: tuple[ToyStep, ...]) -> None:
 
 def test_names_of_the_machine_are_replaced_whole(roots: Path) -> None:
     names = names_of_this_machine(Workspace("toy"))
-    assert without(f"{roots}/work/toy/corpus", names) == "work/toy/corpus"
+    assert without(str(roots / "work" / "toy" / "corpus"), names) == "work/toy/corpus"
     assert without(f"{sys.prefix}/lib/x.py", names) == ".venv/lib/x.py"
     assert without(f"{REPOSITORY}/hare/cli.py", names) == "./hare/cli.py"
     assert without(f"{REPOSITORY}-other/x", names) != ".-other/x"
