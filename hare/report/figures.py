@@ -17,6 +17,8 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from hare.run.errors import HareError
@@ -111,14 +113,30 @@ def _show(picture: Figure) -> None:
         display(Image(buffer.getvalue()))
 
 
+def _save(picture: Figure, path: Path) -> None:
+    """Write ``<path>.svg`` and ``<path>.pdf`` without dates.
+
+    The layout is computed once, for both, and the picture drawn once for each: `savefig` draws it twice, the first time
+    only for its layout.
+    """
+    vectors, dpi, engine = FigureCanvasSVG(picture), picture.dpi, picture.get_layout_engine()
+    assert engine is not None, "the style file asks for constrained layout"
+    engine.execute(picture)
+    picture.set_layout_engine("none")
+    picture.dpi = dpi  # each of these leaves the dots of its own format behind, and images are sampled at this number
+    with written_whole(path.with_name(f"{path.name}.svg")) as temporary:
+        vectors.print_svg(temporary, metadata={"Date": None})
+    picture.dpi = dpi
+    with written_whole(path.with_name(f"{path.name}.pdf")) as temporary:
+        FigureCanvasPdf(picture).print_pdf(temporary, metadata={"CreationDate": None})
+    picture.dpi = dpi
+
+
 def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:
     """Draw from the CSV on disk, never from memory, so that what is shown is what was recorded."""
     frame = pd.read_csv(folder / f"{drawing.name}.csv", keep_default_na=False, na_values=[""])
     with plt.style.context(str(STYLE)), mpl.rc_context({"svg.hashsalt": drawing.name}):
         picture = drawing.draw(frame)
-        for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-            with written_whole(folder / f"{drawing.name}.{suffix}") as temporary:
-                picture.savefig(temporary, format=suffix, metadata=metadata)
-            picture.set_layout_engine("none")  # the layout stands: computing it again takes as long as drawing
+        _save(picture, folder / drawing.name)
     write_json(folder / f"{drawing.name}.json", {"figure": drawing.name, "data": f"{drawing.name}.csv", **origin})
     return picture
