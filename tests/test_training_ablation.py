@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
-from hare.training.ablation import bits, comparison_table, curve_table, verdict
+from hare.training.ablation import SaidOfText, bits, comparison_table, curve_table, verdict
 
 ARMS = ("d1", "d1+d2", "d1+d2+d3")
 
@@ -65,12 +66,29 @@ def test_intervals_widen_with_the_spread_between_seeds() -> None:
 
 
 def test_two_seeds_are_not_taken_for_more_than_they_are() -> None:
-    """The interval of a mean of two reaches their whole spread and beyond, as its standard error asks."""
+    """With two arms and two seeds a single degree of freedom is left, so Student's bounds are 12.7 standard errors."""
     frame = made_up({"d1": 0.0, "d1+d2": 0.0}, 2)
     frame.loc[(frame["arm"] == "d1+d2") & (frame["seed"] == 1), "nats"] += np.log(2) * frame["bytes"]
     row = comparison_table(frame).set_index(["quantity", "category"]).loc[("d1+d2 - d1", "all")]
-    assert row["value"] == pytest.approx(0.5)
-    assert row["low"] == pytest.approx(0.5 - 0.5 * np.sqrt(2)) and row["high"] == pytest.approx(0.5 + 0.5 * np.sqrt(2))
+    differences = [0.0, 1.0]
+    error = np.std(differences, ddof=1) / np.sqrt(2)
+    assert row["value"] == pytest.approx(np.mean(differences))
+    assert row["high"] - row["value"] == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
+    assert row["value"] - row["low"] == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
+
+
+def test_no_difference_is_seen_falsely_more_often_than_promised() -> None:
+    """60 studies without any effect, each with noise of seeds and of text: about 5 % of the intervals miss 0."""
+    random = np.random.default_rng(0)
+    frame = made_up({"d1": 0.0, "d1+d2": 0.0, "d1+d2+d3": 0.0}, 2)
+    missed = 0
+    for _ in range(60):
+        of_run = frame[["arm", "seed"]].drop_duplicates().assign(off=0.02 * random.standard_normal(6))
+        noise = frame.merge(of_run, on=["arm", "seed"])["off"] + 0.05 * random.standard_normal(len(frame))
+        noisy = frame.assign(nats=frame["nats"] + noise.to_numpy() * np.log(2) * frame["bytes"])
+        found = SaidOfText.of(noisy, list(ARMS)).difference(1, 0)
+        missed += found.low > 0 or found.high < 0
+    assert missed <= 8
 
 
 def test_curves_hold_every_validation() -> None:

@@ -13,11 +13,11 @@ from lm_eval.models.huggingface import HFLM
 from transformers import MistralConfig, MistralForCausalLM
 
 from hare.evaluation.backend import SharedPrefixLM
-from hare.evaluation.statistics import Draws, Spread, share
 from hare.evaluation.tasks import choose_items, load, missing, quietly
 from hare.run.errors import HareError
 from hare.run.profile import Model, Profile
 from hare.run.progress import track
+from hare.run.statistics import Draws, Spread, share
 from hare.synthesis.embedded import smollm2_folder
 from hare.tokens.tokenizer import mistral_tokenizer
 

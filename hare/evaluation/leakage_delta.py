@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure, Scores, score
 from hare.evaluation.leakage_sets import SURFACE, SampleSet
-from hare.evaluation.statistics import Draws, Spread, estimate, share
+from hare.run.statistics import Draws, Spread, estimate, share
 
 ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}
 PERPLEXITIES = {"answer": "answer_nats_per_token", "whole": "nats_per_token"}

@@ -1,20 +1,22 @@
 """What the arms' held-out text says: bits per byte with intervals, and paired differences from D1 with a verdict.
 
 All arms see the same held-out sequences, and runs of one seed start from the same weights, so differences are paired by
-sequence and by seed. Intervals come from a bootstrap that draws seeds and, within each category, sequences. The bits
-per byte of an arm are the mean over categories, so that a large category does not drown the others.
+sequence and by seed. Intervals are those of `hare.run.statistics`: sequences are resampled within each category, and
+seeds are a random effect. The bits per byte of an arm are the mean over categories, so that a large category does not
+drown the others.
 """
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from hare.run.statistics import Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
 RESAMPLES = 2000
-INTERVAL = (2.5, 97.5)  # percentiles
 BASELINE = "d1"
 
 
@@ -39,16 +41,15 @@ def curve_table(heldout: pd.DataFrame) -> pd.DataFrame:
 
     Bits per byte are means over seeds and categories; the difference from D1 is paired and has its interval.
     """
-    arms, categories = list(heldout["arm"].unique()), sorted(heldout["category"].unique())
+    arms = list(heldout["arm"].unique())
     rows = []
     for tokens, part in heldout.groupby("tokens"):
-        point, drawn = resampled(part, arms, categories)
-        base = arms.index(BASELINE)
+        said = SaidOfText.of(part, arms)
         for index, arm in enumerate(arms):
-            value, low, high = _interval(point[index] - point[base], drawn[:, index] - drawn[:, base])
+            found = said.difference(index, arms.index(BASELINE))
             rows.append({
-                "arm": arm, "tokens": tokens, "bits_per_byte": point[index], "difference": value, "low": low,
-                "high": high,
+                "arm": arm, "tokens": tokens, "bits_per_byte": said.seed_means[index].mean(),
+                "difference": found.value, "low": found.low, "high": found.high,
             })
     return pd.DataFrame(rows)
 
@@ -63,58 +64,71 @@ def comparison_table(heldout: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, chosen in [("all", categories), *((category, [category]) for category in categories)]:
         part = last[last["category"].isin(chosen)]
-        point, drawn = resampled(part, arms, chosen)
-        sequences = len(part.drop_duplicates(["category", "sequence"]))
-        size = {"category": name, "seeds": part["seed"].nunique(), "sequences": sequences}
-        rows += _rows(arms, point, drawn, size)
+        said = SaidOfText.of(part, arms)
+        size = {
+            "category": name, "seeds": part["seed"].nunique(),
+            "sequences": len(part.drop_duplicates(["category", "sequence"])),
+        }
+        rows += [
+            {"quantity": quantity, "value": found.value, "low": found.low, "high": found.high, **size}
+            for quantity, found in _quantities(said, arms)
+        ]
     return pd.DataFrame(rows)
 
 
-def _rows(arms: list[str], point: np.ndarray, drawn: np.ndarray, size: dict[str, object]) -> list[dict[str, object]]:
-    rows = []
-    for index, arm in enumerate(arms):
-        value, low, high = _interval(point[index], drawn[:, index])
-        rows.append({"quantity": arm, "value": value, "low": low, "high": high, **size})
-    for first, second in itertools.combinations(range(len(arms)), 2):
-        value, low, high = _interval(point[second] - point[first], drawn[:, second] - drawn[:, first])
-        rows.append({"quantity": f"{arms[second]} - {arms[first]}", "value": value, "low": low, "high": high, **size})
-    return rows
+def _quantities(said: "SaidOfText", arms: list[str]) -> list[tuple[str, Estimate]]:
+    """Every arm's bits per byte, then every pair's difference."""
+    pairs = itertools.combinations(range(len(arms)), 2)
+    return [
+        *((arm, said.score(index)) for index, arm in enumerate(arms)),
+        *((f"{arms[second]} - {arms[first]}", said.difference(second, first)) for first, second in pairs),
+    ]
 
 
-def resampled(frame: pd.DataFrame, arms: list[str], categories: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Bits per byte [arms], mean over seeds and categories, and its bootstrap draws [RESAMPLES, arms], over seeds and
-    sequences. ``frame`` is a `heldout_table`; ``arms`` says the order."""
-    random = np.random.default_rng(0)
-    seeds = sorted(frame["seed"].unique())
-    point, drawn = np.zeros((len(arms), len(seeds))), np.zeros((RESAMPLES, len(arms), len(seeds)))
-    for category in categories:
-        part = frame[frame["category"] == category]
-        nats = part.pivot_table(index=["arm", "seed"], columns="sequence", values="nats")
-        grid = nats.reindex(pd.MultiIndex.from_product([arms, seeds])).to_numpy().reshape(len(arms), len(seeds), -1)
-        size = part.groupby("sequence")["bytes"].first().to_numpy()
-        counts = random.multinomial(len(size), np.full(len(size), 1 / len(size)), RESAMPLES)
-        point += grid.sum(-1) / size.sum() / np.log(2) / len(categories)
-        sums = np.einsum("rn,asn->ras", counts, grid)
-        drawn += sums / (counts @ size)[:, None, None] / np.log(2) / len(categories)
-    return point.mean(-1), _with_seeds_drawn(drawn, random)
+@dataclass(frozen=True)
+class SaidOfText:
+    """What several arms' runs, each with the same seeds, said of the same held-out sequences.
 
-
-def _with_seeds_drawn(drawn: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mean over seeds drawn with replacement, [RESAMPLES, arms, seeds] to [RESAMPLES, arms].
-
-    A bootstrap over n units underestimates their variance by (n - 1) / n, half of it for two seeds; the seeds'
-    deviations from their mean are stretched accordingly.
+    ``bits`` holds for each category float[arms, seeds, sequences], whose mean over sequences is the category's bits per
+    byte and whose spread is what a sequence adds to its error: the ratio of sums, linearised (Cochran 1977). ``drawn``
+    is float[RESAMPLES, arms, seeds]: bits per byte, mean over categories, with sequences resampled.
     """
-    seeds = drawn.shape[-1]
-    mean = drawn.mean(-1, keepdims=True)
-    stretched = mean + (drawn - mean) * np.sqrt(seeds / max(1, seeds - 1))
-    weights = random.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    return np.einsum("ras,rs->ra", stretched, weights)
 
+    bits: dict[str, np.ndarray]
+    drawn: np.ndarray
 
-def _interval(value: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    low, high = np.percentile(drawn, INTERVAL, axis=0)
-    return value, low, high
+    @classmethod
+    def of(cls, frame: pd.DataFrame, arms: list[str]) -> "SaidOfText":
+        """Of one validation's rows in a `heldout_table`; ``arms`` says the order."""
+        seeds = sorted(frame["seed"].unique())
+        bits, drawn = {}, []
+        counts = {name: part["sequence"].nunique() for name, part in frame.groupby("category")}
+        weights = Draws.make(counts, RESAMPLES, seed=0).weights
+        for name, part in frame.groupby("category"):
+            size = part.groupby("sequence")["bytes"].first().to_numpy()
+            nats = part.pivot_table(index=["arm", "seed"], columns="sequence", values="nats")
+            grid = nats.reindex(pd.MultiIndex.from_product([arms, seeds])).to_numpy().reshape(len(arms), len(seeds), -1)
+            each, size = grid / size.mean() / np.log(2), size / size.mean()
+            ratio = each.mean(axis=-1, keepdims=True)
+            bits[name] = ratio + each - ratio * size
+            drawn.append(np.einsum("rn,asn->ras", weights[name], each) / (weights[name] @ size)[:, None, None])
+        return cls(bits, np.mean(drawn, axis=0))
+
+    @property
+    def seed_means(self) -> np.ndarray:
+        """Bits per byte, mean over categories: float[arms, seeds]."""
+        return np.mean([found.mean(axis=-1) for found in self.bits.values()], axis=0)
+
+    def score(self, arm: int) -> Estimate:
+        """Bits per byte of one arm."""
+        values = [found[arm] for found in self.bits.values()]
+        return estimate(values, self.drawn[:, arm].mean(axis=-1), Spread.of_scores(self.seed_means))
+
+    def difference(self, arm: int, base: int) -> Estimate:
+        """Bits per byte of one arm minus another's."""
+        values = [found[arm] - found[base] for found in self.bits.values()]
+        drawn = (self.drawn[:, arm] - self.drawn[:, base]).mean(axis=-1)
+        return estimate(values, drawn, Spread.of_differences(self.seed_means) if arm != base else Spread())
 
 
 def verdict(comparison: pd.DataFrame) -> list[str]:

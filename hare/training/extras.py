@@ -13,13 +13,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from hare.run.profile import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage
 from hare.tokens.packed import TokenFile, fingerprint
-from hare.training.ablation import heldout_table, resampled
+from hare.training.ablation import SaidOfText, heldout_table
 from hare.training.inputs import Inputs
 from hare.training.run import TrainedRun, TrainingRun
 
@@ -93,16 +92,16 @@ def extras_table(trained: dict[Extra, TrainedRun]) -> pd.DataFrame:
         chosen = {(extra.name, extra.seed): run for extra, run in trained.items() if extra.study == study}
         names = [baseline, *(name for name in dict.fromkeys(name for name, _ in chosen) if name != baseline)]
         heldout = heldout_table(chosen)
-        point, drawn = resampled(heldout, names, sorted(heldout["category"].unique()))
-        low, high = np.percentile(drawn - drawn[:, :1], [2.5, 97.5], axis=0)
+        of_text = SaidOfText.of(heldout, names)
         size = {
             "seeds": heldout["seed"].nunique(), "sequences": len(heldout.drop_duplicates(["category", "sequence"])),
         }
         for index, name in enumerate(names):
             run = next(run.run for (of, _), run in chosen.items() if of == name)
+            found = of_text.difference(index, 0)
             rows.append({
-                "study": study, "name": name, **_amount(run), "bits_per_byte": point[index],
-                "difference": point[index] - point[0], "low": low[index], "high": high[index], **size,
+                "study": study, "name": name, **_amount(run), "bits_per_byte": of_text.seed_means[index].mean(),
+                "difference": found.value, "low": found.low, "high": found.high, **size,
             })
     return pd.DataFrame(rows)
 
