@@ -20,7 +20,7 @@ from hare.evaluation.leakage_control import (
     repetitions,
 )
 from hare.evaluation.leakage_delta import Pairs, delta_rows, difference_of, metrics, perplexity_rows
-from hare.evaluation.leakage_sets import SURFACE, SampleSet
+from hare.evaluation.leakage_sets import PUBLISHED, SURFACE, SampleSet
 from hare.report.leakage_figures import delta, delta_finding, dose_finding, dose_response
 from hare.report.published import published
 from hare.run.errors import HareError
@@ -147,12 +147,12 @@ def test_a_leak_is_seen_and_a_clean_group_is_not(planted: list[Group], tmp_path:
     assert named["control.first_detected_dose"] == 0.125 and "control.train.first_detected_dose" not in named
     assert named["control.first_detected_repetitions"] == named["control.dose_0.125.repetitions"]
     assert named["control.dose_0.25.nats"] < 0, "a perplexity higher on the originals is no leak"
-    assert "test items starting points" in dose_finding(table)
-    assert "train items starting points never" in dose_finding(table)
+    assert "times by starting points and all positions, not detected by perplexity\n" in dose_finding(table)
+    assert dose_finding(table).endswith("train items: not detected by any measure")
     assert "Δ, points" in dose_response(table).axes[0].get_ylabel()
     blind = dose_tables(planted, run, clean, clean, 5, 200, 0)
     assert first_detected(blind) is None and "control.first_detected_dose" not in control_metrics(blind)
-    assert "perplexity never" in dose_finding(blind)
+    assert dose_finding(blind).count("items: not detected by any measure") == 2
 
 
 def test_the_arms_that_hold_0_are_counted_and_the_peer_is_not() -> None:
@@ -183,8 +183,19 @@ def test_a_model_that_knows_the_originals_has_a_positive_delta(memorising: Path)
     assert (leakage_study.perplexity_table(measured, 100, 0).set_index("split").loc["test", "delta"] > 0).all()
     compared = leakage_study.beside_published(table, published("leakage_5gram"))
     assert {"HARE", "d1"} <= set(compared.model) and set(compared.origin) == {"published", "measured here"}
-    assert "1 of 2 intervals of Δ lie above 0 (D1)" in delta_finding(compared[compared.origin != "published"])
+    assert "2 of 4 intervals of Δ lie above 0 (D1)" in delta_finding(compared[compared.origin != "published"])
     assert len(delta(compared).axes) == 2
+
+
+def test_rewrites_of_others_stand_in_a_panel_of_their_own(memorising: Path) -> None:
+    sets = [SampleSet("gsm8k", "test", rewriter, KNOWN, (KNOWN[::-1],), {}) for rewriter in (SURFACE, PUBLISHED)]
+    measured = leakage_study.measure_models({"d1": [memorising]}, sets, Measure())
+    table = leakage_study.delta_table(measured, 5, 100, 0)
+    compared = leakage_study.beside_published(table, published("leakage_5gram"))
+    panels = delta(compared).axes
+    assert [axis.get_title() for axis in panels] == ["GSM8K, test", "GSM8K, test: published rewrites"]
+    of_hare = compared[compared.model == "HARE"]
+    assert list(of_hare.benchmark) == ["gsm8k", "gsm8k-published-rewrites"] and of_hare.delta.nunique() == 1
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
@@ -201,7 +212,8 @@ def test_speeds_are_named_with_their_units(memorising: Path) -> None:
 
 def test_the_bench_compares_every_decision_of_a_model_with_the_loop_s(memorising: Path) -> None:
     found = leakage_bench.on_a_real_model(*leakage_study.load(memorising), Measure(5, 2), 50)
-    assert found["leakage_agreement.decisions"] == 16
+    assert found["leakage_agreement.decisions"] == 48 and found["leakage_agreement.prefixes"] == 256
+    assert found["leakage_agreement.prefixes_tokenised_differently"] >= 0
     assert found["leakage_agreement.differ_from_ids"] == found["leakage_agreement.unexplained"] == 0
     assert f"leakage_speedup_over_generation.{leakage_study.PEER}" in found
     assert found["leakage_interval_width_points.starts"] >= found["leakage_interval_width_points.everywhere"] >= 0

@@ -33,10 +33,14 @@ _FIRST_UNCONDITIONED = 1_000_000  # from this doc_id on, requests repeat the ite
 
 @dataclass(frozen=True)
 class Source:
-    """The rows of one split: ``fingerprint`` changes when they may have changed, ``read`` yields them."""
+    """The rows of one split: ``fingerprint`` changes when they may have changed, ``read`` yields them.
+
+    ``extra``: they are read from the folder that ``$HARE_EXTRA_DATA`` names, not from an index archive.
+    """
 
     fingerprint: Callable[[], str]
     read: Callable[[], Iterator[Row]]
+    extra: bool = False
 
 
 @cache
@@ -124,7 +128,7 @@ def extra_jsonl(path: Path, to_row: Callable[[Row], Row]) -> Source:
     Raises:
         HareError: on reading, when the file is damaged or a row lacks a field.
     """
-    return Source(lambda: sha256_of(path), lambda: iter(_extra_rows(path, to_row)))
+    return Source(lambda: sha256_of(path), lambda: iter(_extra_rows(path, to_row)), extra=True)
 
 
 def _extra_rows(path: Path, to_row: Callable[[Row], Row]) -> list[Row]:
@@ -148,7 +152,7 @@ def rewritten_row(document: Row) -> Row:
 
 def truthfulqa_csv(path: Path) -> Source:
     """TruthfulQA's table, from which the hub's multiple-choice targets are built, best or correct answers first."""
-    return Source(lambda: sha256_of(path), lambda: iter(_truthfulqa_rows(path)))
+    return Source(lambda: sha256_of(path), lambda: iter(_truthfulqa_rows(path)), extra=True)
 
 
 def _truthfulqa_rows(path: Path) -> list[Row]:

@@ -53,6 +53,11 @@ def splits(name: str, subset: str = "") -> list[str]:
     return [split for split in _SPLITS if split in found]
 
 
+def rows_from(name: str, split: str) -> str:
+    """Where the rows of a split come from, for the record: "index archive" or "extra data" (``$HARE_EXTRA_DATA``)."""
+    return "extra data" if _sources(name, subsets(name)[0])[split].extra else "index archive"
+
+
 def file(name: str, split: str, subset: str = "") -> Path:
     """Path of the split as JSON lines in the hub's schema; made on the first call, atomically.
 

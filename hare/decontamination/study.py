@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmarks import texts
+from hare.decontamination.benchmarks import rows_from, texts
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.intervals import wilson_interval
@@ -49,10 +49,11 @@ def sizes_of(config: Decontamination) -> list[int]:
 
 
 def index_table(index: BenchmarkIndex) -> pd.DataFrame:
-    """What is indexed. Columns: benchmark, split, items."""
+    """What is indexed. Columns: benchmark, split, items, rows_from ("index archive" or "extra data")."""
     rows = [(split.benchmark, split.split, split.items) for split in index.splits]
     frame = pd.DataFrame(rows, columns=["benchmark", "split", "items"])
-    return frame.groupby(["benchmark", "split"], as_index=False, sort=False).sum()
+    frame = frame.groupby(["benchmark", "split"], as_index=False, sort=False).sum()
+    return frame.assign(rows_from=list(map(rows_from, frame["benchmark"], frame["split"])))
 
 
 def part_table(reports: Sequence[PartReport]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel, Pre
 
 from hare.evaluation.leakage import Measure, encode, score, score_starts
 from hare.evaluation.leakage_delta import difference_of
-from hare.evaluation.leakage_reference import compare, generated_decisions
+from hare.evaluation.leakage_reference import compare, generated_decisions, prefixes_tokenised_differently
 from hare.evaluation.leakage_sets import SURFACE, sample_sets
 from hare.evaluation.leakage_study import PEER, load
 from hare.run.profile import Model, Profile
@@ -18,6 +18,7 @@ from hare.tokens.tokenizer import mistral_tokenizer
 
 ITEMS, LOOP_ITEMS = 256, 6
 _PEER_ITEMS, _PEER_LOOP_ITEMS = 16, 4  # of each of two benchmarks; in the loop, of both together
+_PEER_COMPARED, _PEER_TOKENISED = 24, 128  # of both: whose decisions are compared, whose prefixes tokenised again
 _THREADS = 2
 
 
@@ -45,11 +46,17 @@ def on_a_real_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     """Every decision of one pass against both generation loops, speeds, and how noisy the two estimates are.
 
     ``.differ_from_ids`` counts decisions that differ from generation out of the same tokens, ``.differ_from_text`` from
-    the published code's way, ``.unexplained`` those of the latter whose prefix was tokenised alike all the same.
+    the published code's way, ``.unexplained`` those of the latter whose prefix was tokenised alike all the same. The
+    only explanation is a cut prefix that is tokenised otherwise; ``.prefixes_tokenised_differently`` of ``.prefixes``
+    are, counted over more items, since that takes no model.
     """
-    texts = [text for name in ("arc_challenge", "gsm8k") for text in _texts(name, _PEER_ITEMS)]
+    halves = [_texts(name, _PEER_TOKENISED // 2) for name in ("arc_challenge", "gsm8k")]
+    texts = [text for half in halves for text in half[:_PEER_ITEMS]]
     few = texts[:: len(texts) // _PEER_LOOP_ITEMS][:_PEER_LOOP_ITEMS]
-    found = compare(model, tokenizer, texts[::4], measure)
+    compared = [text for half in halves for text in half[:_PEER_COMPARED // 2]]
+    found = compare(model, tokenizer, compared, measure)
+    prefixes, changed = prefixes_tokenised_differently(
+        tokenizer, [*halves[0], *halves[1]], model.config.max_position_embeddings, measure)
     scores = score(model, tokenizer, texts, measure, f"{PEER}, intervals")
     widths = {name: difference_of(100 * values[None], 1, resamples, 0) for name, values in (
         ("starts", scores.at_starts), ("everywhere", scores.everywhere))}
@@ -58,6 +65,7 @@ def on_a_real_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
         "leakage_agreement.differ_from_ids": found.differ_from_ids,
         "leakage_agreement.differ_from_text": found.differ_from_text,
         "leakage_agreement.unexplained": found.differ_though_same_prefix,
+        "leakage_agreement.prefixes": prefixes, "leakage_agreement.prefixes_tokenised_differently": changed,
     }
     named |= {f"leakage_interval_width_points.{name}": width["high"] - width["low"] for name, width in widths.items()}
     return named | {f"{name}.{PEER}": value for name, value in speeds(model, tokenizer, texts, few, measure).items()}

@@ -11,7 +11,7 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.evaluation.leakage import Measure, Scores, score
-from hare.evaluation.leakage_sets import SURFACE, SampleSet
+from hare.evaluation.leakage_sets import SampleSet, recorded_name
 from hare.run.statistics import Draws, Spread, estimate, share
 
 ESTIMATES = {"at_starts": "the method's starting points", "everywhere": "all positions"}
@@ -107,7 +107,6 @@ def metrics(table: pd.DataFrame) -> dict[str, float]:
     """``delta.<benchmark>.<split>.<model>`` with interval, by the method's own starting points."""
     named: dict[str, float] = {}
     for row in table[table.estimate == "at_starts"].itertuples():
-        benchmark = row.benchmark if row.rewriter == SURFACE else f"{row.benchmark}-{row.rewriter}-rewrites"
-        name = f"delta.{benchmark}.{row.split}.{row.model}"
+        name = f"delta.{recorded_name(row.benchmark, row.rewriter)}.{row.split}.{row.model}"
         named |= {name: row.delta, f"{name}.low": row.low, f"{name}.high": row.high}
     return named

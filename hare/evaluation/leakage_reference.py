@@ -32,8 +32,10 @@ class Agreement:
 def generated_decisions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded, measure: Measure,
                         retokenise: bool) -> np.ndarray:
     """Bool [starts]: whether greedy generation from each starting point gives the sample's next n tokens."""
-    starts = starting_points(sample.tokens, model.config.max_position_embeddings, measure)
-    return np.array([_continues(model, tokenizer, sample, int(start), measure, retokenise) for start in starts], bool)
+    starts = starting_points(sample.tokens, model.config.max_position_embeddings, measure).tolist()
+    prefixes = [prefix_ids(tokenizer, sample, start, retokenise) for start in starts]
+    return np.array([_continues(model, prefix, _ngram(sample, start, measure))
+                     for prefix, start in zip(prefixes, starts, strict=True)], bool)
 
 
 def prefix_ids(tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int, retokenise: bool) -> list[int]:
@@ -45,15 +47,34 @@ def prefix_ids(tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int, 
     return tokenizer(tokenizer.convert_tokens_to_string(tokens))["input_ids"]
 
 
-@torch.inference_mode()
-def _continues(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int,
-               measure: Measure, retokenise: bool) -> bool:
-    prefix = torch.tensor([prefix_ids(tokenizer, sample, start, retokenise)], device=model.device)
-    generated = model.generate(
-        prefix, attention_mask=torch.ones_like(prefix), max_new_tokens=measure.ngram, do_sample=False, pad_token_id=0
-    )
+def prefixes_tokenised_differently(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positions: int,
+                                   measure: Measure) -> tuple[int, int]:
+    """How many prefixes ``texts`` have, one a starting point, and how many of them get other ids when tokenised again.
+
+    No model is asked: where the ids are the same, both generation loops are the same computation.
+    """
+    changed = [_changed(tokenizer, sample, starting_points(sample.tokens, max_positions, measure))
+               for sample in encode(tokenizer, texts, max_positions)]
+    return sum(map(len, changed)), int(sum(map(np.sum, changed)))
+
+
+def _changed(tokenizer: PreTrainedTokenizerBase, sample: Encoded, starts: np.ndarray) -> np.ndarray:
+    return np.array([prefix_ids(tokenizer, sample, start, False) != prefix_ids(tokenizer, sample, start, True)
+                     for start in starts.tolist()], bool)
+
+
+def _ngram(sample: Encoded, start: int, measure: Measure) -> list[int]:
     first = sample.leading + start
-    return generated[0, prefix.shape[1]:].tolist() == sample.ids[first: first + measure.ngram].tolist()
+    return sample.ids[first: first + measure.ngram].tolist()
+
+
+@torch.inference_mode()
+def _continues(model: PreTrainedModel, prefix: list[int], expected: list[int]) -> bool:
+    given = torch.tensor([prefix], device=model.device)
+    generated = model.generate(
+        given, attention_mask=torch.ones_like(given), max_new_tokens=len(expected), do_sample=False, pad_token_id=0
+    )
+    return generated[0, len(prefix):].tolist() == expected
 
 
 def agreement_table(models: dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]], texts: Sequence[str],
@@ -80,9 +101,11 @@ def compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: S
 def _count_differences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded,
                        starts: np.ndarray, once: np.ndarray, measure: Measure) -> Counter[str]:
     from_ids = generated_decisions(model, tokenizer, sample, measure, retokenise=False)
-    from_text = generated_decisions(model, tokenizer, sample, measure, retokenise=True)
-    changed = np.array([prefix_ids(tokenizer, sample, int(s), False) != prefix_ids(tokenizer, sample, int(s), True)
-                        for s in starts])
+    changed = _changed(tokenizer, sample, starts)
+    from_text = from_ids.copy()  # the same ids, the same answer: only a changed prefix has to be asked again
+    for place in np.flatnonzero(changed):
+        prefix = prefix_ids(tokenizer, sample, int(starts[place]), True)
+        from_text[place] = _continues(model, prefix, _ngram(sample, int(starts[place]), measure))
     return Counter(
         decisions=len(starts),
         continued=int(once.sum()),

@@ -48,7 +48,7 @@ class SampleSet:
     @property
     def name(self) -> str:
         """The benchmark, with the rewriter where it is not ours: the name under which Δ is recorded."""
-        return self.benchmark if self.rewriter == SURFACE else f"{self.benchmark}-{self.rewriter}-rewrites"
+        return recorded_name(self.benchmark, self.rewriter)
 
     @property
     def novelty(self) -> float:
@@ -89,6 +89,11 @@ class _Kept:
         starts = tuple(tuple(len(sample.prompt) for sample in column) for column in (self.originals, *columns))
         return SampleSet(name, split, rewriter, texts[0], tuple(texts[1:]), dict(sorted(self.skipped.items())), starts,
                          made_by)
+
+
+def recorded_name(benchmark: str, rewriter: str) -> str:
+    """The benchmark; with the rewriter, such as ``gsm8k-published-rewrites``, where the rewrites are not ours."""
+    return benchmark if rewriter == SURFACE else f"{benchmark}-{rewriter}-rewrites"
 
 
 def sample_sets(names: Sequence[str], items: int, seed: int) -> list[SampleSet]:
@@ -201,12 +206,21 @@ def checked_set(name: str, split: str, pairs: Sequence[tuple[Sample, Sample]], r
 
 
 def sets_table(sets: Sequence[SampleSet]) -> pd.DataFrame:
-    """One row a set: benchmark, split, rewriter, items, versions, novelty, skipped (items), why (reasons)."""
+    """One row a set.
+
+    Columns: benchmark, split, rows_from ("index archive", or "extra data" where originals or rewrites are of
+    ``$HARE_EXTRA_DATA``), rewriter, items, versions, novelty, skipped (items), why (reasons).
+    """
     return pd.DataFrame(
-        [(s.benchmark, s.split, s.rewriter, len(s.originals), len(s.rewrites), s.novelty, sum(s.skipped.values()),
-          "; ".join(f"{reason}: {count}" for reason, count in s.skipped.items())) for s in sets],
-        columns=["benchmark", "split", "rewriter", "items", "versions", "novelty", "skipped", "why"],
+        [(s.benchmark, s.split, _rows_from(s), s.rewriter, len(s.originals), len(s.rewrites), s.novelty,
+          sum(s.skipped.values()), "; ".join(f"{reason}: {count}" for reason, count in s.skipped.items()))
+         for s in sets],
+        columns=["benchmark", "split", "rows_from", "rewriter", "items", "versions", "novelty", "skipped", "why"],
     )
+
+
+def _rows_from(samples: SampleSet) -> str:
+    return "extra data" if samples.rewriter == PUBLISHED else benchmarks.rows_from(samples.benchmark, samples.split)
 
 
 def missing(names: Sequence[str]) -> dict[str, str]:

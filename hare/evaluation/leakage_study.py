@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from hare.evaluation.leakage import Measure
 from hare.evaluation.leakage_delta import Pairs, delta_rows, measure_set, perplexity_rows
-from hare.evaluation.leakage_sets import SURFACE, SampleSet
+from hare.evaluation.leakage_sets import SampleSet, recorded_name
 from hare.run.errors import HareError
 
 PEER = "smollm2-135m-instruct"
@@ -78,13 +78,15 @@ def negative_control(table: pd.DataFrame) -> dict[str, int]:
 def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Our rows with those that the paper prints for the same benchmark and split; column ``origin`` tells them apart.
 
-    The paper prints no evaluated split of HellaSwag and Winogrande.
+    Column ``benchmark`` holds the name under which Δ is recorded, which says whose rewrites they are. The paper prints
+    no evaluated split of HellaSwag and Winogrande.
     """
-    ours = table[table.rewriter == SURFACE].assign(origin="measured here")
+    names = list(map(recorded_name, table.benchmark, table.rewriter))
+    ours = table.assign(origin="measured here", benchmark=names, plain=table.benchmark)
     printed = []
-    for benchmark, split in dict.fromkeys(zip(ours.benchmark, ours.split, strict=True)):
-        wanted = _PUBLISHED_SPLITS.get((benchmark, split), split)
-        rows = published[(published.benchmark == _LABELS[benchmark]) & (published.split == wanted)]
+    for benchmark, plain, split in dict.fromkeys(zip(ours.benchmark, ours.plain, ours.split, strict=True)):
+        wanted = _PUBLISHED_SPLITS.get((plain, split), split)
+        rows = published[(published.benchmark == _LABELS[plain]) & (published.split == wanted)]
         printed.append(rows.assign(benchmark=benchmark, split=split, estimate="at_starts", origin="published",
                                    low=np.nan, high=np.nan))
     return pd.concat([ours, *printed], ignore_index=True)[

@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from hare.evaluation.comparison import AVERAGE
-from hare.evaluation.tasks import FROM_HUB, PROTOCOL, Benchmark, choose_items, missing
+from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, missing, origin_of
 
 _CHARACTERS = 300
 
@@ -14,15 +14,16 @@ _CHARACTERS = 300
 def protocol_table(benchmarks: list[Benchmark], names: list[str], items: int, seed: int) -> pd.DataFrame:
     """How each benchmark is asked.
 
-    Columns: benchmark, lm_eval_task, shots, metric, version (of lm-eval's definition), rows_from, items, items_in_all,
-    skipped. ``skipped`` says why a benchmark among ``names`` is left out, and is empty for the others.
+    Columns: benchmark, lm_eval_task, shots, metric, version (of lm-eval's definition), rows_from (where the items and
+    the examples come from), items, items_in_all, skipped. The last says why a benchmark among ``names`` is left out,
+    and is empty for the others.
     """
     rows = []
     for benchmark in benchmarks:
         chosen, tasks = choose_items(benchmark, items, seed), benchmark.tasks.values()
         rows.append({
             **_asked(benchmark.name), "version": next(iter(tasks)).VERSION,
-            "rows_from": "the hub" if FROM_HUB else "local files", "items": sum(map(len, chosen.values())),
+            "rows_from": origin_of(benchmark.name), "items": sum(map(len, chosen.values())),
             "items_in_all": sum(len(task.eval_docs) for task in tasks), "skipped": "",
         })
     rows += [{**_asked(name), "items": 0, "skipped": why} for name, why in missing(names).items()]

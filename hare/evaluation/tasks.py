@@ -164,6 +164,12 @@ def _local_rows(name: str, subset: str) -> dict:
     return {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
 
 
+def origin_of(name: str) -> str:
+    """Where a benchmark's rows come from, for the record: the hub, an index archive, extra data, or the last two."""
+    found = {} if FROM_HUB else dict.fromkeys(benchmarks.rows_from(name, split) for split in _splits(PROTOCOL[name]))
+    return " and ".join(found) or "the hub"
+
+
 def _splits(protocol: Protocol) -> list[str]:
     return [split for split in (protocol.fewshot_split, protocol.test_split) if split]
 

@@ -75,8 +75,8 @@ def overlap_curve(frame: pd.DataFrame) -> Figure:
 def _curve_title(frame: pd.DataFrame) -> str:
     natural = frame[frame["part"] == "d1"].set_index(["ngram", "threshold"])["share"]
     n = frame["ngram"].min()
-    return (f"One {n}-gram is shared by {natural[n, 0.0]:.0%} of D1's documents, "
-            f"more than half of them by {natural[n, 0.5]:.1%}")
+    return (f"{natural[n, 0.0]:.0%} of D1's documents share a {n}-gram with a benchmark, "
+            f"{natural[n, 0.5]:.1%} share more than half of theirs")
 
 
 @figure("decontamination", "planted_detection")

@@ -69,6 +69,7 @@ def _side_by_side(frame: pd.DataFrame, label: str, title: str) -> Figure:
             _interval(axes, found, arms.index(found.arm), _COLOURS.get(found.arm, _PEER))
         axes.set_title(_LABELS.get(benchmark, benchmark), fontsize=9, fontweight="normal")
         axes.locator_params(axis="x", nbins=2)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.2)
         axes.set_yticks(range(len(arms)), [_named(arm) for arm in arms])
         axes.set_ylim(len(arms) - 0.5, -0.5)

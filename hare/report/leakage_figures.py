@@ -1,5 +1,7 @@
 """Figures of the leakage stage: Δ of every model, and how it answers to a known dose of leakage."""
 
+import math
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ def delta(frame: pd.DataFrame) -> Figure:
     for axis, (benchmark, split) in zip(axes.flat, panels, strict=False):
         part = frame[(frame["benchmark"] == benchmark) & (frame["split"] == split)]
         _delta_panel(axis, part, models)
-        axis.set_title(f"{_BENCHMARKS.get(benchmark, benchmark)}, {split}", fontsize=10, fontweight="normal")
+        axis.set_title(_panel_title(benchmark, split), fontsize=10, fontweight="normal")
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)
     axes[0, 0].set_yticks([-1, *range(len(models))], ["published", *(_MODELS.get(name, name) for name in models)])
@@ -43,6 +45,12 @@ def delta(frame: pd.DataFrame) -> Figure:
     picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     picture.suptitle(delta_finding(ours), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
+
+
+def _panel_title(recorded: str, split: str) -> str:
+    benchmark, _, rewrites = recorded.partition("-")
+    title = f"{_BENCHMARKS.get(benchmark, benchmark)}, {split}"
+    return f"{title}: {rewrites.replace('-', ' ')}" if rewrites else title
 
 
 def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
@@ -62,13 +70,12 @@ def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
 
 
 def delta_finding(ours: pd.DataFrame) -> str:
-    """What the intervals of the method's own estimate say, in one sentence."""
-    tested = ours[ours["estimate"] == "at_starts"]
-    above = tested[tested["low"] > 0]
+    """What the intervals of both estimates say, in one sentence."""
+    above = ours[ours["low"] > 0]
     if above.empty:
-        return f"No sign of leakage: none of {len(tested)} intervals of Δ lies above 0"
+        return f"No sign of leakage: none of {len(ours)} intervals of Δ lies above 0"
     named = ", ".join(dict.fromkeys(_MODELS.get(name, name) for name in above["model"]))
-    return f"{len(above)} of {len(tested)} intervals of Δ lie above 0 ({named})"
+    return f"{len(above)} of {len(ours)} intervals of Δ {'lies' if len(above) == 1 else 'lie'} above 0 ({named})"
 
 
 @figure("leakage", "dose_response")
@@ -104,15 +111,22 @@ def _dose_panel(axis: Axes, part: pd.DataFrame) -> None:
 
 
 def dose_finding(frame: pd.DataFrame) -> str:
-    """From which dose on each measure sees the leak, split by split."""
-    said = [f"{split} items {_first_seen(frame[frame['split'] == split])}" for split in dict.fromkeys(frame["split"])]
-    return "Repetitions from which a leak is detected:\n" + "\n".join(said)
+    """After how many readings each measure detects the leak, a line a split."""
+    said = [f"{split} items: {_first_seen(frame[frame['split'] == split])}" for split in dict.fromkeys(frame["split"])]
+    return "How often an item is read before its leak is detected\n" + "\n".join(said)
 
 
 def _first_seen(part: pd.DataFrame) -> str:
+    """Such as "4 times by perplexity, 79 times by all positions, not detected by starting points"."""
     gains = part[(part["model"] == "leaked_minus_clean") & (part["dose"] > 0)]
-    found = {}
+    by_times: dict[float, list[str]] = {}
     for estimate, name in zip(_MEASURES, ("starting points", "all positions", "perplexity"), strict=True):
         seen = gains[(gains["estimate"] == estimate) & (gains["low"] > 0)]["repetitions"]
-        found[name] = f"{name} never" if seen.empty else f"{name} {seen.min():.0f}×"
-    return ", ".join(found.values())
+        by_times.setdefault(math.inf if seen.empty else seen.min(), []).append(name)
+    if list(by_times) == [math.inf]:
+        return "not detected by any measure"
+    return ", ".join(f"{_times(found)} by {' and '.join(by_times[found])}" for found in sorted(by_times))
+
+
+def _times(found: float) -> str:
+    return "not detected" if math.isinf(found) else f"{found:.0f} times"
