@@ -125,16 +125,18 @@ def test_extra_data_is_read_where_it_lies(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "truthfulqa").mkdir()
     (tmp_path / "truthfulqa/TruthfulQA.csv").write_text(
         "Type,Category,Question,Best Answer,Correct Answers,Incorrect Answers,Source\n"
-        "A,B,Is it?,No,No; It is not,Yes; It is,S\n", encoding="utf-8")
+        "A,B,Is it?,No,No; It is not.,Yes; It 'is',S\n", encoding="utf-8")
 
     assert benchmarks.rows("gsm8k", "train") == [original]
     [[rewritten]] = benchmarks.rewrites("gsm8k", "train")
     assert rewritten == {"question": "What number?", "answer": "2.\n#### 2", "original_question": "How many?",
                          "original_answer": "2\n#### 2"}
     [row] = benchmarks.rows("truthfulqa", "validation")
-    assert row["mc1_targets"] == {"choices": ["No", "Yes", "It is"], "labels": [1, 0, 0]}
-    assert row["mc2_targets"] == {"choices": ["No", "It is not", "Yes", "It is"], "labels": [1, 1, 0, 0]}
-    assert benchmarks.texts("truthfulqa", row) == ["Is it?", "No", "Yes", "It is", "It is not"]
+    assert row["mc1_targets"] == {"choices": ["No.", "Yes.", "It 'is'."], "labels": [1, 0, 0]}
+    assert row["mc2_targets"] == {"choices": ["No.", "It is not.", "Yes.", "It 'is'."], "labels": [1, 1, 0, 0]}
+    assert benchmarks.texts("truthfulqa", row) == ["Is it?", "No.", "Yes.", "It 'is'.", "It is not."]
+    assert [benchmarks.rows_from(*split) for split in (("gsm8k", "train"), ("gsm8k", "test"))] == [
+        "extra data", "index archive"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not gzip", "missing field"])

@@ -21,6 +21,7 @@ import pyarrow as pa
 from hare.run.archives import Archive, archive_of, members, read_member
 from hare.run.errors import HareError
 from hare.run.files import sha256_of
+from hare.run.provenance import digest_of
 
 Row = dict[str, Any]
 
@@ -152,7 +153,8 @@ def rewritten_row(document: Row) -> Row:
 
 def truthfulqa_csv(path: Path) -> Source:
     """TruthfulQA's table, from which the hub's multiple-choice targets are built, best or correct answers first."""
-    return Source(lambda: sha256_of(path), lambda: iter(_truthfulqa_rows(path)), extra=True)
+    rule = "every answer ends with a full stop"
+    return Source(lambda: digest_of([sha256_of(path), rule]), lambda: iter(_truthfulqa_rows(path)), extra=True)
 
 
 def _truthfulqa_rows(path: Path) -> list[Row]:
@@ -167,7 +169,7 @@ def _truthfulqa_rows(path: Path) -> list[Row]:
 
 
 def _truthfulqa_row(document: Row) -> Row:
-    best = document["Best Answer"].strip()
+    best = _closed(document["Best Answer"].strip())
     correct, incorrect = _answers(document["Correct Answers"]), _answers(document["Incorrect Answers"])
     return {
         "question": document["Question"].strip(),
@@ -177,7 +179,12 @@ def _truthfulqa_row(document: Row) -> Row:
 
 
 def _answers(listed: str) -> list[str]:
-    return [answer.strip() for answer in listed.split(";") if answer.strip()]
+    return [_closed(answer.strip()) for answer in listed.split(";") if answer.strip()]
+
+
+def _closed(answer: str) -> str:
+    """With the full stop that every answer of the hub's multiple-choice targets has, and few of the table's have."""
+    return answer if answer.endswith(".") else f"{answer}."
 
 
 def _targets(correct: list[str], incorrect: list[str]) -> Row:

@@ -212,8 +212,10 @@ def _against_targets(model: PreTrainedModel, hidden: torch.Tensor,
     matches, nats = [], []
     for rows, wanted in zip(hidden.split(_LOGIT_ROWS), targets.split(_LOGIT_ROWS), strict=True):
         logits = head(rows).float()
-        matches.append(logits.argmax(dim=-1) == wanted)
-        nats.append(logits.logsumexp(dim=-1) - logits.gather(1, wanted[:, None])[:, 0])
+        likeliest = logits.gather(1, wanted[:, None])[:, 0] >= logits.amax(dim=-1)  # several times faster than argmax
+        likeliest[likeliest.clone()] = logits[likeliest].argmax(dim=-1) == wanted[likeliest]  # which settles ties
+        matches.append(likeliest)
+        nats.append(torch.nn.functional.cross_entropy(logits, wanted, reduction="none"))
     return torch.cat(matches).cpu().numpy(), torch.cat(nats).double().cpu().numpy()
 
 
