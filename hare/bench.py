@@ -18,6 +18,7 @@ MODULES = {
     "synthesis": "hare.synthesis.bench",
     "training": "hare.training.bench",
     "evaluation": "hare.evaluation.bench",
+    "peer": "hare.evaluation.peer_bench",
     "leakage": "hare.evaluation.leakage_bench",
 }
 STAGES = "stages"

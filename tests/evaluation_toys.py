@@ -70,6 +70,7 @@ def local_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tu
     key = "{}/{}".format
     monkeypatch.setattr(benchmarks, "file", lambda name, split, subset="": files[key(name, subset).rstrip("/"), split])
     monkeypatch.setattr(benchmarks, "splits", lambda name, subset="": list(SPLITS[name]))
+    monkeypatch.setattr(benchmarks, "rows_from", lambda name, split: "toys")
     monkeypatch.setattr(benchmarks, "subsets", lambda name: list(SUBJECTS) if name == "mmlu" else [""])
     return files
 

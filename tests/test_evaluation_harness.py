@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hare.evaluation import harness, reading
+from hare.evaluation import harness, peer_bench, reading
 from hare.evaluation.comparison import difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
 from hare.evaluation.scores import item_scores, right_answers
 from hare.evaluation.tasks import PROTOCOL, Benchmark, load
 from hare.report.published import published
 from hare.run.files import write_json
-from hare.run.profile import Evaluation
+from hare.run.profile import Evaluation, load_profile
 from tests.evaluation_toys import local_benchmarks, row, save_model
 
 __all__ = ["local_benchmarks"]
@@ -63,7 +63,7 @@ def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
     assert "font-weight: bold" in reading.leaderboard(scores, "bpb").to_html()
     assert len(difference_table(items, ["d1", "d1+d2"], 50, 0)) == 3 * (len(NAMES) + 1)
     protocol = reading.protocol_table(benchmarks, list(NAMES), 6, 0).set_index("benchmark")
-    assert list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
+    assert set(protocol["rows_from"]) == {"toys"} and list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
     failed = reading.examples(items, benchmarks, "d1", count=4)
     assert (failed["margin"] < 0).all() and (failed["gold"] != failed["preferred"]).all()
 
@@ -105,6 +105,17 @@ def test_gsm8k_is_scored_by_its_strict_match(models: list[Candidate], local_benc
     found = evaluate(Candidate("d1", 0, models[0].folder, 2), load(["gsm8k"]), CONFIG, tmp_path)
     assert [set(one) & {"bpb", "margin"} for one in found.items] == [set(), set()]
     assert found.requests[0]["requests"] == 2 and found.requests[0]["context"] == 1024
+
+
+def test_the_peer_is_asked_whole_splits_without_examples_and_its_journal_goes(
+    local_benchmarks: dict, roots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer_bench, "smollm2_folder", lambda: save_model(roots / "peer"))
+    found = peer_bench.bench(load_profile("smoke"))
+    assert found["peer_zero_shot.arc_challenge.items"] == found["peer_zero_shot.hellaswag.items"] == 40
+    value, low, high = (found[f"peer_zero_shot.arc_challenge{end}"] for end in ("", ".low", ".high"))
+    assert 0 <= low <= value <= high <= 100 and value == pytest.approx(2.5 * round(value / 2.5))
+    assert not list((roots / "work" / "smoke" / "bench").iterdir())
 
 
 def test_models_are_those_that_training_lists(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """How fast models are evaluated: our backend and lm-eval's own on the same requests, in one run."""
 
-import itertools
 import math
 import tempfile
 import time
@@ -17,15 +16,11 @@ from hare.evaluation.tasks import choose_items, load, missing, quietly
 from hare.run.errors import HareError
 from hare.run.profile import Model, Profile
 from hare.run.progress import track
-from hare.run.statistics import Draws, Spread, share
-from hare.synthesis.embedded import smollm2_folder
 from hare.tokens.tokenizer import mistral_tokenizer
 
 _ITEMS = 16  # of each benchmark
 _ROUNDING = 1e-5  # of a log-likelihood in fp32; relative, or absolute below 1 nat
 _SCORES = 1e-6  # of a score: bits per byte, and accuracy with it
-_ZERO_SHOT = {"arc_challenge": 120, "hellaswag": 60}  # items that the peer is asked as its public figures were made
-_RESAMPLES = 1000
 
 Answers = list[tuple[float, bool]]
 
@@ -36,8 +31,7 @@ def bench(profile: Profile) -> dict[str, float]:
     The model has the profile's shape and random weights, which cost what trained ones do; the requests are those of the
     profile's multiple-choice benchmarks, 16 items each, one benchmark after the other with both backends in turn.
     ``evaluation_vs_lm_eval_hf`` is over all of them, with ``.<benchmark>`` over one; the largest difference between
-    scores is in bits per byte. ``peer_zero_shot.<benchmark>`` is SmolLM2-135M-Instruct's acc_norm without examples, in
-    %, the protocol of a public figure in ``results/published/smollm2_135m.csv``.
+    scores is in bits per byte.
 
     Raises:
         HareError: the two backends do not answer alike.
@@ -48,7 +42,7 @@ def bench(profile: Profile) -> dict[str, float]:
         batch = profile.evaluation.evaluation_batch
         with quietly():
             backends = SharedPrefixLM(Path(folder), batch), HFLM(pretrained=folder, device=_device(), batch_size=batch)
-            return _compared(*backends, _requests(profile)) | _peer_zero_shot(profile)
+            return _compared(*backends, _requests(profile))
 
 
 def _compared(ours: SharedPrefixLM, stock: HFLM, requests: dict[str, list[Instance]]) -> dict[str, float]:
@@ -69,25 +63,6 @@ def _compared(ours: SharedPrefixLM, stock: HFLM, requests: dict[str, list[Instan
         **ratios,
         "evaluation_largest_difference_bits_per_byte": apart,
     }
-
-
-def _peer_zero_shot(profile: Profile) -> dict[str, float]:
-    lm = SharedPrefixLM(smollm2_folder(), profile.evaluation.evaluation_batch)
-    metrics = {}
-    for benchmark in load(_ZERO_SHOT):
-        (name, rows), = choose_items(benchmark, _ZERO_SHOT[benchmark.name], profile.evaluation.evaluation_seed).items()
-        task = benchmark.tasks[name]
-        task.set_config("num_fewshot", 0)
-        task.build_all_requests(samples=rows)
-        lm.what = f"SmolLM2 on {name}, no examples"
-        found = zip(task.instances, lm.loglikelihood(task.instances), strict=True)
-        items = [list(item) for _, item in itertools.groupby(found, lambda pair: pair[0].doc_id)]
-        scores = [task.process_results(item[0][0].doc, [answer for _, answer in item])["acc_norm"] for item in items]
-        values = np.array([scores], dtype=float)
-        result = share(values, Draws.make({name: len(scores)}, _RESAMPLES, 0).means(name, values), Spread())
-        metrics |= {f"peer_zero_shot.{name}": 100 * result.value, f"peer_zero_shot.{name}.low": 100 * result.low,
-                    f"peer_zero_shot.{name}.high": 100 * result.high, f"peer_zero_shot.{name}.items": len(scores)}
-    return metrics
 
 
 def _device() -> str:
