@@ -63,7 +63,8 @@ def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
     assert "font-weight: bold" in reading.leaderboard(scores, "bpb").to_html()
     assert len(difference_table(items, ["d1", "d1+d2"], 50, 0)) == 3 * (len(NAMES) + 1)
     protocol = reading.protocol_table(benchmarks, list(NAMES), 6, 0).set_index("benchmark")
-    assert set(protocol["rows_from"]) == {"toys"} and list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
+    assert set(protocol["rows_from"]) == {"toys"}
+    assert list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
     failed = reading.examples(items, benchmarks, "d1", count=4)
     assert (failed["margin"] < 0).all() and (failed["gold"] != failed["preferred"]).all()
 
