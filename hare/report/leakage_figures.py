@@ -1,6 +1,7 @@
 """Figures of the leakage stage: Δ of every model, and how it answers to a known dose of leakage."""
 
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -14,6 +15,7 @@ _BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "wino
 _MODELS = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3", "smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
+_LETTERS_A_PANEL = 56  # of a title, that its figure is wide enough for
 _TICKS = (-20, -5, -1, 0, 1, 5, 20)  # points; the axis is linear within ±5
 _CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
 _MEASURES = {"at_starts": "5 starting points:\nΔ, points", "everywhere": "all positions:\nΔ, points",
@@ -93,7 +95,8 @@ def dose_response(frame: pd.DataFrame) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("times each item was in the training data\n(share of the training sequences)")
     axes[0, 0].legend(title="the same items, the model")
-    picture.suptitle(dose_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    said = [textwrap.fill(line, _LETTERS_A_PANEL * len(splits)) for line in dose_finding(frame).splitlines()]
+    picture.suptitle("\n".join(said), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
