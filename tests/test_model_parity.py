@@ -12,12 +12,13 @@ from transformers import MistralConfig, MistralForCausalLM
 from hare.model.config import HareConfig
 from hare.model.convert import from_hugging_face, hugging_face_config, to_hugging_face
 from hare.model.cross_entropy import head_cross_entropy
-from hare.model.device import GlooContext, training_device
+from hare.model.device import GlooContext, prepare_process_group, training_device
 from hare.model.network import HareForTraining
 from hare.model.weights import initial_weight, load_slices
 from hare.run.errors import HareError
 
 # isort: split
+import nanotron.distributed
 from nanotron.config import ParallelismArgs
 from nanotron.models import build_model
 from nanotron.trainer import mark_tied_parameters
@@ -128,3 +129,18 @@ def test_chunked_cross_entropy_equals_pytorch(tokens: int) -> None:
         assert torch.allclose(gradient, right, atol=1e-6)
     with torch.no_grad():
         assert torch.allclose(head_cross_entropy(hidden, weight, labels), expected, atol=1e-5)
+
+
+def test_a_group_of_one_does_not_communicate(context: GlooContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gloo's threads would slow down the model's own; every reduction of one tensor is that tensor."""
+    prepare_process_group()
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("communicated")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", refused)
+    tensor = torch.arange(3.0)
+    for operation in (nanotron.distributed.ReduceOp.AVG, nanotron.distributed.ReduceOp.MAX):
+        nanotron.distributed.all_reduce(tensor, op=operation, group=context.dp_pg)
+        nanotron.distributed.all_reduce(tensor, op=operation, group=context.dp_pg, async_op=True).wait()
+    assert tensor.tolist() == [0.0, 1.0, 2.0]
