@@ -1,12 +1,15 @@
 """Cleaning blocks: what each removes, what it leaves alone, and that nothing vanishes without a trace."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
+import xxhash
 from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +21,11 @@ from hare.corpus.completeness import ends_whole, sentence_verdict
 from hare.corpus.personal import is_iban, without_personal_information
 from hare.corpus.pipeline import clean
 from hare.corpus.readers import MALFORMED, _decoded, parsed_lines
-from hare.corpus.repetition import repeated_line_share
+from hare.corpus.repetition import _repeated_words, repeated_line_share
+from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
 from hare.corpus.source import Source
-from hare.corpus.words import words_of
+from hare.corpus.words import Vocabulary, _words_of, prepare, words_of
 from hare.run.errors import HareError
 from hare.run.files import read_jsonl
 from hare.run.profile import Corpus
@@ -171,6 +175,44 @@ def test_shingles_are_equal_exactly_where_words_are(letters: list[str], size: in
     runs = [tuple(letters[k : k + size]) for k in range(len(letters) - size + 1)]
     runs = runs or ([tuple(letters)] if letters else [])
     assert len(np.unique(shingles)) == len(set(runs)) and len(shingles) == len(runs)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text(max_size=80), min_size=1, max_size=8), st.integers(1, 6))
+def test_words_found_together_are_those_found_one_by_one(texts: list[str], size: int) -> None:
+    known = Vocabulary(words_of(SENTENCE).hashes.tolist())
+    alone = [_words_of.__wrapped__(text) for text in texts]
+    prepare(texts)
+    for text, own in zip(texts, alone, strict=True):
+        words = words_of(text)
+        for name in ("lengths", "hashes", "alphabetic", "pairs"):
+            assert getattr(words, name).tolist() == getattr(own, name).tolist()
+        assert words.shingles(size).tolist() == own.shingles(size).tolist()
+        assert words.known(known).tolist() == [one in set(words_of(SENTENCE).hashes) for one in own.hashes]
+
+
+@settings(max_examples=60)
+@given(st.sets(st.integers(0, 200), max_size=60), st.lists(st.integers(0, 2**64 - 1), max_size=20))
+def test_a_vocabulary_holds_its_own_hashes_and_no_others(numbers: set[int], others: list[int]) -> None:
+    members = {xxhash.xxh64_intdigest(str(number)) for number in numbers}
+    asked = np.array([0, *members, *others], dtype=np.uint64)
+    assert Vocabulary(members).holds(asked).tolist() == [int(one) in members for one in asked]
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from("abcdefghijkl"), min_size=40, max_size=120), st.sampled_from(["wikipedia", "math"]))
+def test_repeated_words_are_measured_wherever_they_can_matter(letters: list[str], category: str) -> None:
+    rules, pairs = RULES[category], list(pairwise(letters))
+    spans = [tuple(letters[k : k + 8]) for k in range(len(letters) - 7)]
+    share = 2 * max(Counter(pairs).values()) / len(letters)
+    repeated = 1 - len(set(spans)) / len(spans)
+    expected = {
+        "one pair of words": share > rules.most_repeated_bigram,
+        "repeated spans of words": repeated > rules.most_repeated_spans,
+    }
+    measured = _repeated_words(words_of(" ".join(letters)), rules)
+    found = {measure.name for measure in measured if measure.value > measure.high}
+    assert found == {name for name, outside in expected.items() if outside}
 
 
 TEXTS = (SENTENCE * 3, GERMAN * 6, "", "short", "no end " * 30)

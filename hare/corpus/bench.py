@@ -36,7 +36,8 @@ _PASSES = 3
 _STEPS = {"sample": "words", "sign": "signing", "sign lines": "line_signing"}  # steps that are no blocks
 _MB_FOR_MEMORY, _TIMES = 3, (1, 4, 16)
 _PAIRS = 3
-_MB_FOR_SPEEDUP = 2.0  # of each source: enough that starting the processes hardly counts
+_MB_FOR_SPEEDUP = 3.0  # of each source, 40 MB in all: enough that starting the processes hardly counts
+_LOOP = "import time; s = time.perf_counter(); x = 0\nfor i in range(20_000_000): x = x * 31 + i & 65535\n"
 _PLANTED = 300  # near-duplicates at Jaccard similarity 0.8
 _NEEDS_NO_SPACY = "ace_Arab"  # a language whose tokenizer datatrove can build without spaCy; replaced at once
 _SLOW_TO_READ = ("mathematics-problems",)  # made on the fly
@@ -150,18 +151,33 @@ def _memory(folder: Path) -> dict[str, float]:
 
 
 def _speedup(config: Corpus, sources: tuple[Source, ...], folder: Path) -> dict[str, float]:
-    """Wall time of the filtering launch with one worker over that with two: the median of some pairs."""
+    """Wall time of the filtering launch with one worker over that with two, beside what the machine itself gains.
+
+    Two cores are rarely twice one: they share caches, memory and often a physical core. So a bare loop in one process
+    and in two at the same time is measured in turns with the cleaning; all are medians over some turns.
+    """
     limit = min(_MB_FOR_SPEEDUP, config.max_mb_per_source)
     local = replace(config, max_mb_per_source=limit, cleaning_executor="local")
     _filter_seconds(replace(local, max_mb_per_source=0.001, cleaning_workers=2), sources, folder / "warm")
-    ratios = []
+    gains, ceilings = [], []
     for number in range(_PAIRS):
+        ceilings.append(2 * _loop_seconds(1) / _loop_seconds(2))
         one, two = (
             _filter_seconds(replace(local, cleaning_workers=workers), sources, folder / f"{number}-{workers}")
             for workers in (1, 2)
         )
-        ratios.append(one / two)
-    return {"cleaning_speedup_2_workers": median(ratios)}
+        gains.append(one / two)
+    return {
+        "cleaning_speedup_2_workers": median(gains), "machine_speedup_2_processes": median(ceilings),
+        "cleaning_speedup_of_machine": median(gain / most for gain, most in zip(gains, ceilings, strict=True)),
+    }
+
+
+def _loop_seconds(processes: int) -> float:
+    """Wall time of a loop that needs nothing but its core, in so many processes at once; the slowest counts."""
+    command = [sys.executable, "-c", f"{_LOOP}print(time.perf_counter() - s)"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    return max(float(process.communicate()[0]) for process in running)
 
 
 def _filter_seconds(config: Corpus, sources: tuple[Source, ...], work: Path) -> float:

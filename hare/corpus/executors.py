@@ -26,7 +26,7 @@ from hare.run.progress import Progress
 
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller
-_PRELOADED = "hare.corpus.pipeline"  # one import for all workers of all launches
+_PRELOADED = "hare.corpus.workers"  # one import for all workers of all launches
 
 
 class LocalExecutor(LocalPipelineExecutor):

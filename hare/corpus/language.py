@@ -14,14 +14,14 @@ from typing import Any
 import fasttext
 import numpy as np
 
-from hare.corpus.words import contains, vocabulary, words_of
+from hare.corpus.words import Vocabulary, words_of
 
 _WINDOWS = 3
 _WINDOW = 120  # characters, when there are several
 _SHORT = 400  # characters
 _LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2
 _LEAST_ENGLISH_SHORT, _LEAST_FOREIGN_SHORT = 0.3, 0.5
-_FUNCTION_WORDS = vocabulary(words_of(
+_FUNCTION_WORDS = Vocabulary(words_of(
     "the and that with from which this been have has their they would not you your its his she who what when where "
     "there then than these those because could should must about into of to is was for by on as at are or an be it he "
     "but had were if can will no may all other more"
@@ -59,7 +59,7 @@ def reads_as_english(text: str) -> bool:
 
     False says nothing: headlines, tables and texts stripped of such words are for the model to judge.
     """
-    found = contains(words_of(text).hashes, _FUNCTION_WORDS)
+    found = words_of(text).known(_FUNCTION_WORDS)
     if len(found) < _FEWEST_WORDS or np.count_nonzero(found) < _LEAST_IN_ALL * len(found):
         return False
     bounds = [quarter * len(found) // _QUARTERS for quarter in range(_QUARTERS + 1)]

@@ -26,7 +26,7 @@ _EMAIL_HOST = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
 _SPELLED_EMAIL = re.compile(
     r"\b[\w.+-]{1,64}\s?[\[(<{]\s?at\s?[\])>}]\s?[\w-]+(?:\s?(?:\.|[\[(<{]\s?dot\s?[\])>}])\s?[\w-]+)+", re.IGNORECASE
 )
-_SPELLED_AT = tuple(re.compile(rf"{re.escape(bracket)}\s?[aA][tT]\s?[\])>}}]") for bracket in "[(<{")
+_SPELLED_AT = {bracket: re.compile(rf"{re.escape(bracket)}\s?[aA][tT]\s?[\])>}}]") for bracket in "[(<{"}
 _IPV4 = re.compile(r"(?<![\w.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
 _TWO_DOTS = re.compile(r"\.[0-9]{1,3}\.[0-9]")  # there is no IPv4 address without
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
@@ -41,7 +41,7 @@ _PHONE = re.compile(  # begins with what sets of characters are searched for fas
     r"|(?<=0)\d{2,4}[ -]\d{3,4}[ -]\d{3,4}"  # 020 7946 0958
     r")(?![\w-]|[.,]\d)"
 )
-_DOT_DOMAIN = re.compile(rf"\.{_TLD}\b")
+_DOT_DOMAIN = re.compile(rf"\.(?=[a-z]){_TLD}\b")
 _STOP = re.compile(r"[.,;:!?](?:\s|$)")
 _GAP = "\x00"  # stands where a link was until the text around it is closed up; no text holds it any more
 _TRAILING = ".,;:!?)*_"
@@ -84,7 +84,7 @@ def without_personal_information(text: str, code: bool = False) -> tuple[str, li
     """
     collector = _Collector()
     text = _links(text, collector)
-    if hosts := [host.start() for host in _EMAIL_HOST.finditer(text)]:
+    if "@" in text and (hosts := [host.start() for host in _EMAIL_HOST.finditer(text)]):
         starts = (_run_start(text, place, _in_address) for place in hosts)
         text = _replaced(text, starts, _EMAIL, lambda match: collector.take("email", match, "<email>"))
     if not code:
@@ -129,7 +129,8 @@ def _links(text: str, collector: _Collector) -> str:
     """Each link leaves a `_GAP` and the punctuation behind it; the words of a Markdown link stay."""
     if "](" in text:
         text = _MARKDOWN_LINK.sub(lambda match: collector.take("link", match, match.group(1)), text)
-    places = [_run_start(text, sign.start(), str.isalpha) for sign in _AFTER_SCHEME.finditer(text)]
+    signs = _AFTER_SCHEME.finditer(text) if "://" in text else ()
+    places = [_run_start(text, sign.start(), str.isalpha) for sign in signs]
     for sign in ("www.", "WWW.", "mailto:"):
         places += [match.start() for match in re.finditer(sign, text)] if sign in text else []
     return _replaced(text, sorted(places), _URL, lambda match: _without_link(collector, match))
@@ -166,7 +167,7 @@ def _seam(left: str, right: str) -> tuple[str, str]:
 
 
 def _spelled_out(text: str, collector: _Collector) -> str:
-    if any(pattern.search(text) for pattern in _SPELLED_AT):
+    if any(bracket in text and pattern.search(text) for bracket, pattern in _SPELLED_AT.items()):
         text = _SPELLED_EMAIL.sub(lambda match: collector.take("email", match, "<email>"), text)
     if ends := [end.start() for end in _DOT_DOMAIN.finditer(text)]:
         starts = (_run_start(text, place, _in_domain) for place in ends)
@@ -178,7 +179,7 @@ def _numbers(text: str, collector: _Collector, code: bool) -> str:
     """Each exact pattern is slow and rarely finds anything: what it cannot do without is looked for first."""
     if b"AA00" in text.encode("utf-8", errors="replace").translate(_KINDS):
         text = _IBAN.sub(lambda match: _account(collector, match), text)
-    if _TWO_COLONS.search(text):
+    if text.count(":") > 1 and _TWO_COLONS.search(text):
         text = _IPV6.sub(lambda match: _address(collector, match), text)
     if _TWO_DOTS.search(text):
         text = _IPV4.sub(lambda match: _address(collector, match), text)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare.corpus.rules import Rules
-from hare.corpus.words import Words, contains, vocabulary, words_of
+from hare.corpus.words import Vocabulary, Words, words_of
 
 _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing
@@ -25,9 +25,9 @@ _PHRASES = (
 )
 
 
-def _starts(words: Words) -> dict[int, NDArray[np.uint64]]:
-    """Hashes of all single words and of all pairs, by the number of words."""
-    return {1: words.hashes, 2: words.pairs}
+def _starts(words: Words, size: int) -> NDArray[np.uint64]:
+    """Hashes of all single words, or of all pairs."""
+    return words.hashes if size == 1 else words.pairs
 
 
 def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
@@ -38,12 +38,12 @@ def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
         if min(2, len(words)) == size:
             literal = re.escape(phrase)
             whole_words = re.compile(rf"{literal}(?<!\w{literal})(?!\w)")  # begins with what can be searched for fast
-            found.setdefault(int(_starts(words)[size][0]), []).append(whole_words)
+            found.setdefault(int(_starts(words, size)[0]), []).append(whole_words)
     return found
 
 
 _PATTERNS = {size: _phrases_by_start(size) for size in (1, 2)}
-_KNOWN_STARTS = {size: vocabulary(patterns) for size, patterns in _PATTERNS.items()}
+_KNOWN_STARTS = {size: Vocabulary(patterns) for size, patterns in _PATTERNS.items()}
 
 
 class Measure(NamedTuple):
@@ -57,38 +57,48 @@ class Measure(NamedTuple):
 
 
 def measures(text: str, rules: Rules) -> Iterator[Measure]:
-    """All measures, cheap ones first."""
+    """All measures that can lie outside their bounds, cheap ones first."""
     words = words_of(text)
     count = len(words)
     low, high = rules.mean_word_length
-    yield Measure("mean word length", int(words.lengths.sum()) / count, low, high)
+    yield Measure("mean word length", int(np.add.reduce(words.lengths)) / count, low, high)
     alphabetic = np.count_nonzero(words.alphabetic) / count
     yield Measure("few words with letters", alphabetic, rules.least_alphabetic_share, 1.0)
-    symbols = sum(text.count(symbol) for symbol in _SYMBOLS)
+    symbols = sum(map(text.count, _SYMBOLS))
     yield Measure("symbols", symbols / count, 0.0, rules.most_symbol_share)
     share, at = boilerplate_share(text, words)
     yield Measure("boilerplate lines", share, 0.0, rules.most_boilerplate_lines, at)
     share, at = repeated_line_share(text)
     yield Measure("repeated lines", share, 0.0, rules.most_repeated_lines, at)
     if count >= _FEWEST_WORDS:
-        pairs = _group_ends(words.pairs)
-        most = int((pairs[1:] - pairs[:-1]).max())
-        yield Measure("one pair of words", 2 * most / count, 0.0, rules.most_repeated_bigram)
+        yield from _repeated_words(words, rules)
+
+
+def _repeated_words(words: Words, rules: Rules) -> Iterator[Measure]:
+    """The most frequent pair and the repeated spans of words, each where a look at the sorted pairs allows for it.
+
+    A pair that is frequent enough has an equal so many places on; and a span that repeats begins with such a pair.
+    """
+    count, pairs = len(words), np.sort(words.pairs)
+    apart = max(1, int(rules.most_repeated_bigram * count / 2 - 1e-6))
+    if (pairs[apart:] == pairs[:-apart]).any():
+        yield Measure("one pair of words", 2 * _longest_run(pairs) / count, 0.0, rules.most_repeated_bigram)
+    if np.count_nonzero(pairs[1:] == pairs[:-1]) / (count - _SPAN + 1) > rules.most_repeated_spans:
         spans = np.sort(words.shingles(_SPAN))
         repeated = np.count_nonzero(spans[1:] == spans[:-1]) / len(spans)
         yield Measure("repeated spans of words", repeated, 0.0, rules.most_repeated_spans)
 
 
-def _group_ends(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """0 and the places, in sorted order, at which each group of equal values ends; shape (groups + 1,)."""
-    ordered = np.sort(hashes)
-    is_end = np.ones(len(ordered) + 1, dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_end[1:-1])
-    return is_end.nonzero()[0]
+def _longest_run(ordered: NDArray[np.uint64]) -> int:
+    """Size of the largest group of equal values in a sorted array."""
+    ends = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1], True])
+    return int((ends[1:] - ends[:-1]).max())
 
 
 def repeated_line_share(text: str) -> tuple[float, int]:
     """Share of characters in lines that occurred before, and the first such line's place."""
+    if text.count("\n") < _FEWEST_LINES - 1:
+        return 0.0, 0
     lines = [line.strip() for line in text.split("\n")]
     filled = [line for line in lines if line]
     if len(filled) < _FEWEST_LINES or len(set(filled)) == len(filled):
@@ -114,14 +124,17 @@ def boilerplate_share(text: str, words: Words) -> tuple[float, int]:
     if not patterns:
         return 0.0, 0
     lowered = text.lower()
-    lines = [line for line in lowered.split("\n") if line.strip()]
-    hits = sum(1 for line in lines if any(pattern.search(line) for pattern in patterns))
-    places = [match.start() for pattern in patterns if (match := pattern.search(lowered))]
-    return hits / max(len(lines), len(words) / _LINE_OF_PROSE), min(places, default=0)
+    places = sorted(match.start() for pattern in patterns for match in pattern.finditer(lowered))
+    if not places:
+        return 0.0, 0
+    hits = len({lowered.rfind("\n", 0, place) for place in places})
+    lines = sum(1 for line in lowered.split("\n") if line.strip())
+    return hits / max(lines, len(words) / _LINE_OF_PROSE), places[0]
 
 
 def _begun(words: Words, size: int) -> Iterator[re.Pattern[str]]:
     """Patterns of the phrases whose first ``size`` words occur."""
-    hashes = _starts(words)[size]
-    for start in set(hashes[contains(hashes, _KNOWN_STARTS[size])].tolist()):
+    known = words.known(_KNOWN_STARTS[1]) if size == 1 else words.known_pairs(_KNOWN_STARTS[2])
+    places = known.nonzero()[0]
+    for start in set(_starts(words, size)[places].tolist() if len(places) else ()):
         yield from _PATTERNS[size][start]

@@ -6,8 +6,7 @@ punctuation does. Case is ignored.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _SHIFT = np.uint64(29)
 _MODULUS = 1 << 64
-_LARGEST = _MODULUS - 1
 _FIRST_LETTER = ord("a") + 1  # in the table below
+_NONE = np.zeros(1, dtype=np.uint64)
+_SLOTS = 1 << 12  # of a vocabulary: it stays in the processor's first cache
 
 
 def _folding() -> bytes:
@@ -75,66 +75,158 @@ class _Powers:
         hash of a piece still has to be multiplied by the inverse power of its place.
         """
         self.grow(len(values))
-        return (values * self.up[: len(values)]).cumsum()
+        terms = values * self.up[: len(values)]
+        return np.add.accumulate(terms, out=terms)
 
 
 _OF_BYTES, _OF_WORDS = _Powers(0x100000001B3), _Powers(0x9E3779B97F4A7C15)
 
 
-@dataclass(frozen=True)
-class Words:
-    """The words of a text; all arrays have the shape (words,) and lengths are in bytes."""
+class _Texts:
+    """The words of some texts, one after the other, and what is found in all of them at once.
 
-    lengths: NDArray[np.int64]
-    hashes: NDArray[np.uint64]
-    alphabetic: NDArray[np.bool_]  # the word holds a letter
+    On short texts a call costs more than what it computes, so that a few dozen texts together take half the time.
+    """
 
-    def __len__(self) -> int:
-        return len(self.hashes)
+    def __init__(self, texts: Sequence[str]):
+        padded = [_padded(text) for text in texts]
+        folded = np.frombuffer(b"".join(padded).translate(_FOLDED), dtype=np.uint8)
+        inside = folded != 0
+        edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the place before the first and of the last byte of a word
+        before, last = edges[0::2], edges[1::2]
+        sums = _OF_BYTES.prefix_sums(folded)
+        self.hashes = sums[last] - sums[before]
+        self.hashes *= _OF_BYTES.down[before]
+        self.hashes ^= self.hashes >> _SHIFT
+        self.lengths, self.alphabetic = last - before, _with_letters(folded, before, last)
+        ends = np.cumsum([len(text) for text in padded])
+        self.bounds = [0, *before.searchsorted(ends).tolist()]  # of each text among the words
+        self._known: dict[tuple[int, Vocabulary], NDArray[np.bool_]] = {}
 
     @cached_property
-    def _sums(self) -> NDArray[np.uint64]:
-        return _OF_WORDS.prefix_sums(self.hashes)
+    def sums(self) -> NDArray[np.uint64]:
+        """0 and the running sums of the hashes: shape (words + 1,)."""
+        return np.concatenate((_NONE, _OF_WORDS.prefix_sums(self.hashes)))
 
     @cached_property
     def pairs(self) -> NDArray[np.uint64]:
+        return self.shingles(0, len(self.hashes), 2)
+
+    def shingles(self, first: int, end: int, size: int) -> NDArray[np.uint64]:
+        """Hashes of all runs of ``size`` words from word ``first`` to before word ``end``."""
+        runs = self.sums[first + size : end + 1] - self.sums[first : end - size + 1]
+        runs *= _OF_WORDS.down[first : end - size + 1]
+        runs ^= runs >> _SHIFT
+        return runs
+
+    def known(self, vocabulary: "Vocabulary", size: int) -> NDArray[np.bool_]:
+        """Which of the words (``size`` 1) or of the pairs (2) belong to a vocabulary."""
+        if (size, vocabulary) not in self._known:
+            self._known[size, vocabulary] = vocabulary.holds(self.hashes if size == 1 else self.pairs)
+        return self._known[size, vocabulary]
+
+
+class Words:
+    """The words of a text; all arrays have the shape (words,) and lengths are in bytes."""
+
+    def __init__(self, texts: _Texts, place: int):
+        self._texts, self._first, self._end = texts, texts.bounds[place], texts.bounds[place + 1]
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self._texts.lengths[self._first : self._end]
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        return self._texts.hashes[self._first : self._end]
+
+    @property
+    def alphabetic(self) -> NDArray[np.bool_]:
+        """Whether the word holds a letter."""
+        return self._texts.alphabetic[self._first : self._end]
+
+    @property
+    def pairs(self) -> NDArray[np.uint64]:
         """Hashes of neighbouring words: `shingles` of two."""
-        return self.shingles(2)
+        return self._texts.pairs[self._first : self._end - 1] if len(self) > 1 else self.shingles(2)
 
     def shingles(self, size: int) -> NDArray[np.uint64]:
         """Hashes of all runs of ``size`` words, shape (words - size + 1,); of the whole text when it is shorter."""
         size = min(size, len(self))
-        if size == 0:
-            return np.zeros(0, dtype=np.uint64)
-        runs = self._sums[size - 1 :].copy()
-        runs[1:] -= self._sums[:-size]
-        runs *= _OF_WORDS.down[: len(runs)]
-        runs ^= runs >> _SHIFT
-        return runs
+        return self._texts.shingles(self._first, self._end, size) if size else _NONE[:0]
+
+    def known(self, vocabulary: "Vocabulary") -> NDArray[np.bool_]:
+        """Which of the words belong to a vocabulary."""
+        return self._texts.known(vocabulary, 1)[self._first : self._end]
+
+    def known_pairs(self, vocabulary: "Vocabulary") -> NDArray[np.bool_]:
+        """Which of the pairs of two neighbouring words do, shape (words - 1,)."""
+        return self._texts.known(vocabulary, 2)[self._first : max(self._first, self._end - 1)]
+
+
+def words_of(text: str) -> Words:
+    """The words of ``text``; kept for the blocks that look at the same document one after the other."""
+    prepared = _PREPARED.get(text)
+    return _words_of(text) if prepared is None else prepared
+
+
+def prepare(texts: Sequence[str]) -> None:
+    """Find the words of some texts together; `words_of` has them at hand until the next texts are prepared."""
+    together = _Texts(texts)
+    _PREPARED.clear()
+    _PREPARED.update((text, Words(together, place)) for place, text in enumerate(texts))
+
+
+_PREPARED: dict[str, Words] = {}
 
 
 @lru_cache(maxsize=2)
-def words_of(text: str) -> Words:
-    """The words of ``text``; kept for the blocks that look at the same document one after the other."""
-    folded_outside = text if text.isascii() else _folded_outside_ascii(text)
-    padded = f" {folded_outside} ".encode("utf-8", errors="replace")
-    folded = np.frombuffer(padded.translate(_FOLDED), dtype=np.uint8)
-    inside = folded != 0
-    edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the place before the first and that of the last byte of a word
-    before, last = edges[0::2], edges[1::2]
-    sums = _OF_BYTES.prefix_sums(folded)
-    hashes = sums[last] - sums[before]
-    hashes *= _OF_BYTES.down[before]
-    hashes ^= hashes >> _SHIFT
-    letters = (folded >= _FIRST_LETTER).cumsum(dtype=np.int32)
-    return Words(last - before, hashes, letters[last] > letters[before])
+def _words_of(text: str) -> Words:
+    return Words(_Texts([text]), 0)
 
 
-def contains(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of ``hashes`` occur in ``known``, a short sorted array made by `vocabulary`; shape as ``hashes``."""
-    return known[known.searchsorted(hashes)] == hashes
+def _padded(text: str) -> bytes:
+    return f" {text if text.isascii() else _folded_outside_ascii(text)} ".encode("utf-8", errors="replace")
 
 
-def vocabulary(hashes: Iterable[int]) -> NDArray[np.uint64]:
-    """The hashes as `contains` wants them."""
-    return np.array([*sorted(set(hashes)), _LARGEST], dtype=np.uint64)
+def _with_letters(
+    folded: NDArray[np.uint8], before: NDArray[np.int64], last: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which words hold a letter: all but those whose every byte is a digit or an underscore, and these are few."""
+    others = (folded - 1 < _FIRST_LETTER - 1).nonzero()[0]  # a 0 becomes 255
+    if len(others) == 0:
+        return np.ones(len(last), dtype=np.bool_)
+    counts = np.bincount(last.searchsorted(others), minlength=len(last))
+    return counts != last - before
+
+
+class Vocabulary:
+    """A few known hashes, each in the slot that some of its bits name, so that one look tells whether another is one.
+
+    Raises:
+        ValueError: no choice of bits gives each hash a slot of its own; a few dozen hashes always find one.
+    """
+
+    def __init__(self, hashes: Iterable[int]):
+        known = np.array(sorted(set(hashes)), dtype=np.uint64)
+        for shift in range(0, 53):
+            slots = self._slots(known, np.uint64(shift))
+            if len(np.unique(slots)) == len(known):
+                break
+        else:
+            raise ValueError(f"{len(known)} hashes are too many for {_SLOTS} slots")
+        self._shift = np.uint64(shift)
+        self._table = np.zeros(_SLOTS, dtype=np.uint64)
+        self._table[0] = 1 << shift  # an empty slot holds a hash that belongs to another
+        self._table[slots] = known
+
+    @staticmethod
+    def _slots(hashes: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.int64]:
+        return ((hashes >> shift) & np.uint64(_SLOTS - 1)).view(np.int64)
+
+    def holds(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which of ``hashes`` are known; shape as ``hashes``."""
+        return self._table[self._slots(hashes, self._shift)] == hashes

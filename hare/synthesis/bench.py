@@ -1,11 +1,13 @@
 """Speed of the embedded generator against the number of texts generated together, and what an accepted token costs."""
 
 import time
+from pathlib import Path
 
 from hare.run.errors import HareError
 from hare.run.paths import Workspace
 from hare.run.profile import Profile
 from hare.synthesis import embedded
+from hare.synthesis.embeddings import compare
 from hare.synthesis.generator import Decoding, Generation, Request
 from hare.synthesis.passages import makes_good_seed, sample_passages
 from hare.synthesis.prompts import load_families
@@ -13,18 +15,19 @@ from hare.synthesis.seeds import draw_seeds
 from hare.synthesis.textbook import conversation, d2_decoding, judged, requests_for, write_prompts
 from hare.synthesis.topics import fit_topics
 
-BATCHES = (1, 4, 16, 64)
+BATCHES = (1, 4, 16, 32, 64)
 _PROMPT = "Explain to college students how the tides of the sea come about, and give one example from everyday life."
 _TOKENS = 48
 _COSTED = 64  # texts
 _PASSAGES_PER_CATEGORY = 100
+_COMPARED_PER_CATEGORY = 60  # a neural embedding takes its time
 _TOPICS = 16
 _HOUR = 3600  # seconds
 _MILLION = 1_000_000
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """Tokens a second by batch, yield after the gates, and the cost of a million accepted tokens.
+    """Tokens a second by batch, yield after the gates, cost of a million accepted tokens, topics by two embeddings.
 
     ``generation_tokens_per_s.batch_<n>``: new tokens a second, prompts included in the time. Batch 1 is one text on one
     core; a larger one is split over the cores, as `embedded.EmbeddedGenerator` does. Nothing comes from the cache.
@@ -38,6 +41,7 @@ def bench(profile: Profile) -> dict[str, float]:
         **{f"generation_tokens_per_s.batch_{n}": speed for n, speed in speeds.items()},
         "generation_best_over_batch_1": max(speeds.values()) / speeds[1],
         **_cost(profile),
+        **_topics(profile),
     }
 
 
@@ -51,15 +55,25 @@ def _speed(batch: int) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def _cost(profile: Profile) -> dict[str, float]:
-    """Yield and cost over texts for real seeds and prompts, generated and judged as notebook 02 does."""
-    config = profile.synthesis
+def _d1(profile: Profile) -> Path:
     d1 = Workspace(profile.name).work / "corpus" / "d1"
     if not d1.exists():
         raise HareError(
             f"{d1} is missing: the cost of a token cannot be measured without seeds.",
             f"run `hare reproduce --profile {profile.name} --only 01` first",
         )
+    return d1
+
+
+def _topics(profile: Profile) -> dict[str, float]:
+    """The topics' own embedding beside a neural one, on as many passages of each category."""
+    passages = sample_passages(_d1(profile), _COMPARED_PER_CATEGORY, 1, 0).balanced
+    return compare(passages, min(_TOPICS, profile.synthesis.topics), 0)
+
+
+def _cost(profile: Profile) -> dict[str, float]:
+    """Yield and cost over texts for real seeds and prompts, generated and judged as notebook 02 does."""
+    config, d1 = profile.synthesis, _d1(profile)
     passages = [p for p in sample_passages(d1, _PASSAGES_PER_CATEGORY, 1, 0).balanced if makes_good_seed(p)]
     fitted = fit_topics([p.text for p in passages], min(_TOPICS, config.topics), 0)
     seeds = draw_seeds(passages, fitted.assigned, _COSTED, 0)

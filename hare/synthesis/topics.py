@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -76,6 +77,16 @@ class FittedTopics:
         return pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "topic": topics, "label": labels})
 
 
+@dataclass(frozen=True)
+class LatentSpace:
+    """What turns texts into vectors, and those of the texts that it was fitted on."""
+
+    vectorizer: TfidfVectorizer
+    projection: Pipeline
+    weights: csr_matrix  # float64 [texts, terms]
+    vectors: np.ndarray  # float64 [texts, components], unit length
+
+
 def fit_topics(texts: Sequence[str], most_topics: int, seed: int) -> FittedTopics:
     """Cluster texts into at most ``most_topics`` topics.
 
@@ -87,6 +98,18 @@ def fit_topics(texts: Sequence[str], most_topics: int, seed: int) -> FittedTopic
             f"{len(texts)} passages are too few for up to {most_topics} topics.",
             "lower synthesis.topics, or raise corpus.max_mb_per_source so that D1 holds more text",
         )
+    space = latent_space(texts, seed)
+    with threadpool_limits(1):
+        clusters, curve = _best_clusters(space.vectors, most_topics, seed)
+    names = space.vectorizer.get_feature_names_out()
+    terms = _terms(space.weights, clusters.labels_, names, clusters.n_clusters)
+    labels = tuple(", ".join(ranked[:_LABEL_TERMS]) for ranked in terms)
+    model = TopicModel(space.vectorizer, space.projection, clusters, labels, terms)
+    return FittedTopics(model, clusters.labels_, space.vectors, curve)
+
+
+def latent_space(texts: Sequence[str], seed: int) -> LatentSpace:
+    """Latent semantic analysis of some texts: TF-IDF weights, projected by a truncated SVD to unit vectors."""
     with threadpool_limits(1):
         vectorizer = TfidfVectorizer(
             max_features=_FEATURES, min_df=2, max_df=0.3, sublinear_tf=True, stop_words="english",
@@ -98,10 +121,7 @@ def fit_topics(texts: Sequence[str], most_topics: int, seed: int) -> FittedTopic
             [("svd", TruncatedSVD(components, random_state=seed)), ("unit", Normalizer(copy=False))]
         )
         vectors = projection.fit_transform(weights)
-        clusters, curve = _best_clusters(vectors, most_topics, seed)
-    terms = _terms(weights, clusters.labels_, vectorizer.get_feature_names_out(), clusters.n_clusters)
-    labels = tuple(", ".join(ranked[:_LABEL_TERMS]) for ranked in terms)
-    return FittedTopics(TopicModel(vectorizer, projection, clusters, labels, terms), clusters.labels_, vectors, curve)
+    return LatentSpace(vectorizer, projection, weights, vectors)
 
 
 def _best_clusters(vectors: np.ndarray, most_topics: int, seed: int) -> tuple[KMeans, pd.DataFrame]:
