@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import MistralForCausalLM
 
-from hare.deployment import measures, phone
+from hare.deployment import llama_cpp, measures, phone
 from hare.deployment.engine import Engine, greedy, linear
 from hare.deployment.gguf_file import PRECISIONS, export_gguf, paired, read_gguf, round_trip_table
 from hare.deployment.gguf_reading import halved, open_gguf
@@ -135,3 +135,38 @@ def test_the_phone_is_bounded_by_its_bandwidth() -> None:
     assert (table.tokens_per_s_low < table.tokens_per_s_high).all()
     assert (table.tokens_per_s_high < table.tokens_per_s_bound).all() and (table.origin == "estimate").all()
     assert table.loc["int4", "tokens_per_s_bound"] > 5 * table.loc["fp32", "tokens_per_s_bound"]
+
+
+def test_without_llama_cpp_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_cpp, "installed", lambda: False)
+    with pytest.raises(HareError, match="llama-cpp"):
+        llama_cpp.check_table({}, [], 1, 1)
+
+
+def test_llama_cpps_answers_are_compared_token_by_token(
+    model: tuple[Path, dict[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(model[1]["fp32"])
+    said = greedy(engine, IDS, 5)
+    nats = torch.log_softmax(engine.all_logits([*IDS, *said[:-1]])[len(IDS) - 1 :], -1)
+    answers = [(token, float(nats[place, token])) for place, token in enumerate(said)]
+    other = (said[0] + 1) % 32000
+    found = {"said": [answers, [(other, float(nats[0, other]) + 0.5)]], "decode_tokens_per_s": 9.0,
+             "prompt_tokens_per_s": 90.0}
+    monkeypatch.setattr(llama_cpp, "installed", lambda: True)
+    monkeypatch.setattr(llama_cpp, "_asked", lambda asked: found)
+    row = llama_cpp.check_table({"fp32": model[1]["fp32"]}, [IDS, IDS], 5, threads=1).iloc[0]
+    assert row.tokens == 6 and row.same == 5 and row.nats_apart == pytest.approx(0.5, abs=1e-4)
+
+
+if llama_cpp.installed():  # the extra: collected only where llama.cpp is there to be asked
+
+    def test_llama_cpp_says_what_our_engine_says(model: tuple[Path, dict[str, Path]]) -> None:
+        table = llama_cpp.check_table(model[1], [IDS, IDS[::-1]], 6, threads=1).set_index("precision")
+        assert table.loc["fp32", "same"] == table.loc["fp32", "tokens"] == 12
+        assert table.loc["fp32", "nats_apart"] < 1e-2
+
+    def test_llama_cpp_refuses_a_cut_file(model: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+        (tmp_path / "cut.gguf").write_bytes(model[1]["int4"].read_bytes()[:1000])
+        with pytest.raises(HareError, match="does not take"):
+            llama_cpp.check_table({"int4": tmp_path / "cut.gguf"}, [IDS], 2, threads=1)

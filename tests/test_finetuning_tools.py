@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import random
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.finetuning import bad_inputs, grammar, marks, tool_data
+from hare.finetuning import bad_inputs, grammar, marks, tool_data, variation
 from hare.finetuning.calls import (
     example_of,
     functional_answer,
@@ -162,6 +163,22 @@ def test_marks_spell_the_very_call(number: int) -> None:
     assert marks.call_of(item.request, item.call.function, found) == item.call
     slots = len(BY_NAME[item.call.function].slots)
     assert all(mark in marks.allowed_marks(slots, found[:place]) for place, mark in enumerate(found))
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
+def test_items_in_other_words_still_have_their_call(number: int, seed: int) -> None:
+    item = variation.varied(TRAIN[number], random.Random(seed))
+    assert objection_to(item.call, item.request) == "" and item.call.function == TRAIN[number].call.function
+    assert marks.call_of(item.request, item.call.function, marks.marks_of(item.request, item.call)) == item.call
+    assert variation.varied(TRAIN[number], random.Random(seed)) == item
+
+
+def test_other_words_come_from_training_values_alone() -> None:
+    rng = random.Random(0)
+    items = [variation.varied(item, rng) for item in TRAIN for _ in range(4)]
+    shared = tool_data.overlaps(items, [*TEST, *HARD]).set_index("aspect")["shared"]
+    assert shared[["requests", "slot values"]].eq(0).all()
 
 
 def test_marks_of_both_test_sets_spell_the_very_calls() -> None:

@@ -30,6 +30,7 @@ from hare.finetuning.sft import Schedule, Vocabulary, answer_loss, batches_of, f
 from hare.finetuning.tool_data import plain_set
 from hare.finetuning.tools import CONSTRAINED, COPIED, MARKED, ToolModel, train_tool
 from hare.run.errors import HareError
+from hare.synthesis.open_sets import OPEN_SETS
 from tests.evaluation_toys import save_model
 
 ASKED = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "call Maria at 5551234 now"}]
@@ -97,7 +98,7 @@ def test_packing_keeps_every_conversation_whole_with_its_mask(examples: list[Exa
 
 def test_the_instruction_data_is_there_and_masked() -> None:
     found = chat.conversations(0)
-    assert len(found) > 500 and {name for name, _ in found} == {"evals-self-prompting", "evals-conversations"}
+    assert len(found) > 500 and {name for name, _ in found} == {chosen.name for chosen in OPEN_SETS}
     for _, example in found[::97]:
         first = example.scored.index(True)
         assert example.ids[first - len(text_ids("assistant")) - 1] == START and example.ids[-1] == END

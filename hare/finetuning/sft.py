@@ -1,8 +1,8 @@
 """Full fine-tuning with the loss on the answers alone.
 
 The trunk reads whole sequences; logits are computed only where something is learnt. With 32,000 classes and a small
-model the vocabulary would still be nearly all the work, so only its rows that occur are held while training (the others have
-no gradient as inputs), and the softmax runs over the tokens that are ever learnt and a few others drawn evenly (a
+model the vocabulary would still be nearly all the work, so only its rows that occur are held while training (the others
+have no gradient as inputs), and the softmax runs over the tokens that are ever learnt and a few others drawn evenly (a
 sampled softmax, after Jean et al. 2015, without its correction).
 """
 
