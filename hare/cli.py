@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | status | doctor | bench | train``."""
+"""The command line: ``hare reproduce | figures | status | doctor | bench | train | chat``."""
 
 import argparse
 import signal

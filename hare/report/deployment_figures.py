@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
@@ -11,30 +12,39 @@ _COLOURS = {"fp32": "#0072B2", "int8": "#E69F00", "int4": "#009E73"}
 
 @figure("deployment", "precision")
 def precision(frame: pd.DataFrame) -> Figure:
-    """Size, memory, speed and bits per byte by precision. Columns: precision, size_mb, memory_mb, token_ms,
-    slowest_ms, bpb."""
-    panels = (("size_mb", "size on disk, MB"), ("memory_mb", "memory taken, MB"),
-              ("token_ms", "time a token, ms\n(whisker: slowest repeat)"), ("bpb", "held-out bits per byte"))
-    picture, axes = plt.subplots(1, len(panels), figsize=(9.6, 3.1))
-    places = range(len(frame))
-    for axis, (column, label) in zip(axes, panels, strict=True):
-        values = frame[column]
-        errors = None
-        if column == "token_ms":
-            errors = [0 * values, frame.slowest_ms - values]
-        for place, value in zip(places, values, strict=True):
-            axis.bar(place, value, width=0.6, color=_COLOURS[frame.precision[place]])
-        if errors is not None:
-            axis.errorbar(places, values, yerr=errors, fmt="none", color="black", linewidth=1.2)
-        top = max(values) if errors is None else max(values + errors[1])
-        for place, value in zip(places, values, strict=True):
-            axis.text(place, top * 1.04, f"{value:.3g}", ha="center", fontsize=9)
-        axis.set_ylim(0, top * 1.16)
-        axis.set_xticks(places, frame.precision)
-        axis.set_title(label, fontsize=10, fontweight="normal")
-        axis.grid(axis="x", visible=False)
+    """Size, memory, speed, bits per byte and tool calling by precision. Columns: precision, size_mb, memory_mb,
+    token_ms, slowest_ms, bpb, tool_exact, tool_low, tool_high."""
+    picture, axes = plt.subplots(1, 5, figsize=(11.4, 3.1))
+    nothing = 0 * frame.size_mb
+    _bars(axes[0], frame, frame.size_mb, "size on disk, MB")
+    _bars(axes[1], frame, frame.memory_mb, "memory taken, MB")
+    _bars(axes[2], frame, frame.token_ms, "time a token, ms\n(whisker: slowest repeat)",
+          (nothing, frame.slowest_ms - frame.token_ms))
+    _bars(axes[3], frame, frame.bpb, "held-out bits per byte")
+    exact = 100 * frame.tool_exact
+    _bars(axes[4], frame, exact, "calls that are right, %\n(whisker: 95 % interval)",
+          (exact - 100 * frame.tool_low, 100 * frame.tool_high - exact))
     picture.suptitle(precision_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
+
+
+def _bars(
+    axes: Axes, frame: pd.DataFrame, values: pd.Series, label: str, reach: tuple[pd.Series, pd.Series] | None = None
+) -> None:
+    """One bar a precision with its number above; ``reach`` of the whisker below and above."""
+    places = range(len(frame))
+    axes.bar(places, values, width=0.6, color=[_COLOURS[name] for name in frame.precision])
+    tops = values
+    if reach is not None:
+        axes.errorbar(places, values, yerr=reach, fmt="none", color="black", linewidth=1.2)
+        tops = values + reach[1]
+    highest = max(*tops, 1e-9)
+    for place, value, top in zip(places, values, tops, strict=True):
+        axes.text(place, top + 0.03 * highest, f"{value:.3g}", ha="center", fontsize=9)
+    axes.set_ylim(0, 1.16 * highest)
+    axes.set_xticks(places, frame.precision)
+    axes.set_title(label, fontsize=10, fontweight="normal")
+    axes.grid(axis="x", visible=False)
 
 
 def precision_finding(frame: pd.DataFrame) -> str:
