@@ -98,6 +98,8 @@ def beside_published(
     })
     test = table[table.test_set == "test"]
     for name, (system, decoding) in systems.items():
+        if not ((test.system == system) & (test.decoding == decoding)).any():
+            continue
         ours = test[(test.system == system) & (test.decoding == decoding)].set_index("api").exact
         beside[name] = beside.api.map(ours * 100).round(1)
     return beside

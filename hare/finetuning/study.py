@@ -22,6 +22,14 @@ from hare.synthesis.generator import Generator
 
 HARE_TOOL, COPYING, NO_TOKENS, BASE = "hare-tool", "hare-tool-copying", "no-functional-tokens", "base"
 RETRIEVAL = "retrieval-smollm2"
+_PLAN = {
+    MARKED: (HARE_TOOL, (CONSTRAINED,)), COPIED: (COPYING, (GREEDY, CONSTRAINED)), SPELLED: (NO_TOKENS, (GREEDY,)),
+}
+HEADLINE = {  # name in the record: system and decoding
+    "hare-tool": (HARE_TOOL, CONSTRAINED), "hare-tool-copying": (COPYING, GREEDY),
+    "hare-tool-copying-grammar": (COPYING, CONSTRAINED), "no-functional-tokens": (NO_TOKENS, GREEDY),
+    "retrieval-smollm2": (RETRIEVAL, GREEDY), "base": (BASE, GREEDY),
+}
 _GENERATION_BATCH = 16
 
 
@@ -94,16 +102,15 @@ def count_table(sets: ToolSets, published: pd.DataFrame) -> pd.DataFrame:
 def trained_systems(
     folder: Path, train: Sequence[ToolItem], config: Finetuning
 ) -> tuple[list[ToolModel], pd.DataFrame]:
-    """HARE-Tool, its relatives, the pretrained model in ``folder`` as it is, and what each fine-tune cost.
+    """HARE-Tool, its relatives (the configured forms), the pretrained model in ``folder`` as it is, and what each
+    fine-tune cost.
 
     All start from the same weights and see the same items for the same number of steps. The first one is HARE-Tool.
     """
     schedule = Schedule(config.tool_epochs, config.tool_batch, config.tool_learning_rate, config.finetuning_seed)
-    plan = [
-        (HARE_TOOL, MARKED, (CONSTRAINED,)), (COPYING, COPIED, (GREEDY, CONSTRAINED)), (NO_TOKENS, SPELLED, (GREEDY,)),
-    ]
     systems, costs = [], []
-    for name, form, ways in plan:
+    for form in config.tool_forms:
+        name, ways = _PLAN[form]
         model = load_for_chat(folder, config.finetuning_seed)
         trained = train_tool(model, train, schedule, form, f"fine-tune {name}")
         costs.append({"system": name, "items": len(train), **dataclasses.asdict(trained)})

@@ -165,6 +165,7 @@ class Finetuning:
     tool_test_items: int  # of each function; the paper: 50
     tool_hard_items: int  # of each function and kind of difficulty
     tool_paraphrases: int  # phrasings that the generator is asked for
+    tool_forms: tuple[Literal["marked", "copied", "spelled"], ...]  # ways to write a call; marked first
     tool_epochs: float  # passes over the items, each in other words
     tool_batch: int  # sequences
     tool_learning_rate: float
@@ -298,6 +299,10 @@ def _contradictions(profile: Profile) -> list[str]:
          "an n-gram has at least 2 words; give at least one length"),
         (profile.evaluation.heldout_items >= 1, "evaluation.heldout_items", profile.evaluation.heldout_items,
          "choose at least 1"),
+        (profile.finetuning.tool_forms[:1] == ("marked",), "finetuning.tool_forms", profile.finetuning.tool_forms,
+         "marked comes first: it is HARE-Tool"),
+        (profile.finetuning.finetuned_arm in training.arms, "finetuning.finetuned_arm",
+         profile.finetuning.finetuned_arm, f"choose one of training.arms {training.arms}"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]
