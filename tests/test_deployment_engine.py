@@ -48,7 +48,7 @@ def test_fp32_comes_back_to_the_bit(model: tuple[Path, dict[str, Path]]) -> None
 
 
 def test_the_header_says_what_llama_cpp_asks_for(model: tuple[Path, dict[str, Path]]) -> None:
-    reader = open_gguf(model[1]["int4"])
+    reader = gguf.GGUFReader(model[1]["int4"])
     read = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
     assert read["general.architecture"] == "llama" and read["llama.block_count"] == 2
     assert read["llama.attention.head_count_kv"] == 2 and read["tokenizer.ggml.bos_token_id"] == 1
