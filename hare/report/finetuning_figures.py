@@ -35,7 +35,7 @@ def tool_accuracy(frame: pd.DataFrame) -> Figure:
             _bar(axes, place + 0.16, found.right_function, found.function_low, found.function_high, _FUNCTION, "s")
         axes.set_xlim(-3, 103)
         axes.set_title(f"{_SETS[test_set]}, {_asked(part)} requests", fontsize=10, fontweight="normal")
-        axes.set_xlabel("right, % (bars: 95 % intervals over requests)")
+        axes.set_xlabel("right, % (bars: 95 % intervals)")
         axes.grid(axis="y", visible=False)
     panels[0, 0].set_yticks(range(len(ways)), [_named(*way) for way in ways])
     panels[0, 0].set_ylim(len(ways) - 0.5, -0.5)
@@ -66,11 +66,11 @@ def tool_finding(frame: pd.DataFrame) -> str:
     test = frame[frame.test_set == "test"]
     ours = test[test.system == "hare-tool"].iloc[0]
     theirs = test[test.system == "retrieval-smollm2"]
-    said = f"HARE-Tool makes {100 * ours.exact:.0f} % of the calls on unseen phrasings and values"
+    said = f"HARE-Tool makes {100 * ours.exact:.0f} % of unseen calls"
     if theirs.empty:
         return said
     apart = "" if ours.low > theirs.high.iloc[0] else " (intervals overlap)"
-    return f"{said}, the retrieval baseline {100 * theirs.exact.iloc[0]:.0f} %{apart}"
+    return f"{said}, retrieval {100 * theirs.exact.iloc[0]:.0f} %{apart}"
 
 
 @figure("finetuning", "tool_confusion")
@@ -128,7 +128,7 @@ def chat_change(frame: pd.DataFrame) -> Figure:
     handles = [plt.Line2D([], [], color=colour, marker="o", label=f"{name} the chat fine-tune")
                for name, colour in _MODELS.items()]
     picture.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
-    axes.set_title(_change_finding(frame))
+    picture.suptitle(_change_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
