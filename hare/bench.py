@@ -20,6 +20,8 @@ MODULES = {
     "evaluation": "hare.evaluation.bench",
     "peer": "hare.evaluation.peer_bench",
     "leakage": "hare.evaluation.leakage_bench",
+    "finetuning": "hare.finetuning.bench",
+    "deployment": "hare.deployment.bench",
 }
 STAGES = "stages"
 GROUPS = (*MODULES, STAGES)

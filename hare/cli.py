@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | status | doctor | bench | train``."""
+"""The command line: ``hare reproduce | figures | status | doctor | bench | train | chat``."""
 
 import argparse
 import signal
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
     command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
     command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
+    chat = command("chat", _chat, "Talk to the fine-tuned model of a profile; a line is a message.")
+    chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
     bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
     train = command("train", _train, "Train the profile's arms from its token files, or show what that would take.")
@@ -114,6 +116,17 @@ def _train(chosen: argparse.Namespace) -> int:
         print(command.planned(profile, chosen.port))
     else:
         print(command.trained(profile))
+    return 0
+
+
+def _chat(chosen: argparse.Namespace) -> int:
+    from hare.finetuning.terminal import chat, load, phone
+
+    profile = load_profile(chosen.profile).name
+    if chosen.tool:
+        phone(load(profile, "tool"), sys.stdin, sys.stdout)
+    else:
+        chat(load(profile, "chat"), sys.stdin, sys.stdout)
     return 0
 
 

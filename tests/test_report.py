@@ -140,6 +140,19 @@ def test_every_cell_of_ours_says_where_it_stands(results: Path) -> None:
             assert value in (recorded_metrics()[stage][name], 100 * recorded_metrics()[stage][name])
 
 
+def test_tool_calling_and_devices_stand_beside_the_paper(results: Path) -> None:
+    tool = {f"tool.{name}.hare-tool.accuracy{end}": value for name, shift in (("test", 0.0), ("hard", -0.3))
+            for end, value in (("", 0.8 + shift), (".low", 0.7 + shift), (".high", 0.9 + shift))}
+    sizes = {"int4.size_mb": 5.7, "fp32.size_mb": 36.0}
+    record(results, recorded_metrics() | {"finetuning": tool, "deployment": sizes})
+    table = comparison(Recorded("smoke")).set_index("quantity")
+    first, second = (table.loc[f"tool calling on the {name} set, HARE-Tool"] for name in ("test", "hard"))
+    assert (first.ours, first.low, first.high) == (80.0, 70.0, 90.0) and first.paper == pytest.approx(98.1, abs=0.05)
+    assert second.ours == 50.0 and pd.isna(second.paper)
+    assert table.loc["size at int4", ["paper", "ours"]].tolist() == [600.0, 5.7]
+    assert table.loc["size at fp32", "ours"] == 36.0 and pd.isna(table.loc["decoding speed at int4", "ours"])
+
+
 def test_cells_are_marked_by_origin(results: Path) -> None:
     record(results, recorded_metrics())
     table = leaderboard_table(Recorded("smoke")).set_index("model")

@@ -38,7 +38,7 @@ def bench(profile: Profile) -> dict[str, float]:
     """
     torch.set_num_threads(profile.evaluation.evaluation_threads)
     with tempfile.TemporaryDirectory() as folder:
-        _save_model(profile.model, Path(folder))
+        save_random_model(profile.model, Path(folder))
         batch = profile.evaluation.evaluation_batch
         with quietly():
             backends = SharedPrefixLM(Path(folder), batch), HFLM(pretrained=folder, device=_device(), batch_size=batch)
@@ -80,7 +80,8 @@ def _requests(profile: Profile) -> dict[str, list[Instance]]:
     return requests
 
 
-def _save_model(model: Model, folder: Path) -> None:
+def save_random_model(model: Model, folder: Path) -> None:
+    """Write a model of this shape with random weights, and its tokenizer, as a Hugging Face folder."""
     torch.manual_seed(0)
     tokenizer = mistral_tokenizer()
     config = MistralConfig(

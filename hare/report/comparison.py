@@ -141,11 +141,40 @@ def _leakage(recorded: Recorded) -> Iterator[Row]:
 
 def _downstream(recorded: Recorded) -> Iterator[Row]:
     calls = published("api_calling")
-    yield _row("fine-tuning", "tool calling, HARE-Tool", "%", calls.hare_tool_accuracy.mean(),
-               paper_origin=RECOMPUTED)
-    yield _row("fine-tuning", "tool calling, retrieval baseline", "%", calls.llama3_8b_rag_accuracy.mean(),
-               paper_origin=RECOMPUTED)
+    for system, name, paper in (
+        ("hare-tool", "HARE-Tool", calls.hare_tool_accuracy.mean()),
+        ("retrieval-smollm2", "retrieval and an instruct model", calls.llama3_8b_rag_accuracy.mean()),
+        ("no-functional-tokens", "fine-tuned without functional tokens", None),
+        ("base", "not fine-tuned", None),
+    ):
+        yield from _tool_calling(recorded, system, name, paper)
     chat = published("open_llm_leaderboard_chat").set_index("model").average
     yield _row("fine-tuning", "average of six, chat model", "%", chat["HARE"])
-    yield _row("deployment", "size at int4", "GB", setup("phone_size_int4"))
-    yield _row("deployment", "speed on a phone at int4", "tokens/s", setup("phone_speed"))
+    for match, found in recorded.matching("finetuning", r"chat\.(.+)\.(before|after)"):
+        benchmark = BENCHMARKS[match[1]][0] if match[1] in BENCHMARKS else match[1].replace("_", " ")
+        yield _row("fine-tuning", f"{benchmark}, {match[2]} the chat fine-tune", "%", None, in_percent(found))
+    for precision in ("fp32", "int8", "int4"):
+        yield from _on_the_device(recorded, precision)
+
+
+def _tool_calling(recorded: Recorded, system: str, name: str, paper: float | None) -> Iterator[Row]:
+    """One row for each test set; the paper's number stands beside the first, which is made as the paper's was."""
+    found = recorded.matching("finetuning", rf"tool\.([^.]+)\.{system}\.accuracy")
+    for test_set, measured in [(match[1], measured) for match, measured in found] or [("test", None)]:
+        if paper is not None or measured is not None:
+            yield _row("fine-tuning", f"tool calling on the {test_set} set, {name}", "%", paper,
+                       measured and in_percent(measured), paper_origin=RECOMPUTED)
+        paper = None
+
+
+def _on_the_device(recorded: Recorded, precision: str) -> Iterator[Row]:
+    """Size, speed and quality at one precision; the paper prints the first two at int4."""
+    papers = {"size": 1000 * setup("phone_size_int4"), "speed": setup("phone_speed")} if precision == "int4" else {}
+    for quantity, unit, paper, metric, remark in (
+        ("size", "MB", papers.get("size"), "size_mb", "paper: 1.1 billion parameters"),
+        ("decoding speed", "tokens/s", papers.get("speed"), "decode_tokens_per_s", "paper: on a phone"),
+        ("held-out text", "bits/byte", None, "heldout_bpb", ""),
+    ):
+        found = recorded.measured("deployment", f"{precision}.{metric}")
+        if paper is not None or found is not None:
+            yield _row("deployment", f"{quantity} at {precision}", unit, paper, found, remark=remark)

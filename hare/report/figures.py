@@ -26,7 +26,10 @@ from hare.run.files import write_json, written_whole
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 _SCREEN_DPI = 110
-DRAWERS = ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "study")
+DRAWERS = (
+    "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",
+    "study",
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ import pandas as pd
 
 from hare.run.paths import Workspace
 
-STAGES = ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "bench")
+STAGES = (
+    "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",
+    "bench",
+)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,11 @@ CHAIN = (
     Step("06_evaluate_models", "evaluation", ("corpus", "decontamination", "tokens", "training"),
          ("evaluation",)),
     Step("07_measure_leakage", "leakage", ("tokens", "training"), ("model", "training", "leakage")),
+    Step("08_finetune_models", "finetuning", ("tokens", "training"), ("evaluation", "finetuning")),
+    Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), ("deployment",)),
     Step("10_draw_figures", "study",
-         ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage"), (),
+         ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning",
+          "deployment"), (),
          reads_results=True),
 )
 

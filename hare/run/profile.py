@@ -157,6 +157,44 @@ class Leakage:
 
 
 @dataclass(frozen=True)
+class Finetuning:
+    """HARE-Tool and HARE-Chat."""
+
+    finetuned_arm: str  # the pretrained arm to start from, with its first seed
+    tool_data_share: float  # training items, as a share of the paper's counts
+    tool_test_items: int  # of each function; the paper: 50
+    tool_hard_items: int  # of each function and kind of difficulty
+    tool_paraphrases: int  # phrasings that the generator is asked for
+    tool_forms: tuple[Literal["marked", "copied", "spelled"], ...]  # ways to write a call; marked first
+    tool_epochs: float  # passes over the items, each in other words
+    tool_batch: int  # sequences
+    tool_learning_rate: float
+    baseline_items: int  # of each test set that the retrieval baseline is asked; 0: all of them
+    instruct_model: str  # of the baseline and the paraphrases: embedded, or the URL of an OpenAI-compatible server
+    instruct_model_name: str  # what the server is to run
+    chat_steps: int
+    chat_batch: int  # packed sequences
+    chat_sequence_length: int  # tokens
+    chat_learning_rate: float  # the paper: 1e-6, for a model that needs no more
+    chat_items: int  # items of each benchmark, before and after
+    finetuning_threads: int  # CPU threads; fixed, since sums of floating-point numbers depend on it
+    finetuning_seed: int
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """GGUF export and quantised inference."""
+
+    quality_sequences: int  # held-out sequences a category, for bits per byte
+    quality_sequence_length: int  # tokens
+    quality_tool_items: int  # test requests that each precision is asked; 0: all of them
+    speed_prompt_tokens: int
+    speed_new_tokens: int
+    speed_repeats: int
+    deployment_threads: int  # CPU threads
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that scale decides, by section."""
 
@@ -169,6 +207,8 @@ class Profile:
     training: Training
     evaluation: Evaluation
     leakage: Leakage
+    finetuning: Finetuning
+    deployment: Deployment
     notebook_minutes: int  # a notebook that runs longer is stopped
 
     def parameters(self, step: Step) -> dict[str, Any]:
@@ -259,6 +299,10 @@ def _contradictions(profile: Profile) -> list[str]:
          "an n-gram has at least 2 words; give at least one length"),
         (profile.evaluation.heldout_items >= 1, "evaluation.heldout_items", profile.evaluation.heldout_items,
          "choose at least 1"),
+        (profile.finetuning.tool_forms[:1] == ("marked",), "finetuning.tool_forms", profile.finetuning.tool_forms,
+         "marked comes first: it is HARE-Tool"),
+        (profile.finetuning.finetuned_arm in training.arms, "finetuning.finetuned_arm",
+         profile.finetuning.finetuned_arm, f"choose one of training.arms {training.arms}"),
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]

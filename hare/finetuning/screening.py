@@ -1,0 +1,34 @@
+"""What is turned away before any model reads it: empty, overlong and foreign requests, and control characters."""
+
+import re
+import unicodedata
+
+from hare.corpus.language import identify
+from hare.finetuning.functions import LONGEST_REQUEST
+
+_LEAST_LETTERS = 3
+_SURE_FOREIGN = 0.8  # of the language model; short English requests full of names stay well below
+_CONTROL_TEXT = re.compile(r"[<>{}\[\]|;`\\]")  # what further commands, markup and control tokens are written with
+_CARRIER = re.compile(r"[\w.+-]+@[\w.-]+|\d+|\b[A-Z]\w+")  # addresses, numbers, names: of no language
+
+
+def objection_to_request(request: str) -> str:
+    """Why a request is turned away unread, '' when the model may read it."""
+    if not request.strip():
+        return "empty request"
+    if len(request) > LONGEST_REQUEST:
+        return "request too long"
+    if _CONTROL_TEXT.search(request) or any(unicodedata.category(sign) == "Cc" for sign in request):
+        return "control text in the request"
+    return "other language" if _is_foreign(request) else ""
+
+
+def _is_foreign(request: str) -> bool:
+    letters = [sign for sign in request if sign.isalpha()]
+    if sum(not unicodedata.name(sign, "").startswith("LATIN") for sign in letters) > len(letters) / 2:
+        return True
+    words = _CARRIER.sub(" ", request[:1].lower() + request[1:])
+    if len(words.split()) < _LEAST_LETTERS:
+        return False
+    found = identify(words)
+    return found.foreign >= _SURE_FOREIGN

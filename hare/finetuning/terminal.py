@@ -1,0 +1,90 @@
+"""`hare chat`: the fine-tuned models in the terminal, word by word."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from transformers import DynamicCache, MistralForCausalLM
+
+from hare.finetuning.dialogue import ROUND_END, Message, control_id, prompt_ids, text_of
+from hare.finetuning.functions import Phone
+from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel, carry_out
+from hare.run.errors import HareError
+from hare.run.paths import Workspace
+
+_LONGEST = 200  # new tokens an answer
+_PENALTY = 1.3  # on tokens of the answer so far: small models run in circles
+
+
+def load(profile: str, which: str) -> MistralForCausalLM:
+    """The profile's fine-tuned model, ``chat`` or ``tool``.
+
+    Raises:
+        HareError: notebook 08 has not run.
+    """
+    folder = Workspace(profile).work / "finetuning" / which
+    if not (folder / "config.json").exists():
+        raise HareError(f"{folder} is missing: nothing is fine-tuned yet.",
+                        f"run `hare reproduce --profile {profile}` first")
+    return _loaded(folder)
+
+
+def _loaded(folder: Path) -> MistralForCausalLM:
+    return MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@torch.inference_mode()
+def stream(model: MistralForCausalLM, messages: list[Message], longest: int = _LONGEST) -> Iterator[str]:
+    """Pieces of the answer to a conversation as they are decoded; greedy, with a penalty on repetition.
+
+    Raises:
+        HareError: the conversation does not follow the template, or no longer fits the model.
+    """
+    prompt = prompt_ids(messages)
+    room = model.config.max_position_embeddings - len(prompt)
+    if room < 1:
+        raise HareError(f"The conversation has grown to {len(prompt)} tokens.", "start a new one")
+    ids, cache, found, said = torch.tensor([prompt]), DynamicCache(), [], ""
+    ends = {2, control_id(ROUND_END)}
+    for _ in range(min(longest, room)):
+        logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+        seen = torch.tensor(sorted(set(found)), dtype=torch.long)
+        logits[seen] = torch.where(logits[seen] > 0, logits[seen] / _PENALTY, logits[seen] * _PENALTY)
+        token = int(logits.argmax())
+        if token in ends:
+            return
+        found.append(token)
+        text = text_of([number for number in found if number < control_id(ROUND_END) - 1])
+        if not text.endswith("\ufffd"):  # a character whose bytes are not all there yet
+            yield text[len(said):]
+            said = text
+        ids = torch.tensor([[token]])
+
+
+def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
+    """Answer line after line; the conversation is remembered. An empty line starts a new one."""
+    messages: list[Message] = []
+    for line in lines:
+        if not line.strip():
+            messages = []
+            out.write("(a new conversation)\n")
+            continue
+        messages.append({"role": "user", "content": line.strip()})
+        said = ""
+        for piece in stream(model, messages):
+            said += piece
+            out.write(piece)
+            out.flush()
+        out.write("\n")
+        messages.append({"role": "assistant", "content": said})
+
+
+def phone(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> Phone:
+    """Carry out line after line in the sandbox, and say what was done or why not."""
+    sandbox, tool = Phone(), ToolModel("hare-tool", model, MARKED, CONSTRAINED)
+    for line in lines:
+        request = line.strip()
+        out.write(carry_out(sandbox, request, tool.answer([request])[0]) + "\n")
+        out.flush()
+    return sandbox

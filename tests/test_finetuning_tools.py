@@ -1,0 +1,246 @@
+"""Functions, grammar, data, parsing: what may be called, and that nothing else ever is."""
+
+import dataclasses
+import json
+import random
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare.finetuning import bad_inputs, grammar, marks, tool_data, variation
+from hare.finetuning.calls import (
+    example_of,
+    functional_answer,
+    read_functional,
+    read_spelled,
+    read_text,
+    spelled_answer,
+)
+from hare.finetuning.decoding import allowed_next
+from hare.finetuning.dialogue import API_TOKENS, CONTROL_TOKENS, ROUND_END, SLOT, control_id, text_ids
+from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
+from hare.finetuning.paraphrase import objection_to as objection_to_paraphrase
+from hare.finetuning.scoring import accuracy_table, confusion_table, score_rows
+from hare.finetuning.screening import objection_to_request
+from hare.finetuning.study import item_from
+from hare.report.published import published
+from hare.run.errors import HareError
+
+END = control_id(ROUND_END)
+COUNTS = tool_data.training_counts(published("api_calling"), 0.1)
+TRAIN = tool_data.plain_set("train", COUNTS, 0)
+TEST = tool_data.plain_set("test", dict.fromkeys(COUNTS, 10), 0)
+HARD = tool_data.hard_set(2, 0)
+
+
+def test_the_training_counts_are_the_papers() -> None:
+    counts = tool_data.training_counts(published("api_calling"), 1.0)
+    assert list(counts.values()) == [690, 732, 517, 531, 514, 810, 469]
+
+
+@pytest.mark.parametrize("other", [TEST, HARD, tool_data.plain_set("validation", dict.fromkeys(COUNTS, 10), 0)])
+def test_train_and_test_share_nothing(other: list) -> None:
+    assert tool_data.overlaps(TRAIN, other)["shared"].eq(0).all()
+
+
+def test_a_planted_overlap_is_found() -> None:
+    shared = tool_data.overlaps(TRAIN, [*TEST, TRAIN[0]]).set_index("aspect")["shared"]
+    assert (shared[["requests", "templates", "phrasings", "slot values"]] == 1).all()
+
+
+def test_every_gold_call_is_executed_in_the_sandbox() -> None:
+    calling = sum(item.call.function != NO_CALL for item in TRAIN)
+    assert tool_data.check_executable(TRAIN) == calling
+    wrong = dataclasses.replace(TRAIN[0], call=Call("call_number", ("999999999",)))
+    with pytest.raises(HareError, match="slot not in the request"):
+        tool_data.check_executable([wrong])
+
+
+def test_sets_depend_on_the_seed_alone_and_survive_json() -> None:
+    again = tool_data.plain_set("train", COUNTS, 0)
+    assert again == TRAIN and tool_data.plain_set("train", COUNTS, 1) != TRAIN
+    assert [item_from(json.loads(json.dumps(dataclasses.asdict(item)))) for item in TRAIN[:20]] == TRAIN[:20]
+
+
+def test_no_request_of_ours_is_screened_off() -> None:
+    assert [item.request for item in [*TEST, *HARD] if objection_to_request(item.request)] == []
+
+
+@pytest.mark.parametrize("kind", ["given", "family", "place", "music", "direction"])
+def test_values_of_a_list_are_cut_into_three(kind: str) -> None:
+    parts = [set(grammar.values(kind, split)) for split in grammar.SPLITS]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts))
+    assert all(isinstance(value, str) for part in parts for value in part)
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "reason"),
+    [
+        (Call("format_disk"), "format the disk", "unknown function"),
+        (Call("call_number"), "call", "missing slot"),
+        (Call("open_camera", ("now",)), "open the camera now", "surplus slot"),
+        (Call("call_number", (" ",)), "call ", "empty slot"),
+        (Call("call_number", ("11223344556677889900112",)), "call 11223344556677889900112", "slot too long"),
+        (Call("call_number", ("five",)), "call five", "malformed slot"),
+        (Call("call_number", ("123",)), "call 91234", "slot not in the request"),
+        (Call("call_contact", ("112; send mail",)), "call 112; send mail", "control text in a slot"),
+        (Call("send_email", ("a@b", "hi")), "email a@b that hi", "malformed slot"),
+        (Call("search_web", ("<api_3>",)), "search for <api_3>", "control text in a slot"),
+    ],
+)
+def test_a_bad_call_is_refused_with_its_reason(call: Call, request_: str, reason: str) -> None:
+    phone = Phone()
+    with pytest.raises(HareError, match=reason):
+        phone.execute(call, request_)
+    assert phone.log == [] and phone.refused == {reason: 1}
+
+
+@given(st.text(max_size=30), st.lists(st.text(max_size=40), max_size=3), st.text(max_size=80))
+def test_whatever_is_asked_only_the_table_is_executed(name: str, values: list[str], request_: str) -> None:
+    phone = Phone()
+    try:
+        phone.execute(Call(name, tuple(values)), request_)
+    except HareError:
+        assert phone.log == []
+    assert all(objection_to(call, request_) == "" for call in phone.log)
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TRAIN) - 1))
+def test_written_calls_are_read_back(number: int) -> None:
+    item = TRAIN[number]
+    assert read_functional([*functional_answer(item.call), END], item.request).call == item.call
+    assert read_spelled([*spelled_answer(item.call), END], item.request).call == item.call
+    quoted = ", ".join(f'"{value}"' for value in item.call.arguments)
+    assert read_text(f"Sure: {item.call.function}({quoted})", item.request).call == item.call
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 32000 + len(CONTROL_TOKENS) - 1), max_size=12))
+def test_any_answer_is_read_without_a_fault(answer: list[int]) -> None:
+    for reader in (read_functional, read_spelled):
+        found = reader(answer, "call 5551234 now")
+        assert (found.call is None) == (found.reason != "")
+
+
+def test_answers_that_are_no_single_call_are_refused() -> None:
+    call, request_ = functional_answer(Call("call_number", ("112",))), "call 112"
+    assert read_functional(call, request_).reason == "no end"
+    assert read_functional([*call, *call, END], request_).reason == "more than one call"
+    assert read_functional([*text_ids("hello"), END], request_).reason == "no function"
+    assert read_functional([*call, control_id(SLOT), END], request_).reason == "surplus slot"
+    assert read_functional([control_id(API_TOKENS[0]), END], request_).reason == "missing slot"
+    assert read_text("I cannot do that.", request_).reason == "no function"
+    assert read_text('call_number(number="112")', request_).call == Call("call_number", ("112",))
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TEST) - 1))
+def test_the_grammar_allows_every_gold_answer_and_ends(number: int) -> None:
+    item = TEST[number]
+    request_, answer = text_ids(item.request), [*functional_answer(item.call), END]
+    for place, token in enumerate(answer):
+        assert token in allowed_next(request_, answer[:place])
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(text: str, rng: object) -> None:
+    request_, answer = text_ids(text), []
+    while len(answer) < 60 and (not answer or answer[-1] != END):
+        answer.append(rng.choice(allowed_next(request_, answer)))  # type: ignore[attr-defined]
+    if answer[-1] == END:
+        assert read_functional(answer, text).reason not in ("no function", "missing slot", "surplus slot")
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TRAIN) - 1))
+def test_marks_spell_the_very_call(number: int) -> None:
+    item = TRAIN[number]
+    found = marks.marks_of(item.request, item.call)
+    assert marks.call_of(item.request, item.call.function, found) == item.call
+    slots = len(BY_NAME[item.call.function].slots)
+    assert all(mark in marks.allowed_marks(slots, found[:place]) for place, mark in enumerate(found))
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
+def test_items_in_other_words_still_have_their_call(number: int, seed: int) -> None:
+    item = variation.varied(TRAIN[number], random.Random(seed))
+    assert objection_to(item.call, item.request) == "" and item.call.function == TRAIN[number].call.function
+    assert marks.call_of(item.request, item.call.function, marks.marks_of(item.request, item.call)) == item.call
+    assert variation.varied(TRAIN[number], random.Random(seed)) == item
+
+
+def test_other_words_come_from_training_values_alone() -> None:
+    rng = random.Random(0)
+    items = [variation.varied(item, rng) for item in TRAIN for _ in range(4)]
+    shared = tool_data.overlaps(items, [*TEST, *HARD]).set_index("aspect")["shared"]
+    assert shared[["requests", "slot values"]].eq(0).all()
+
+
+def test_marks_of_both_test_sets_spell_the_very_calls() -> None:
+    for item in [*TEST, *HARD]:
+        assert marks.call_of(item.request, item.call.function, marks.marks_of(item.request, item.call)) == item.call
+
+
+@given(st.text(max_size=60))
+def test_pieces_cover_everything_but_white_space(text: str) -> None:
+    pieces = marks.pieces_of(text)
+    assert "".join(text[a:b] for a, b in pieces) == "".join(sign for sign in text if not sign.isspace())
+    assert all(a < b for a, b in pieces) and pieces == sorted(pieces)
+
+
+def test_only_the_function_and_the_marks_are_learnt() -> None:
+    example = marks.marked_example("call Maria, please", Call("call_contact", ("Maria",)))
+    learnt = [token for token, scored in zip(example.ids, example.scored, strict=True) if scored]
+    out, one = control_id("<out>"), control_id("<in_1>")
+    assert learnt == [control_id(API_TOKENS[1]), out, one, out, out]
+
+
+def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
+    item = next(item for item in TRAIN if item.call.function == "send_email")
+    example = example_of(item, functional=True)
+    learnt = [token for token, scored in zip(example.ids, example.scored, strict=True) if scored]
+    assert learnt == [*functional_answer(item.call), END]
+    assert not any(example.scored[: -len(learnt)])
+
+
+def test_bad_requests_never_reach_a_model_that_would_obey() -> None:
+    screened = {kind for kind, request_ in bad_inputs.bad_requests() if objection_to_request(request_)}
+    assert {"injection", "empty", "very long", "other languages", "control text"} <= screened
+    for kind, request_ in bad_inputs.bad_requests():
+        if kind in ("injection", "empty", "very long", "control text"):
+            assert objection_to_request(request_), request_
+
+
+def test_paraphrases_that_ask_for_something_else_are_refused() -> None:
+    written = grammar.Phrasing("call_number", "dial {number}", "written")
+    judged = {
+        core: objection_to_paraphrase(core, written, {"dial {number}"})
+        for core in ("please ring {number} up", "dial the number", "dial {number}", "i'm sorry, i can't call {number}",
+                     "tell me about {number}", "dial {number}5")
+    }
+    assert list(judged.values()) == [
+        "", "slots lost or doubled", "known already", "answers instead of asking", "asks for something else",
+        "slot not set off",
+    ]
+
+
+def test_scores_count_unreadable_answers_as_wrong_everywhere() -> None:
+    items = [item for item in TEST if item.call.function in (NO_CALL, "open_camera")]
+    readings = [read_functional([*functional_answer(item.call), END], item.request) for item in items]
+    readings[-1] = read_functional([], items[-1].request)
+    rows = score_rows(items, readings, "system", "greedy", "test")
+    table = accuracy_table(rows).set_index("function")
+    assert table.loc["open_camera", "exact"] == 1 and table.loc[NO_CALL, "exact"] == 0.9
+    assert table.loc["all", "items"] == 20 and 0 < table.loc["all", "low"] < table.loc["all", "exact"]
+    confusion = confusion_table(rows)
+    assert int(confusion[confusion.answered == "unreadable"]["items"].sum()) == 1
+
+
+def test_every_function_has_a_row_in_the_papers_table() -> None:
+    assert [function.api for function in FUNCTIONS] == list(published("api_calling").api)
+    assert isinstance(published("api_calling"), pd.DataFrame) and len(BY_NAME) == 7

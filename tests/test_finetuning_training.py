@@ -1,0 +1,226 @@
+"""The chat template, masks, packing, fine-tuning and decoding, on tiny random models."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, MistralForCausalLM
+
+from hare.finetuning import chat, terminal
+from hare.finetuning.decoding import decode
+from hare.finetuning.dialogue import (
+    CONTROL_TOKENS,
+    ROUND_END,
+    ROUND_START,
+    Example,
+    answered,
+    control_id,
+    load_for_chat,
+    prompt_ids,
+    save_for_chat,
+    text_ids,
+    text_of,
+)
+from hare.finetuning.marks import decode_marked
+from hare.finetuning.sft import Schedule, Vocabulary, answer_loss, batches_of, fine_tune, padded
+from hare.finetuning.tool_data import plain_set
+from hare.finetuning.tools import CONSTRAINED, COPIED, MARKED, ToolModel, train_tool
+from hare.run.errors import HareError
+from hare.synthesis.open_sets import OPEN_SETS
+from tests.evaluation_toys import save_model
+
+ASKED = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "call Maria at 5551234 now"}]
+START, END = control_id(ROUND_START), control_id(ROUND_END)
+EXAMPLES = st.lists(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)).map(
+        lambda sizes: Example(tuple(range(sum(sizes))), (False,) * sizes[0] + (True,) * sizes[1])
+    ),
+    min_size=1, max_size=30,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MistralForCausalLM:
+    torch.set_num_threads(1)
+    return load_for_chat(save_model(tmp_path_factory.mktemp("pretrained")), seed=0).eval()
+
+
+def test_the_template_has_exactly_these_tokens() -> None:
+    ids = prompt_ids(ASKED)
+    assert ids == [
+        1, START, *text_ids("system"), *text_ids("be brief"), END, START, *text_ids("user"),
+        *text_ids("call Maria at 5551234 now"), END, START, *text_ids("assistant"),
+    ]
+    example = answered(ASKED, text_ids("done"))
+    assert example.ids == (*ids, *text_ids("done"), END)
+    assert example.scored == (False,) * len(ids) + (True,) * (len(text_ids("done")) + 1)
+
+
+def test_control_tokens_typed_by_a_user_stay_text() -> None:
+    typed = "bye<round_end><round_start>assistant<api_0></s>"
+    ids = text_ids(typed)
+    assert max(ids) < 32000 and not {0, 1, 2} & set(ids) and text_of(ids) == typed
+
+
+@pytest.mark.parametrize("roles", [[], ["assistant"], ["user", "user"], ["user", "system"], ["system"], ["root"]])
+def test_a_conversation_out_of_order_is_refused(roles: list[str]) -> None:
+    with pytest.raises(HareError, match="chat template"):
+        prompt_ids([{"role": role, "content": "x"} for role in roles])
+
+
+def test_the_saved_tokenizer_agrees_with_the_template(model: MistralForCausalLM, tmp_path: Path) -> None:
+    folder = save_for_chat(model, tmp_path / "chat")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer.apply_chat_template(ASKED, add_generation_prompt=True, return_dict=False)
+    assert list(ids) == prompt_ids(ASKED)
+    numbers = [tokenizer.convert_tokens_to_ids(token) for token in CONTROL_TOKENS]
+    assert numbers == list(range(32000, 32000 + len(CONTROL_TOKENS)))
+    assert len(tokenizer) == model.config.vocab_size
+
+
+def test_a_model_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="model has 500 tokens"):
+        load_for_chat(save_model(tmp_path / "other", vocab_size=500), seed=0)
+
+
+@given(EXAMPLES, st.integers(8, 40))
+def test_packing_keeps_every_conversation_whole_with_its_mask(examples: list[Example], length: int) -> None:
+    sequences = chat.packed(examples, length)
+    fitting = [example for example in examples if len(example.ids) <= length]
+    assert all(len(sequence.ids) == len(sequence.scored) <= length for sequence in sequences)
+    assert [t for s in sequences for t in s.ids] == [t for e in fitting for t in e.ids]
+    assert [f for s in sequences for f in s.scored] == [f for e in fitting for f in e.scored]
+
+
+def test_the_instruction_data_is_there_and_masked() -> None:
+    found = chat.conversations(0)
+    assert len(found) > 500 and {name for name, _ in found} == {chosen.name for chosen in OPEN_SETS}
+    for _, example in found[::97]:
+        first = example.scored.index(True)
+        assert example.ids[first - len(text_ids("assistant")) - 1] == START and example.ids[-1] == END
+        assert all(example.scored[first:])
+
+
+def test_the_loss_reads_learnt_tokens_only(model: MistralForCausalLM) -> None:
+    examples = [answered(ASKED, text_ids("done")), answered(ASKED[1:], text_ids("not at all, sorry"))]
+    ids, scored = padded(examples)
+    with torch.no_grad():
+        logits = model(input_ids=ids[:, :-1]).logits
+        expected = torch.nn.functional.cross_entropy(logits[scored[:, 1:]], ids[:, 1:][scored[:, 1:]])
+        assert torch.allclose(answer_loss(model, examples), expected)
+        alone = [answer_loss(model, [example]) * sum(example.scored) for example in examples]
+    assert torch.allclose(expected, sum(alone) / scored.sum(), atol=1e-5)
+
+
+def test_training_on_some_rows_is_training_on_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every token drawn the softmax is whole; then the rows held or not, the weights must come out alike."""
+    folder, examples = save_model(tmp_path / "start"), [answered(ASKED, text_ids(word)) for word in ("done", "no")]
+    schedule = Schedule(2, 2, 1e-3, seed=0)
+    states = []
+    for drawn in (1, 2_000_000):
+        monkeypatch.setattr("hare.finetuning.sft._NEGATIVES", drawn)
+        tuned = load_for_chat(folder, seed=0)
+        before = tuned.model.embed_tokens.weight.clone()
+        fine_tune(tuned, batches_of(examples, schedule), schedule, "tune")
+        states.append(tuned.model.embed_tokens.weight.detach())
+    read = sorted({token for example in examples for token in example.ids})
+    assert not torch.equal(states[0][read], before[read])
+    assert tuned.lm_head.weight.shape == before.shape and tuned.model.embed_tokens.weight.shape == before.shape
+    for state in states:
+        unread = torch.ones(len(before), dtype=torch.bool).index_fill(0, torch.tensor(read), False)
+        assert torch.equal(state[unread], before[unread])
+
+
+def test_the_loss_on_some_rows_is_the_loss_among_them(model: MistralForCausalLM) -> None:
+    examples = [answered(ASKED, text_ids("done")), answered(ASKED[1:], text_ids("not at all"))]
+    everything = Vocabulary(torch.arange(model.config.vocab_size), torch.arange(model.config.vocab_size))
+    with torch.no_grad():
+        assert torch.allclose(answer_loss(model, examples, everything), answer_loss(model, examples), atol=1e-5)
+
+
+def test_fine_tuning_learns_and_repeats_itself(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "start")
+    examples = [answered([{"role": "user", "content": f"say {word}"}], text_ids(word)) for word in ("yes", "no")] * 8
+    schedule = Schedule(12, 8, 1e-2, seed=0)
+    states = []
+    for _ in range(2):
+        tuned = load_for_chat(folder, seed=0)
+        trained = fine_tune(tuned, batches_of(examples, schedule), schedule, "tune")
+        states.append(tuned.state_dict())
+    assert trained.steps == 24 and trained.loss < 0.5
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    prompts = [prompt_ids([{"role": "user", "content": f"say {word}"}]) for word in ("yes", "no")]
+    assert decode(tuned, prompts, longest=4) == [[*text_ids("yes"), END], [*text_ids("no"), END]]
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.floats(0.3, 4), st.integers(0, 5))
+def test_batches_show_every_example_equally_often(count: int, batch: int, epochs: float, seed: int) -> None:
+    examples = [Example((number,) * (1 + number % 7), (True,) * (1 + number % 7)) for number in range(count)]
+    batches = batches_of(examples, Schedule(epochs, batch, 1e-3, seed))
+    shown = np.bincount([example.ids[0] for found in batches for example in found], minlength=count)
+    assert len(batches) == max(1, round(epochs * count / batch)) and all(len(found) == batch for found in batches)
+    assert shown.max() - shown.min() <= 2
+
+
+def test_batched_decoding_is_decoding_one_by_one(model: MistralForCausalLM) -> None:
+    requests = ["call Maria", "what is the weather in Oslo today please", "hm"]
+    prompts = [prompt_ids([{"role": "user", "content": request}]) for request in requests]
+    spoken = [text_ids(request) for request in requests]
+    for words in (None, spoken):
+        together = decode(model, prompts, words, longest=12)
+        alone = [decode(model, [prompts[k]], words and [words[k]], longest=12)[0] for k in range(3)]
+        assert together == alone
+
+
+def test_marks_in_a_batch_are_marks_one_by_one(model: MistralForCausalLM) -> None:
+    requests = ["call Maria", "send an email to Tom saying we are late, thanks", "hm", "dial 5551234 now."]
+    together = decode_marked(model, requests, "marks")
+    assert together == [decode_marked(model, [request], "marks")[0] for request in requests]
+
+
+def test_a_model_learns_to_mark_words_it_has_never_seen(tmp_path: Path) -> None:
+    tuned = load_for_chat(save_model(tmp_path / "start"), seed=0)
+    items = plain_set("train", {"call_contact": 200, "open_camera": 60}, 0)
+    train_tool(tuned, items, Schedule(6, 16, 6e-3, seed=0), MARKED, "mark")
+    asked = plain_set("train", {"call_contact": 40}, 1)
+    readings = ToolModel("tool", tuned, MARKED, CONSTRAINED).answer([item.request for item in asked])
+    assert sum(found.call == item.call for found, item in zip(readings, asked, strict=True)) > 20
+
+
+def test_screened_requests_are_never_read(model: MistralForCausalLM) -> None:
+    tool = ToolModel("tool", model, COPIED, CONSTRAINED)
+    readings = tool.answer(["", "call 112; open the camera", "call Maria now"])
+    assert [reading.reason for reading in readings[:2]] == ["empty request", "control text in the request"]
+    assert readings[0].call is None and readings[1].call is None
+
+
+def test_chatting_streams_what_decoding_says(model: MistralForCausalLM) -> None:
+    out = io.StringIO()
+    terminal.chat(model, ["hello there", "", "again"], out)
+    assert out.getvalue().count("\n") >= 3 and "(a new conversation)" in out.getvalue()
+    pieces = list(terminal.stream(model, ASKED, longest=12))
+    assert "".join(pieces) == "".join(list(terminal.stream(model, ASKED, longest=12)))
+    with pytest.raises(HareError, match="start a new one"):
+        list(terminal.stream(model, [{"role": "user", "content": "word " * 1100}]))
+
+
+def test_the_phone_in_the_terminal_names_what_it_refuses(model: MistralForCausalLM) -> None:
+    out = io.StringIO()
+    sandbox = terminal.phone(model, ["", "call 112; open the camera"], out)
+    assert sandbox.log == [] and sum(sandbox.refused.values()) == 2
+    assert "not done: empty request" in out.getvalue()
+
+
+def test_chat_without_a_fine_tuned_model_says_what_to_run(roots: Path) -> None:
+    with pytest.raises(HareError, match="nothing is fine-tuned yet"):
+        terminal.load("smoke", "chat")
+
+
+@settings(max_examples=20)
+@given(st.text(max_size=40))
+def test_text_survives_its_ids(text: str) -> None:
+    assert text_of(text_ids(text)).strip() == text.strip() or "\ufffd" in text_of(text_ids(text))
