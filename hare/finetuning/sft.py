@@ -55,11 +55,12 @@ def batches_of(examples: Sequence[Example], schedule: Schedule) -> list[list[Exa
         order += rng.permutation(len(examples)).tolist()
     batches: list[list[Example]] = []
     pool = schedule.batch * _LENGTH_POOL
-    for start in range(0, wanted * schedule.batch, pool):
+    order = order[: wanted * schedule.batch]
+    for start in range(0, len(order), pool):
         chosen = sorted(order[start : start + pool], key=lambda number: len(examples[number].ids))
         cut = [chosen[at : at + schedule.batch] for at in range(0, len(chosen), schedule.batch)]
         batches += [[examples[number] for number in cut[place]] for place in rng.permutation(len(cut))]
-    return batches[:wanted]
+    return batches
 
 
 def fine_tune(
