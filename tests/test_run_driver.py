@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
-from toychain import PROFILE, ToyStep, toy_chain
+from toychain import PROFILE, ToyStep, toy_chain, toy_notebook
 
 from hare.run.cost import STAGES_CSV
 from hare.run.driver import Choice, alone, reason_to_run, reproduce
@@ -213,3 +214,21 @@ def test_names_of_the_machine_are_replaced_whole(roots: Path) -> None:
     assert without(f"{sys.prefix}/lib/x.py", names) == ".venv/lib/x.py"
     assert without(f"{REPOSITORY}/hare/cli.py", names) == "./hare/cli.py"
     assert without(f"{REPOSITORY}-other/x", names) != ".-other/x"
+
+
+def test_a_step_on_request_waits_to_be_named_and_later_ones_do_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
+    count, double, add = toy_chain(tmp_path / "notebooks")
+    chain = (count, dataclasses.replace(double, on_request=True), add)
+    nbformat.write(toy_notebook(dataclasses.replace(add, needs=("corpus",)), PROFILE), add.source)
+    assert reproduce(PROFILE, chain=chain) == 2
+    assert "on request: hare reproduce --from 02" in "\n".join(status(PROFILE, chain))
+    assert set(json.loads((_workspace().results / "bench" / "metrics.json").read_text())["metrics"]) >= {
+        "stage_wall_seconds.corpus", "stage_wall_seconds.decontamination"
+    }
+    assert reproduce(PROFILE, chain=chain) == 0
+    assert reproduce(PROFILE, Choice(first="2"), chain) == 2, "the step itself, and the one that may read it"
+    assert reproduce(PROFILE, chain=chain) == 0

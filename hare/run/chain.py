@@ -13,7 +13,8 @@ class Step:
 
     ``stage`` names its folder under ``work/<profile>`` and ``results/<profile>``; ``needs`` the stages whose artifacts
     it may read; ``sections`` the parts of the profile that feed its parameters cell; ``reads_results`` says that it
-    reads their recorded results, not only their artifacts.
+    reads their recorded results, not only their artifacts; ``on_request`` that it runs only when it is named, since it
+    goes beyond the study proper and its half hour on a laptop: steps after it read what it left, or do without.
     """
 
     notebook: str
@@ -21,6 +22,7 @@ class Step:
     needs: tuple[str, ...]
     sections: tuple[str, ...]
     reads_results: bool = False
+    on_request: bool = False
 
     @property
     def number(self) -> str:
@@ -42,8 +44,9 @@ CHAIN = (
     Step("06_evaluate_models", "evaluation", ("corpus", "decontamination", "tokens", "training"),
          ("evaluation",)),
     Step("07_measure_leakage", "leakage", ("tokens", "training"), ("model", "training", "leakage")),
-    Step("08_finetune_models", "finetuning", ("tokens", "training"), ("evaluation", "finetuning")),
-    Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), ("deployment",)),
+    Step("08_finetune_models", "finetuning", ("tokens", "training"), ("evaluation", "finetuning"),
+         on_request=True),
+    Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), ("deployment",), on_request=True),
     Step("10_draw_figures", "study",
          ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning",
           "deployment"), (),

@@ -34,7 +34,10 @@ from hare.run.watch import Cursor, Watch, spelled
 
 @dataclass(frozen=True)
 class Choice:
-    """Which steps to consider: all, those from number ``first`` on, or number ``only``; ``force`` runs them anyway."""
+    """Which steps to consider: all, those from number ``first`` on, or number ``only``; ``force`` runs them anyway.
+
+    Steps on request belong to it only when ``first`` or ``only`` names one of them.
+    """
 
     first: str | None = None
     only: str | None = None
@@ -117,7 +120,8 @@ def _chosen(choice: Choice, chain: tuple[Step, ...]) -> tuple[Step, ...]:
             raise HareError(f"No notebook is numbered {number}.", f"choose one of {', '.join(numbers)}")
     if choice.only:
         return tuple(step for step in chain if step.number == choice.only.zfill(2))
-    return tuple(step for step in chain if step.number >= (choice.first or "").zfill(2))
+    later = tuple(step for step in chain if step.number >= (choice.first or "").zfill(2))
+    return later if choice.first and later[0].on_request else tuple(step for step in later if not step.on_request)
 
 
 def _check_writable(workspace: Workspace) -> None:
@@ -149,8 +153,9 @@ class _Run:
                 shutil.rmtree(self.workspace.work / step.stage, ignore_errors=True)
             self._run(step)
             ran += 1
-        if ran and all(read_state(step, self.workspace) for step in self.chain):
-            cost.record_reproduction(self.profile, self.chain)
+        study = tuple(step for step in self.chain if not step.on_request)
+        if ran and all(read_state(step, self.workspace) for step in study):
+            cost.record_reproduction(self.profile, study)
             self._warn_of_size()
         return ran
 
@@ -169,6 +174,8 @@ class _Run:
         needed = {stage for step in chosen for stage in step.needs} - {step.stage for step in chosen}
         for step in (step for step in self.chain if step.stage in needed):
             state = read_state(step, self.workspace)
+            if state is None and step.on_request and not any(chosen_step.on_request for chosen_step in chosen):
+                continue
             damaged = damage(step, self.workspace, state) if state else None
             if state is None or damaged:
                 lacking = f"{damaged} is gone or was changed" if damaged else "it has not run to its end"
