@@ -11,6 +11,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,11 @@ def _show(picture: Figure) -> None:
         display(Image(buffer.getvalue()))
 
 
+@cache
+def _style() -> dict[str, Any]:
+    return dict(mpl.rc_params_from_file(STYLE, use_default_template=False))
+
+
 def _save(picture: Figure, path: Path) -> None:
     """Write ``<path>.svg`` and ``<path>.pdf`` without dates.
 
@@ -124,6 +130,8 @@ def _save(picture: Figure, path: Path) -> None:
     """
     vectors, dpi, engine = FigureCanvasSVG(picture), picture.dpi, picture.get_layout_engine()
     assert engine is not None, "the style file asks for constrained layout"
+    for axes in picture.axes:
+        axes.minorticks_off()  # on logarithmic axes they are most of the marks, and say little
     engine.execute(picture)
     picture.set_layout_engine("none")
     picture.dpi = dpi  # each of these leaves the dots of its own format behind, and images are sampled at this number
@@ -138,7 +146,7 @@ def _save(picture: Figure, path: Path) -> None:
 def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:
     """Draw from the CSV on disk, never from memory, so that what is shown is what was recorded."""
     frame = pd.read_csv(folder / f"{drawing.name}.csv", keep_default_na=False, na_values=[""])
-    with plt.style.context(str(STYLE)), mpl.rc_context({"svg.hashsalt": drawing.name}):
+    with mpl.rc_context({**_style(), "svg.hashsalt": drawing.name}):
         picture = drawing.draw(frame)
         _save(picture, folder / drawing.name)
     write_json(folder / f"{drawing.name}.json", {"figure": drawing.name, "data": f"{drawing.name}.csv", **origin})
