@@ -132,6 +132,9 @@ def _save(picture: Figure, path: Path) -> None:
     assert engine is not None, "the style file asks for constrained layout"
     for axes in picture.axes:
         axes.minorticks_off()  # on logarithmic axes they are most of the marks, and say little
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0.5, 0.5)  # the place of an empty label would be found by measuring all others
     engine.execute(picture)
     picture.set_layout_engine("none")
     picture.dpi = dpi  # each of these leaves the dots of its own format behind, and images are sampled at this number
