@@ -54,7 +54,8 @@ def precision_finding(frame: pd.DataFrame) -> str:
     worse = 100 * (by.bpb["int4"] / by.bpb["fp32"] - 1)
     faster = by.token_ms["fp32"] / by.token_ms["int4"]
     speed = f"{faster:.1f} times as fast" if faster >= 1 else f"{1 / faster:.1f} times as slow"
-    return f"int4 is {smaller:.1f} times smaller and {speed} here, for {worse:+.1f} % bits per byte"
+    cost = f"for {worse:+.1f} % bits per byte" if abs(worse) >= 0.05 else "with bits per byte as before"
+    return f"int4 is {smaller:.1f} times smaller and {speed} here, {cost}"
 
 
 @figure("deployment", "phone")
