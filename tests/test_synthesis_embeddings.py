@@ -3,7 +3,9 @@
 import numpy as np
 
 from hare.corpus import bench as corpus_bench
-from hare.synthesis.embeddings import agreement, minilm_vectors
+from hare.synthesis import topics_bench
+from hare.synthesis.embeddings import LONGEST, embed
+from hare.synthesis.topics_bench import agreement, labelled_passages
 
 
 def test_clusters_that_are_the_categories_agree_with_them_and_shuffled_ones_do_not():
@@ -21,10 +23,39 @@ def test_minilm_puts_a_paraphrase_next_to_its_original_whatever_stands_beside_it
         "The ship left the harbour before the storm.", "Before the tempest the vessel sailed out of port.",
         "A judge threw out the appeal of the merchant, for want of evidence, after a hearing of nearly three days.",
     ]
-    vectors = minilm_vectors(texts)
+    vectors = embed(texts)
     assert vectors.shape == (3, 384) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[1] > 0.6 > 0.3 > vectors[0] @ vectors[2]
-    assert np.allclose(minilm_vectors(texts[:1])[0], vectors[0], atol=1e-5)
+    assert np.allclose(embed(texts[:1])[0], vectors[0], atol=1e-5)
+
+
+def test_a_vector_depends_on_neither_its_neighbours_nor_the_cores(monkeypatch):
+    texts = [f"{word} " * count for count in (1, 9, 40) for word in ("tide", "verdict", "galaxy", "recipe")] * 4
+    both = embed(texts)
+    monkeypatch.setattr("hare.synthesis.embeddings.cores", lambda: 1)
+    assert np.array_equal(embed(texts), both)
+    assert np.allclose(embed(texts[3:5]), both[3:5], atol=1e-5)
+    assert embed([]).shape == (0, 384)
+
+
+def test_of_a_long_text_only_the_beginning_counts():
+    beginning = "The court found for the merchant. " * (LONGEST // 5)
+    assert np.allclose(*embed([beginning, beginning + "A galaxy far away. " * 50]), atol=1e-5)
+
+
+def test_labelled_passages_carry_the_topics_that_people_gave_them():
+    passages, labels = labelled_passages("reuters-52", 60, seed=0)
+    assert len(passages) == len(labels) == 60 and {"earn", "acq"} < set(labels)
+    assert all(len(passage.split()) >= 25 for passage in passages)
+    assert labelled_passages("reuters-52", 60, seed=1)[0] != passages
+
+
+def test_the_comparison_tells_embeddings_apart(monkeypatch):
+    monkeypatch.setattr(topics_bench, "_PASSAGES", 60)
+    monkeypatch.setattr(topics_bench, "_LABELLED", ("newsgroups",))
+    found = topics_bench.compare(labelled_passages("newsgroups", 200, seed=1)[0], seed=0)
+    assert found["topics.newsgroups.minilm.nmi"] > found["topics.newsgroups.lsa.nmi"]
+    assert found["topics.newsgroups.lsa.nmi.low"] <= found["topics.newsgroups.lsa.nmi"]
 
 
 def test_the_machine_s_own_gain_is_measured_in_processes_of_their_own(monkeypatch):

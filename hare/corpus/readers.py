@@ -73,13 +73,25 @@ def orange_table(archive: Archive, tables: tuple[str, ...]) -> Rows:
     """One document a row of an Orange ``.tab`` file: its last text column, below three lines of heading."""
     texts = {}
     for member in tables:
-        lines = _text(archive, member).split("\n")
-        column = _text_column(lines[0].split("\t"))
-        for number, line in enumerate(lines[3:]):
-            cells = line.split("\t")
-            if len(cells) > column:
-                texts[f"{member.rsplit('/', 1)[-1].removesuffix('.tab')}-{number:05d}"] = cells[column].strip(' "')
+        for number, _, text in _orange_rows(archive, member):
+            texts[f"{member.rsplit('/', 1)[-1].removesuffix('.tab')}-{number:05d}"] = text
     yield from _spread_rows(texts)
+
+
+def orange_labels(archive: Archive, tables: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The class, which stands in the first column, and the text of each row of Orange ``.tab`` files, as they come."""
+    for member in tables:
+        yield from ((label, text) for _, label, text in _orange_rows(archive, member))
+
+
+def _orange_rows(archive: Archive, member: str) -> Iterator[tuple[int, str, str]]:
+    """Number, first cell and text of each row that has a text."""
+    lines = _text(archive, member).split("\n")
+    column = _text_column(lines[0].split("\t"))
+    for number, line in enumerate(lines[3:]):
+        cells = line.split("\t")
+        if len(cells) > column:
+            yield number, cells[0], cells[column].strip(' "')
 
 
 def _text_column(names: list[str]) -> int:

@@ -16,7 +16,7 @@ _METHOD_COLOURS = {
 _PANELS = {
     "topic_entropy_at_equal_texts_nats": "topic entropy (nats,\nat equal numbers of texts)",
     "topic_coverage_at_equal_texts": "topics covered (share,\nat equal numbers of texts)",
-    "dispersion_lsa": "dispersion (mean cosine\ndistance, LSA space)",
+    "dispersion": "dispersion (mean cosine\ndistance, MiniLM)",
     "distinct_2": "distinct word pairs (share,\nat equal numbers of words)",
     "self_bleu": "self-BLEU\n(high: texts alike)",
     "spread_bits_per_word": "spread of quality (bits per\nword, P10 to P90)",

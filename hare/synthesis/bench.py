@@ -7,20 +7,19 @@ from hare.run.errors import HareError
 from hare.run.paths import Workspace
 from hare.run.profile import Profile
 from hare.synthesis import embedded
-from hare.synthesis.embeddings import compare
 from hare.synthesis.generator import Decoding, Generation, Request
 from hare.synthesis.passages import makes_good_seed, sample_passages
 from hare.synthesis.prompts import load_families
 from hare.synthesis.seeds import draw_seeds
 from hare.synthesis.textbook import conversation, d2_decoding, judged, requests_for, write_prompts
 from hare.synthesis.topics import fit_topics
+from hare.synthesis.topics_bench import compare
 
 BATCHES = (1, 4, 16, 32, 64)
 _PROMPT = "Explain to college students how the tides of the sea come about, and give one example from everyday life."
 _TOKENS = 48
 _COSTED = 64  # texts
 _PASSAGES_PER_CATEGORY = 100
-_COMPARED_PER_CATEGORY = 60  # a neural embedding takes its time
 _TOPICS = 16
 _HOUR = 3600  # seconds
 _MILLION = 1_000_000
@@ -66,9 +65,9 @@ def _d1(profile: Profile) -> Path:
 
 
 def _topics(profile: Profile) -> dict[str, float]:
-    """The topics' own embedding beside a neural one, on as many passages of each category."""
-    passages = sample_passages(_d1(profile), _COMPARED_PER_CATEGORY, 1, 0).balanced
-    return compare(passages, min(_TOPICS, profile.synthesis.topics), 0)
+    """The topics' embedding beside word counts, which learn from as many passages of D1 as the study has."""
+    sample = sample_passages(_d1(profile), profile.synthesis.passages_per_category, 1, 0)
+    return compare([passage.text for passage in sample.balanced], 0)
 
 
 def _cost(profile: Profile) -> dict[str, float]:

@@ -3,9 +3,9 @@
 The paper asserts both and measures neither. Entropy over topics is Shannon's, in nats; since it grows with the number
 of texts, it is also given at equal numbers, as is coverage, the share of topics that hold a text at all (rarefaction).
 Distinct-n is the share of n-grams that differ from one another (Li et al. 2016), at equal numbers of words. Self-BLEU
-(Zhu et al. 2018) is high where texts resemble one another. Dispersion is the mean cosine distance of two texts in the
-latent semantic space that was fitted on D1. Consistency is read off bits per word under a reference model: the median,
-and the spread from the 10th to the 90th percentile.
+(Zhu et al. 2018) is high where texts resemble one another. Dispersion is the mean cosine distance of two texts'
+embeddings. Consistency is read off bits per word under a reference model: the median, and the spread from the 10th to
+the 90th percentile.
 """
 
 import math
@@ -22,11 +22,13 @@ from hare.corpus.diversity import ReferenceModel
 from hare.run.paths import REPOSITORY
 from hare.run.progress import Progress
 from hare.synthesis.bleu import self_bleu
+from hare.synthesis.embeddings import embed
 from hare.synthesis.passages import rank, read_documents, words
 from hare.synthesis.topics import TopicModel
 
 ORDERS = (1, 2, 3)
 MIXTURES = (("d1", "d2"), ("d1", "d2", "d3"))
+_MOST_TEXTS = 1000  # of a part; each has to be embedded
 _BLEU_TEXTS = 80
 _DISTINCT_TEXTS = 400
 _RESAMPLES = 200
@@ -41,7 +43,7 @@ class Part:
 
     texts: tuple[str, ...]
     topics: np.ndarray  # int [texts]
-    vectors: np.ndarray  # float64 [texts, components], unit length
+    vectors: np.ndarray  # float32 [texts, width], unit length
     bits: np.ndarray  # float64 [texts]: bits per word; NaN for a text of one word
 
     def __len__(self) -> int:
@@ -61,12 +63,11 @@ def reference_model(folder: Path, seed: int, avoiding: frozenset[str]) -> Refere
 
 
 def described(texts: Sequence[str], topics: TopicModel, reference: ReferenceModel, seed: int) -> Part:
-    """The texts of one part of the data, shuffled, each with its topic, its vector and its bits per word."""
-    shuffled = list(texts)
-    random.Random(seed).shuffle(shuffled)
-    vectors = topics.vectors(shuffled)
+    """Texts of one part of the data, drawn at random, each with its topic, its vector and its bits per word."""
+    shuffled = random.Random(seed).sample(list(texts), min(_MOST_TEXTS, len(texts)))
+    vectors = embed(shuffled)
     bits = np.array([reference.bits_per_word(text) for text in shuffled])
-    return Part(tuple(shuffled), topics.assign(shuffled), vectors, bits)
+    return Part(tuple(shuffled), topics.nearest(vectors), vectors, bits)
 
 
 def published_weights() -> dict[str, float]:
@@ -120,12 +121,12 @@ def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
 
 
 def dispersion(vectors: np.ndarray) -> float:
-    """Mean cosine distance of two different rows of unit vectors, float64 [texts, components]; 0 for a single text."""
+    """Mean cosine distance of two different rows of unit vectors, float32 [texts, width]; 0 for a single text."""
     count = len(vectors)
     if count < 2:
         return 0.0
-    norms = (vectors**2).sum()  # rows of zeros, texts without a known word, count as unlike any other
-    return float(1 - ((vectors.sum(axis=0) ** 2).sum() - norms) / (count * (count - 1)))
+    total = vectors.sum(axis=0, dtype=np.float64)
+    return float(1 - ((total**2).sum() - count) / (count * (count - 1)))
 
 
 def quality_spread(bits: np.ndarray) -> float:
@@ -160,7 +161,7 @@ def _rows(part: Part, count: int, equal: int, budget: int, seed: int) -> list[tu
         ("topic_coverage_at_equal_texts", *_rarefied(part.topics, coverage, equal, seed)),
         *((f"distinct_{n}", *[distinct_ngrams(part.texts, n, budget)] * 3, len(part)) for n in ORDERS),
         ("self_bleu", *_bootstrapped(bleu, np.mean, seed)),
-        ("dispersion_lsa", *_dispersion_row(part.vectors)),
+        ("dispersion", *_dispersion_row(part.vectors)),
         ("median_bits_per_word", *_bootstrapped(bits, np.median, seed)),
         ("spread_bits_per_word", *_bootstrapped(bits, quality_spread, seed)),
     ]

@@ -1,8 +1,8 @@
 """Topics: clusters of passages, each named by the terms that set it apart.
 
-TF-IDF, truncated SVD (latent semantic analysis) and k-means; the number of topics is the one of a few candidates whose
-clusters have the best mean silhouette (Rousseeuw 1987). All linear algebra runs in one thread, so that the clusters do
-not depend on the number of cores.
+A neural embedding (`hare.synthesis.embeddings`) and k-means; the number of topics is the one of a few candidates whose
+clusters have the best mean silhouette (Rousseeuw 1987); their names are the words that TF-IDF sets apart. All linear
+algebra runs in one thread, so that the clusters do not depend on the number of cores.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import silhouette_score
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import Normalizer
 from threadpoolctl import threadpool_limits
 
 from hare.run.errors import HareError
+from hare.synthesis.embeddings import embed
 
 _FEATURES = 20_000
-_COMPONENTS = 64
 _SILHOUETTE_SAMPLE = 1500  # passages
 _LABEL_TERMS = 4
 _CANDIDATE_SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -32,21 +28,18 @@ _CANDIDATE_SHARES = (0.25, 0.5, 0.75, 1.0)
 class TopicModel:
     """Fitted topics. ``labels[t]`` is topic t's name; ``terms[t]`` its characteristic terms, best first."""
 
-    vectorizer: TfidfVectorizer
-    projection: Pipeline
     clusters: KMeans
     labels: tuple[str, ...]
     terms: tuple[tuple[str, ...], ...]
 
-    def vectors(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors of the texts, float64 [texts, components]."""
+    def nearest(self, vectors: np.ndarray) -> np.ndarray:
+        """Nearest topic of each text, int [texts], by its embedding, float32 [texts, width]."""
         with threadpool_limits(1):
-            return self.projection.transform(self.vectorizer.transform(texts))
+            return self.clusters.predict(vectors)
 
     def assign(self, texts: Sequence[str]) -> np.ndarray:
         """Nearest topic of each text, int [texts]."""
-        with threadpool_limits(1):
-            return self.clusters.predict(self.vectors(texts))
+        return self.nearest(embed(texts))
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class FittedTopics:
 
     model: TopicModel
     assigned: np.ndarray  # int [passages]
-    vectors: np.ndarray  # float64 [passages, components]
+    vectors: np.ndarray  # float32 [passages, width], unit length
     curve: pd.DataFrame  # topics, silhouette, chosen
 
     def summary(self) -> pd.DataFrame:
@@ -77,16 +70,6 @@ class FittedTopics:
         return pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "topic": topics, "label": labels})
 
 
-@dataclass(frozen=True)
-class LatentSpace:
-    """What turns texts into vectors, and those of the texts that it was fitted on."""
-
-    vectorizer: TfidfVectorizer
-    projection: Pipeline
-    weights: csr_matrix  # float64 [texts, terms]
-    vectors: np.ndarray  # float64 [texts, components], unit length
-
-
 def fit_topics(texts: Sequence[str], most_topics: int, seed: int) -> FittedTopics:
     """Cluster texts into at most ``most_topics`` topics.
 
@@ -98,30 +81,12 @@ def fit_topics(texts: Sequence[str], most_topics: int, seed: int) -> FittedTopic
             f"{len(texts)} passages are too few for up to {most_topics} topics.",
             "lower synthesis.topics, or raise corpus.max_mb_per_source so that D1 holds more text",
         )
-    space = latent_space(texts, seed)
+    vectors = embed(texts)
     with threadpool_limits(1):
-        clusters, curve = _best_clusters(space.vectors, most_topics, seed)
-    names = space.vectorizer.get_feature_names_out()
-    terms = _terms(space.weights, clusters.labels_, names, clusters.n_clusters)
+        clusters, curve = _best_clusters(vectors, most_topics, seed)
+    terms = _terms(texts, clusters.labels_, clusters.n_clusters)
     labels = tuple(", ".join(ranked[:_LABEL_TERMS]) for ranked in terms)
-    model = TopicModel(space.vectorizer, space.projection, clusters, labels, terms)
-    return FittedTopics(model, clusters.labels_, space.vectors, curve)
-
-
-def latent_space(texts: Sequence[str], seed: int) -> LatentSpace:
-    """Latent semantic analysis of some texts: TF-IDF weights, projected by a truncated SVD to unit vectors."""
-    with threadpool_limits(1):
-        vectorizer = TfidfVectorizer(
-            max_features=_FEATURES, min_df=2, max_df=0.3, sublinear_tf=True, stop_words="english",
-            token_pattern=r"(?u)\b[^\W\d_]{3,}\b",
-        )
-        weights = vectorizer.fit_transform(texts)
-        components = max(2, min(_COMPONENTS, weights.shape[1] - 1, len(texts) - 1))
-        projection = Pipeline(
-            [("svd", TruncatedSVD(components, random_state=seed)), ("unit", Normalizer(copy=False))]
-        )
-        vectors = projection.fit_transform(weights)
-    return LatentSpace(vectorizer, projection, weights, vectors)
+    return FittedTopics(TopicModel(clusters, labels, terms), clusters.labels_, vectors, curve)
 
 
 def _best_clusters(vectors: np.ndarray, most_topics: int, seed: int) -> tuple[KMeans, pd.DataFrame]:
@@ -140,8 +105,14 @@ def _best_clusters(vectors: np.ndarray, most_topics: int, seed: int) -> tuple[KM
     return fitted[best], curve
 
 
-def _terms(weights, topics: np.ndarray, names: np.ndarray, count: int) -> tuple[tuple[str, ...], ...]:
-    """Terms of each topic by how far their mean weight in it exceeds their mean weight overall."""
+def _terms(texts: Sequence[str], topics: np.ndarray, count: int) -> tuple[tuple[str, ...], ...]:
+    """Terms of each topic by how far their mean TF-IDF weight in it exceeds their mean weight overall."""
+    vectorizer = TfidfVectorizer(
+        max_features=_FEATURES, min_df=2, max_df=0.3, sublinear_tf=True, stop_words="english",
+        token_pattern=r"(?u)\b[^\W\d_]{3,}\b",
+    )
+    weights = vectorizer.fit_transform(texts)
+    names = vectorizer.get_feature_names_out()
     overall = np.asarray(weights.mean(axis=0)).ravel()
     ranked = []
     for topic in range(count):
