@@ -28,7 +28,7 @@ from hare.synthesis.topics import TopicModel
 
 ORDERS = (1, 2, 3)
 MIXTURES = (("d1", "d2"), ("d1", "d2", "d3"))
-_MOST_TEXTS = 1000  # of a part; each has to be embedded
+_MOST_TEXTS = 500  # of a part; each has to be embedded
 _BLEU_TEXTS = 80
 _DISTINCT_TEXTS = 400
 _RESAMPLES = 200

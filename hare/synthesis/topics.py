@@ -19,9 +19,9 @@ from hare.run.errors import HareError
 from hare.synthesis.embeddings import embed
 
 _FEATURES = 20_000
-_SILHOUETTE_SAMPLE = 1500  # passages
+_SILHOUETTE_SAMPLE = 4000  # passages
 _LABEL_TERMS = 4
-_CANDIDATE_SHARES = (0.25, 0.5, 0.75, 1.0)
+_CANDIDATE_SHARES = (1 / 2, 2 / 3, 5 / 6, 1)  # fewer topics would be the categories again
 
 
 @dataclass(frozen=True)
