@@ -14,6 +14,7 @@ from hare.decontamination.hash_set import HashSet
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.neighbours import Neighbours, calibrated
+from hare.decontamination.neural import compare
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
 from hare.decontamination.passages import passages
 from hare.decontamination.removal import Plan, decontaminate
@@ -225,9 +226,10 @@ def test_neighbours_find_the_item_that_a_text_is_made_of(index: BenchmarkIndex) 
     first = next(split for split in index.splits if (split.benchmark, split.split) == ("mmlu", "test"))
     numbers = list(range(first.first, first.first + 20))
     texts = [planted.item_text(item) for item in index.lookup(numbers).values()]
-    found, cosines = vectors.nearest(word_hashes([*texts, f"{CLEAN} {texts[3]}", "", "zzz qqq", CLEAN]))
+    found, cosines, first = vectors.nearest(word_hashes([*texts, f"{CLEAN} {texts[3]}", "", "zzz qqq", CLEAN]))
     assert found[:20].tolist() == numbers and (cosines[:20] > 0.6).all()
     assert found[20] == numbers[3] and cosines[20] > 0.5, "a window of a long document is enough"
+    assert abs(first[20] - len(CLEAN.split())) < 60 and first[3] == 0
     assert cosines[21] == cosines[22] == 0 and cosines[23] < 0.4
 
 
@@ -239,6 +241,15 @@ def test_the_neighbours_threshold_leaves_the_asked_share_of_clean_text_above_it(
     shuffled = planted.plant(index, [CLEAN], count=20, seed=0)["word_order"]
     measured = planted.measure({"word_order": shuffled}, [rule, SHORT], index).set_index("rule")["rate"]
     assert measured[rule.name] > 0.9 > measured[SHORT.name]
+
+
+def test_neighbours_in_words_and_in_a_neural_space_are_tried_on_the_same_cases(index: BenchmarkIndex) -> None:
+    clean = planted.clean_documents([CLEAN, CLEAN[500:]], 40, seed=0)
+    found = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
+    assert {name.split(".")[1] for name in found} == {"words", "neural"}
+    assert found["neighbours.words.verbatim"] > 0.9 and found["neighbours.neural.verbatim"] > 0.8
+    assert found["neighbours.neural.clean.false_positive_rate"] < 0.2
+    assert all(0 <= share <= 1 for share in found.values())
 
 
 def test_the_hashed_benchmarks_are_kept_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

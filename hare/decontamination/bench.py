@@ -16,8 +16,9 @@ from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFi
 from datatrove.utils.text import Languages, simplify_text
 from datatrove.utils.word_tokenizers import WordTokenizer
 
-from hare.decontamination import benchmarks
+from hare.decontamination import benchmarks, curve, planted
 from hare.decontamination.index import build_index
+from hare.decontamination.neural import compare
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches, shards
 from hare.decontamination.rules import ShareRule
@@ -70,6 +71,7 @@ def bench(profile: Profile) -> dict[str, float]:
     metrics["decontamination_linearity"] = rates[-1] / rates[0]
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
         metrics |= alone.submit(_memory, texts).result()
+    metrics |= _neighbours(profile)
     several = {n: index.sets[n] for n in profile.decontamination.d2_ngrams}
     metrics["decontamination_mb_per_s_per_core.d2_ngrams"] = _rate(texts, _SIZES_MB[0], lambda b: _ours(b, several))
     return metrics | _against_datatrove(texts, only)
@@ -82,6 +84,15 @@ def _memory(texts: list[str]) -> dict[str, float]:
     seconds = time.process_time() - started
     _rate(texts, _SIZES_MB[0], lambda batch: _ours(batch, index.sets))
     return {"decontamination_peak_rss_mb": peak_rss_mb(), "decontamination_index_cpu_s": seconds}
+
+
+def _neighbours(profile: Profile) -> dict[str, float]:
+    """Planted cases as notebook 03 plants them, found by neighbours in a space of words and by a neural embedding."""
+    config = profile.decontamination
+    folder, seed = Workspace(profile.name).work / "decontamination" / "heldout", config.decontamination_seed
+    clean, index = curve.sample_texts(folder, config.curve_documents, seed), build_index([_N])
+    cases = planted.plant(index, clean[::2], config.planted_items, seed)
+    return compare(cases, planted.clean_documents(clean[1::2], 4 * config.planted_items, seed), index)
 
 
 def _texts(profile: Profile) -> list[str]:

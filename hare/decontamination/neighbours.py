@@ -3,7 +3,8 @@
 Every item is one vector: a dimension for each word, weighted by how rare the word is among the items (TF-IDF, each
 word counted once), of length 1. A document is compared window by window with all items, by the cosine. This is the
 plainest of embeddings: it needs no model and no download, and it knows no synonyms; a paraphrase is found by the rarer
-words, names and numbers that it keeps.
+words, names and numbers that it keeps. Whether a neural embedding would find more is measured by
+`hare.decontamination.neural`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,29 +55,31 @@ class Neighbours:
         by_word = csr_matrix((values[kept].astype(np.float32), (word[kept], item[kept])), shape=shape)
         return cls(vocabulary, weights, by_word, float(np.log(index.items)))
 
-    def nearest(self, words: WordHashes) -> tuple[np.ndarray, np.ndarray]:
-        """The item nearest to any window of each text, int64[texts], and its cosine, float32[texts] (0: no word known).
+    def nearest(self, words: WordHashes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The item nearest to any window of each text, its cosine (0: no word known), and the window's first word.
 
-        ``words``: the texts, as `word_hashes` gives them.
+        int64[texts], float32[texts] and int64[texts]. ``words``: the texts, as `word_hashes` gives them.
         """
         item, cosine = np.zeros(len(words.counts), np.int64), np.zeros(len(words.counts), np.float32)
-        for text, vectors in self._windows(words):
+        first = np.zeros(len(words.counts), np.int64)
+        for spans, vectors in self._windows(words):
             found = (vectors @ self.by_word).tocsr()
-            for row, owner in enumerate(text):
+            for row, (owner, start, _) in enumerate(spans):
                 values = found.data[found.indptr[row]: found.indptr[row + 1]]
                 if len(values) and values.max() > cosine[owner]:
                     best = int(values.argmax())
                     cosine[owner], item[owner] = values[best], found.indices[found.indptr[row] + best]
-        return item, cosine
+                    first[owner] = start - words.offsets[owner]
+        return item, cosine, first
 
-    def _windows(self, words: WordHashes) -> Iterator[tuple[list[int], csr_matrix]]:
-        """Windows in lots: the text that each belongs to, and their unit vectors, windows by words."""
+    def _windows(self, words: WordHashes) -> Iterator[tuple[list[tuple[int, int, int]], csr_matrix]]:
+        """Windows in lots: each one's text, first word and end, and their unit vectors, windows by words."""
         spans = [(text, start, min(start + WINDOW, end))
                  for text, (first, end) in enumerate(zip(words.offsets, words.offsets[1:], strict=False))
                  for start in range(first, max(end - WINDOW // 2, first + 1), WINDOW // 2) if start < end]
         for low in range(0, len(spans), _WINDOWS_AT_ONCE):
             lot = spans[low: low + _WINDOWS_AT_ONCE]
-            yield [text for text, _, _ in lot], self._vectors([words.hashes[start:end] for _, start, end in lot])
+            yield lot, self._vectors([words.hashes[start:end] for _, start, end in lot])
 
     def _vectors(self, windows: Sequence[np.ndarray]) -> csr_matrix:
         distinct = [np.unique((window >> _HALF).astype(np.uint32)) for window in windows]

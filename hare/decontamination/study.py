@@ -90,7 +90,7 @@ def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule, index
     """
     summary, nearest = [], []
     for part, documents in parts.items():
-        items, cosines = rule.neighbours.nearest(word_hashes(documents))
+        items, cosines, _ = rule.neighbours.nearest(word_hashes(documents))
         above = int((cosines > rule.cosine).sum())
         summary.append((part, len(documents), float(np.median(cosines)), above, above / max(len(documents), 1),
                         *wilson_interval(above, len(documents))))
