@@ -23,7 +23,7 @@ _PASSAGE = (
 )
 _FIELDS = (
     Field("answer", options=("Avignon", 'Saint "Loup"', "Avignon 2")),
-    Field("question", beginnings=("What", "How", "How many"), ending="?"),
+    Field("question", beginnings=("What", "How", "How many"), ending="?", barred=",;"),
 )
 
 
@@ -55,6 +55,7 @@ def test_any_walk_through_the_grammar_is_an_answer_unless_the_text_is_too_long_o
             assert "\ufffd" in text or len(text) > LONGEST_TEXT, text
         else:
             assert values["answer"] in _FIELDS[0].options and values["question"].endswith("?")
+            assert not set(",;") & set(values["question"])
 
 
 def test_the_model_itself_answers_under_the_schema():
@@ -120,18 +121,21 @@ def writes(question: str, answer: str = "Avignon", back: str = ""):
 
 
 def test_a_question_that_is_answered_twice_alike_becomes_a_valid_item():
-    items, objections = questions.ask([material()], writes("Which place sent guards to the harbour?"), 0)
+    items, objections = questions.ask([material()], writes("Which place sent guards to the hills?"), 0)
     assert not objections and len(items) == 1
     assert items[0].method == SCHEMA and objection_to(items[0]) is None and items[0].answer in rendered(items[0])
 
 
 @pytest.mark.parametrize(("generator", "objection"), [
-    (writes("Which place sent guards to the harbour?", back="Provence"), questions.INCONSISTENT),
-    (writes("Which place sent guards to the harbour?", answer="Paris"), questions.MALFORMED),
+    (writes("Which place sent guards to the hills?", back="Provence"), questions.INCONSISTENT),
+    (writes("Which place sent guards to the hills?", answer="Paris"), questions.MALFORMED),
     (writes("Where is the best recipe for onion soup?"), questions.UNRELATED),
+    (writes("How many guards watched the hills?", answer="1720"), questions.MISCOUNTED),
+    (writes("Who brought the plague into the city of Marseille?"), questions.UNSUPPORTED),
     (writes("Which guards went to the harbour in 1821?"), questions.UNRELATED),
     (writes("Which council of the harbour did that to it?"), questions.VAGUE),
-    (writes("Who watched the harbour, and who built the wall?"), questions.DOUBLE),
+    (writes("Who watched the harbour and who built the wall?"), questions.DOUBLE),
+    (writes("Who watched the harbour, then left it?"), questions.MALFORMED),
     (writes("How many guards watched the harbour?"), questions.MISMATCHED),
     (writes("Who watched the harbour from the hills?", answer="1720"), questions.MISMATCHED),
     (writes("Which guards watched Avignon from the hills?"), questions.GIVES_AWAY),

@@ -15,7 +15,7 @@ from hare.synthesis.builders import Material, content_words
 from hare.synthesis.gates import repeated_trigrams
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Message, Request
 from hare.synthesis.items import SCHEMA, Item
-from hare.synthesis.passages import is_punctuated, rank, words
+from hare.synthesis.passages import is_punctuated, rank, sentences, words
 from hare.synthesis.schema import Field, parsed
 from hare.synthesis.summaries import TELLING
 
@@ -35,13 +35,17 @@ _BORNE_OUT = 0.6  # share of a question's content words that stand in the passag
 _FEWEST_CANDIDATES, _MOST_CANDIDATES = 3, 6
 _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w.,]*\d)\b")
 _NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}(?: [A-Z][a-z]+){0,3}\b")
+_SECOND_QUESTION = re.compile(r"\b(?:and|or) (?:\w+ )?(?:who|whom|whose|what|where|when|which|why|how)\b", re.I)
+_HOW_MANY = re.compile(r"How many (\w+)")
 _PRONOUNS = frozenset({"he", "she", "it", "they", "him", "her", "them", "this", "these", "those"})
 
 MISMATCHED = "a name as the answer to a question for a number, or the other way round"
+MISCOUNTED = "a number that counts something else in the passage"
 MALFORMED = "not the object that was asked for"
 GIVES_AWAY = "the question holds its answer"
 DOUBLE = "two questions in one"
 UNRELATED = "a question that is not about the passage"
+UNSUPPORTED = "no one sentence speaks of what is asked and holds the answer"
 VAGUE = "a question that nobody could answer without the text"
 INCONSISTENT = "the model answers its own question differently"
 REQUEST_FAILED = "request failed"
@@ -84,7 +88,8 @@ def _choice(material: Material) -> Field:
 
 
 def _fields(material: Material) -> tuple[Field, ...]:
-    return Field("question", beginnings=(*_FOR_NAMES, *_FOR_NUMBERS, *_FOR_BOTH), ending="?"), _choice(material)
+    beginnings = (*_FOR_NAMES, *_FOR_NUMBERS, *_FOR_BOTH)
+    return Field("question", beginnings=beginnings, ending="?", barred=","), _choice(material)
 
 
 def _way_there(material: Material, seed: int) -> Request:
@@ -122,19 +127,29 @@ def _written(generation: Generation, material: Material) -> tuple[str, str, str]
 
 
 def objection_to_question(question: str, answer: str, passage: str) -> str:
-    """Why a question will not do ('' when it will): most of its content words must stand in the passage."""
+    """Why a question will not do ('' when it will).
+
+    Most of its content words must stand in the passage, in one sentence with the answer: a model this small asks about
+    one thing and names another, and does so again when it is asked its own question.
+    """
     inside, own = set(words(passage)), [word.lower() for word in content_words(question)]
     if set(words(answer)) & set(words(question)):
         return GIVES_AWAY
     if question.startswith(_FOR_NAMES if answer.isdigit() else _FOR_NUMBERS):
         return MISMATCHED
-    if ", " in question:
+    counted = _HOW_MANY.match(question)
+    if counted and not re.search(rf"\b{answer}\s(?:\w+\s)?{counted[1]}\b", passage):
+        return MISCOUNTED
+    if _SECOND_QUESTION.search(question):
         return DOUBLE
     known = sum(word in inside for word in own)
     if known < max(2, _BORNE_OUT * len(own)) or any(n not in inside for n in _NUMBER.findall(question)):
         return UNRELATED
     if words(question)[-1] in _PRONOUNS or repeated_trigrams(question) > 0 or "the text" in question.lower():
         return VAGUE
+    bearing = (set(words(sentence)) for sentence in sentences(passage) if answer in sentence)
+    if not any(sum(word in held for word in own) >= _BORNE_OUT * len(own) for held in bearing):
+        return UNSUPPORTED
     return ""
 
 

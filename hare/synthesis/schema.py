@@ -15,13 +15,14 @@ class Field:
     """One entry of an answer: one of ``options``, or, without these, a free text.
 
     A free text begins with one of ``beginnings`` (any way, unless given) and ends with ``ending``, a single mark that
-    stands nowhere else in it.
+    stands nowhere else in it; nor does any character of ``barred``.
     """
 
     name: str
     options: tuple[str, ...] = ()
     beginnings: tuple[str, ...] = ()
     ending: str = "."
+    barred: str = ""
 
     def admits(self, value: Any) -> bool:
         """Whether a value is one that this entry may have."""
@@ -36,7 +37,7 @@ class Field:
         """Regular expression of a free text, in the dialect that JSON schema and Python share."""
         start = f"({'|'.join(map(re.escape, self.beginnings))})" if self.beginnings else ""
         mark = re.escape(self.ending)
-        return rf'{start}[^"\\\n{mark}]+{mark}'
+        return rf'{start}[^"\\\n{mark}{re.escape(self.barred)}]+{mark}'
 
 
 def schema_of(fields: Sequence[Field]) -> dict[str, Any]:

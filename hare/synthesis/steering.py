@@ -92,7 +92,7 @@ def _one_of(sequences: Sequence[Sequence[int]]) -> Grammar:
 
 
 def _free(field: Field, tokenizer: PreTrainedTokenizerBase) -> Grammar:
-    inside, ending = _tokens_of_text(tokenizer, field.ending)
+    inside, ending = _tokens_of_text(tokenizer, field.ending, field.barred)
     if field.beginnings:
         yield from _beginning(field, tokenizer)
     for count in range(_MOST_FREE_TOKENS):
@@ -115,12 +115,14 @@ def _beginning(field: Field, tokenizer: PreTrainedTokenizerBase) -> Grammar:
 
 
 @cache
-def _tokens_of_text(tokenizer: PreTrainedTokenizerBase, ending: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _tokens_of_text(
+    tokenizer: PreTrainedTokenizerBase, ending: str, barred: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens that a free text may hold: those without the ending, and those that end with it; int64 [tokens] each."""
     inside, ends = [], []
     special = set(tokenizer.all_special_ids)
     for token, number in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]):
-        if number in special or _FORBIDDEN & set(token):
+        if number in special or (_FORBIDDEN | set(barred)) & set(token):
             continue
         if ending not in token:
             inside.append(number)
