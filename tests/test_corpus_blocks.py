@@ -14,7 +14,7 @@ from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.corpus import statistics
+from hare.corpus import blocks, statistics
 from hare.corpus.block import Removal, utf8_length
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.completeness import ends_whole, sentence_verdict
@@ -25,7 +25,7 @@ from hare.corpus.repetition import _repeated_words, repeated_line_share
 from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
 from hare.corpus.source import Source
-from hare.corpus.words import Vocabulary, _words_of, prepare, words_of
+from hare.corpus.words import Vocabulary, Words, _words_of, prepare, trim, words_of
 from hare.run.errors import HareError
 from hare.run.files import read_jsonl
 from hare.run.profile import Corpus
@@ -185,10 +185,47 @@ def test_words_found_together_are_those_found_one_by_one(texts: list[str], size:
     prepare(texts)
     for text, own in zip(texts, alone, strict=True):
         words = words_of(text)
-        for name in ("lengths", "hashes", "alphabetic", "pairs"):
+        for name in ("lengths", "hashes"):
             assert getattr(words, name).tolist() == getattr(own, name).tolist()
-        assert words.shingles(size).tolist() == own.shingles(size).tolist()
-        assert words.known(known).tolist() == [one in set(words_of(SENTENCE).hashes) for one in own.hashes]
+        assert words.shingles(size).tolist() == words.usual_shingles(size).tolist() == own.shingles(size).tolist()
+        _counted_as_one_by_one(words, text, known)
+
+
+def _counted_as_one_by_one(words: Words, text: str, known: Vocabulary) -> None:
+    plain = re.findall(r"\w+", text.lower())
+    without = "".join(str(int(bool(re.fullmatch("[0-9_]+", word)))) for word in plain)
+    belongs = known.holds(words.hashes).tolist()
+    assert words.bytes == words.lengths.sum() and words.with_letters == without.count("0")
+    assert words.numbers_in_a_row == ("111" in without)
+    assert words.known(known, 1) == set(words.hashes[belongs].tolist())
+    assert words.known(known, 2) == set(words.shingles(2)[known.holds(words.shingles(2))].tolist() if len(words) > 1
+                                        else [])
+    bounds = [part * len(words) // 3 for part in range(4)]
+    assert words.known_by_part(known, 3) == [sum(belongs[low:high]) for low, high in pairwise(bounds)]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4), st.text(max_size=40))
+def test_a_trimmed_text_keeps_its_words(before: list[str], rest: str) -> None:
+    texts = [f"{text}. {rest}" for text in before]
+    prepare(texts)
+    for text, start in zip(texts, before, strict=True):
+        words, own = words_of(trim(text, len(start) + 1)), _words_of.__wrapped__(f"{start}.")
+        assert words.hashes.tolist() == own.hashes.tolist() and words.bytes == own.bytes
+        assert words.usual_shingles(2).tolist() == own.shingles(2).tolist()
+
+
+@settings(max_examples=60)
+@given(st.text(alphabet="aé\u0301\u00ad\u200bÂ©â€™ \x07\ufffd.", max_size=60))
+def test_a_look_at_all_suspicious_characters_together_changes_nothing(text: str) -> None:
+    def repaired() -> tuple:
+        document = _document(text)
+        return Soundness(Path())._repaired(document), document.text
+
+    usual = repaired()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_SUSPICIOUS", re.compile(""))  # finds something in every text
+        assert repaired() == usual
 
 
 @settings(max_examples=60)

@@ -15,7 +15,7 @@ from hare.corpus.personal import without_personal_information
 from hare.corpus.readers import MALFORMED
 from hare.corpus.repetition import measures
 from hare.corpus.rules import RULES, Rules
-from hare.corpus.words import words_of
+from hare.corpus.words import trim, words_of
 
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
@@ -24,6 +24,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]
 _SOUND_ASCII = bytes(byte for byte in range(128) if not _CONTROL.match(chr(byte)))
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
 _MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")
+_SUSPICIOUS = re.compile(f"{_CONTROL.pattern}|{_INVISIBLE.pattern}|[ÂÃâ]".replace("]|[", ""))  # what all three look for
 
 
 def rules_of(document: Document) -> Rules:
@@ -60,6 +61,9 @@ class Soundness(Block):
             if not text.encode().translate(None, _SOUND_ASCII):  # much the fastest way to see that nothing else occurs
                 document.text = text.strip()
                 return []
+        elif not _SUSPICIOUS.search(text):
+            document.text = unicodedata.normalize("NFC", text).strip()
+            return []
         else:
             if mojibake := _MOJIBAKE.findall(text):
                 text = ftfy.fix_encoding(text)
@@ -127,7 +131,7 @@ class Completeness(Block):
             return verdict
         if verdict < len(document.text):
             edit = Edit("end trimmed", len(document.text) - verdict, document.text[verdict:].strip())
-            document.text = document.text[:verdict]
+            document.text = trim(document.text, verdict)
             return [edit]
         return []
 

@@ -7,6 +7,7 @@ import warnings
 from hare.corpus.block import Edit, Removal
 
 _SENTENCE_END = re.compile(r"[.!?…:;](?:[\"'”’»)\]*_]|\[\d+\])*(?=\s|$)")
+_STOPS = (".", "!", "?", "…", ":", ";", "—")
 _CLOSED = re.compile(r"[.!?…:;—](?:[\"'”’»)\]*_]|\[\d+\])*$")
 _MOST_TRIMMED = 0.4  # share of characters
 _SHORT_LINE = 8  # words: a signature, a heading, "THE END"
@@ -14,7 +15,10 @@ _SHORT_LINE = 8  # words: a signature, a heading, "THE END"
 
 def ends_whole(text: str) -> bool:
     """Whether the last line ends a sentence, or is a short line of its own below one that does."""
-    lines = [line.rstrip() for line in text.rstrip().rsplit("\n", 3) if line.strip()]
+    stripped = text.rstrip()
+    if stripped.endswith(_STOPS):  # as most texts do, which need not be searched for what may stand behind a stop
+        return True
+    lines = [line.rstrip() for line in stripped.rsplit("\n", 3) if line.strip()]
     if not lines:
         return False
     if _CLOSED.search(lines[-1]):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import fasttext
-import numpy as np
 
 from hare.corpus.words import Vocabulary, words_of
 
@@ -59,11 +58,12 @@ def reads_as_english(text: str) -> bool:
 
     False says nothing: headlines, tables and texts stripped of such words are for the model to judge.
     """
-    found = words_of(text).known(_FUNCTION_WORDS)
-    if len(found) < _FEWEST_WORDS or np.count_nonzero(found) < _LEAST_IN_ALL * len(found):
+    words = words_of(text)
+    found, count = words.known_by_part(_FUNCTION_WORDS, _QUARTERS), len(words)
+    if count < _FEWEST_WORDS or sum(found) < _LEAST_IN_ALL * count:
         return False
-    bounds = [quarter * len(found) // _QUARTERS for quarter in range(_QUARTERS + 1)]
-    return all(np.count_nonzero(found[low:high]) >= _LEAST_IN_EACH * (high - low) for low, high in pairwise(bounds))
+    bounds = pairwise([quarter * count // _QUARTERS for quarter in range(_QUARTERS + 1)])
+    return all(known >= _LEAST_IN_EACH * (high - low) for known, (low, high) in zip(found, bounds, strict=True))
 
 
 def identify(text: str) -> Identified:

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from hare.corpus.words import words_of
 
 _TLD = (
@@ -100,7 +98,8 @@ def _replaced(text: str, places: Iterable[int], pattern: re.Pattern[str], instea
 
     The patterns are slow to search for; each has something in it that is quick to find, and that gives the places.
     """
-    pieces, done = [], 0
+    pieces: list[str] = []
+    done = 0
     for place in places:
         match = pattern.match(text, place) if place >= done else None
         if match:
@@ -183,18 +182,9 @@ def _numbers(text: str, collector: _Collector, code: bool) -> str:
         text = _IPV6.sub(lambda match: _address(collector, match), text)
     if _TWO_DOTS.search(text):
         text = _IPV4.sub(lambda match: _address(collector, match), text)
-    if not code and ("+" in text or _numbers_in_a_row(text)):
+    if not code and ("+" in text or words_of(text).numbers_in_a_row):  # as in all but those that begin with a plus
         text = _PHONE.sub(lambda match: collector.take("phone", match, "<phone>"), text)
     return text
-
-
-def _numbers_in_a_row(text: str) -> bool:
-    """Whether three neighbouring words are all digits, as in any phone number that does not begin with a plus."""
-    alphabetic = words_of(text).alphabetic
-    if np.count_nonzero(alphabetic) > len(alphabetic) - 3:
-        return False
-    digits = ~alphabetic
-    return bool((digits[2:] & digits[1:-1] & digits[:-2]).any())
 
 
 def _address(collector: _Collector, match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from hare.corpus.words import Vocabulary, Words, words_of
 
 _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing
+_PLACES = 1 << 14  # of a thousand hashes three in a hundred share theirs with another
 _FEWEST_WORDS = 40  # below this, repeated pairs and spans say nothing
 _SYMBOLS = ("#", "{", "}", "…", "...", "|", "•")
 _LINE_OF_PROSE = 20  # words; a long line counts as so many lines
@@ -25,20 +26,16 @@ _PHRASES = (
 )
 
 
-def _starts(words: Words, size: int) -> NDArray[np.uint64]:
-    """Hashes of all single words, or of all pairs."""
-    return words.hashes if size == 1 else words.pairs
-
-
 def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
     """Patterns of the phrases of one word, or of two and more, by the hash of their first ``size`` words."""
     found: dict[int, list[re.Pattern[str]]] = {}
     for phrase in _PHRASES:
         words = words_of(phrase)
         if min(2, len(words)) == size:
+            start = words.hashes[0] if size == 1 else words.shingles(size)[0]
             literal = re.escape(phrase)
             whole_words = re.compile(rf"{literal}(?<!\w{literal})(?!\w)")  # begins with what can be searched for fast
-            found.setdefault(int(_starts(words, size)[0]), []).append(whole_words)
+            found.setdefault(int(start), []).append(whole_words)
     return found
 
 
@@ -61,9 +58,8 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
     words = words_of(text)
     count = len(words)
     low, high = rules.mean_word_length
-    yield Measure("mean word length", int(np.add.reduce(words.lengths)) / count, low, high)
-    alphabetic = np.count_nonzero(words.alphabetic) / count
-    yield Measure("few words with letters", alphabetic, rules.least_alphabetic_share, 1.0)
+    yield Measure("mean word length", words.bytes / count, low, high)
+    yield Measure("few words with letters", words.with_letters / count, rules.least_alphabetic_share, 1.0)
     symbols = sum(map(text.count, _SYMBOLS))
     yield Measure("symbols", symbols / count, 0.0, rules.most_symbol_share)
     share, at = boilerplate_share(text, words)
@@ -79,14 +75,29 @@ def _repeated_words(words: Words, rules: Rules) -> Iterator[Measure]:
 
     A pair that is frequent enough has an equal so many places on; and a span that repeats begins with such a pair.
     """
-    count, pairs = len(words), np.sort(words.pairs)
+    count, pairs = len(words), words.usual_shingles(2)
     apart = max(1, int(rules.most_repeated_bigram * count / 2 - 1e-6))
-    if (pairs[apart:] == pairs[:-apart]).any():
+    most = _most_repeats(pairs)
+    if most < apart and most / (count - _SPAN + 1) <= rules.most_repeated_spans:
+        return
+    pairs = np.sort(pairs)
+    repeats = np.count_nonzero(pairs[1:] == pairs[:-1])
+    if repeats >= apart and (pairs[apart:] == pairs[:-apart]).any():  # a group of n holds n - 1 repeats
         yield Measure("one pair of words", 2 * _longest_run(pairs) / count, 0.0, rules.most_repeated_bigram)
-    if np.count_nonzero(pairs[1:] == pairs[:-1]) / (count - _SPAN + 1) > rules.most_repeated_spans:
+    if repeats / (count - _SPAN + 1) > rules.most_repeated_spans:
         spans = np.sort(words.shingles(_SPAN))
         repeated = np.count_nonzero(spans[1:] == spans[:-1]) / len(spans)
         yield Measure("repeated spans of words", repeated, 0.0, rules.most_repeated_spans)
+
+
+def _most_repeats(hashes: NDArray[np.uint64]) -> int:
+    """No fewer than the ``hashes`` that equal an earlier one: those whose place in a table another one has taken.
+
+    That takes a fraction of the time of sorting them, and few texts repeat so much that they have to be sorted.
+    """
+    taken = np.zeros(_PLACES, dtype=np.bool_)
+    taken[(hashes & np.uint64(_PLACES - 1)).view(np.int64)] = True
+    return len(hashes) - np.count_nonzero(taken)
 
 
 def _longest_run(ordered: NDArray[np.uint64]) -> int:
@@ -99,19 +110,24 @@ def repeated_line_share(text: str) -> tuple[float, int]:
     """Share of characters in lines that occurred before, and the first such line's place."""
     if text.count("\n") < _FEWEST_LINES - 1:
         return 0.0, 0
-    lines = [line.strip() for line in text.split("\n")]
-    filled = [line for line in lines if line]
-    if len(filled) < _FEWEST_LINES or len(set(filled)) == len(filled):
+    filled = list(filter(None, map(str.strip, text.split("\n"))))
+    different = set(filled)
+    if len(filled) < _FEWEST_LINES or len(different) == len(filled):
         return 0.0, 0
+    return (sum(map(len, filled)) - sum(map(len, different))) / len(text), _first_repeated_line(text)
+
+
+def _first_repeated_line(text: str) -> int:
+    """Where the first line begins that occurred before; 0 when none did."""
     seen: set[str] = set()
-    repeated, place, first = 0, 0, -1
-    for line, bare in zip(text.split("\n"), lines, strict=True):
+    place = 0
+    for line in text.split("\n"):
+        bare = line.strip()
         if bare and bare in seen:
-            repeated += len(bare)
-            first = place if first < 0 else first
+            return place
         seen.add(bare)
         place += len(line) + 1
-    return repeated / len(text), first
+    return 0
 
 
 def boilerplate_share(text: str, words: Words) -> tuple[float, int]:
@@ -134,7 +150,5 @@ def boilerplate_share(text: str, words: Words) -> tuple[float, int]:
 
 def _begun(words: Words, size: int) -> Iterator[re.Pattern[str]]:
     """Patterns of the phrases whose first ``size`` words occur."""
-    known = words.known(_KNOWN_STARTS[1]) if size == 1 else words.known_pairs(_KNOWN_STARTS[2])
-    places = known.nonzero()[0]
-    for start in set(_starts(words, size)[places].tolist() if len(places) else ()):
+    for start in words.known(_KNOWN_STARTS[size], size):
         yield from _PATTERNS[size][start]

@@ -12,12 +12,11 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from hare.corpus.block import utf8_length
-from hare.corpus.words import prepare, words_of
+from hare.corpus.words import prepare, some_together, words_of
 from hare.run.files import written_whole
 
 SAMPLE_SHARE = 0.08  # of documents
 _LONGEST = 4000  # characters of a sampled document
-_TOGETHER = 32_768  # characters of documents whose words are found together: their arrays stay in the cache
 
 
 def is_sampled(identifier: str) -> bool:
@@ -56,23 +55,11 @@ class Sample(PipelineStep):
 
 def _prepared(data: DocumentsPipeline, clock: "array[float]") -> Iterator[Document]:
     """The documents, the words of some found together; processor seconds that each time took go to ``clock``."""
-    for documents in _some_together(data):
+    for documents in some_together(data, lambda document: len(document.text)):
         started = time.process_time()
         prepare([document.text for document in documents])
         clock.append(time.process_time() - started)
         yield from documents
-
-
-def _some_together(data: DocumentsPipeline) -> Iterator[list[Document]]:
-    gathered, size = [], 0
-    for document in data:
-        if size + len(document.text) > _TOGETHER and gathered:
-            yield gathered
-            gathered, size = [], 0
-        gathered.append(document)
-        size += len(document.text)
-    if gathered:
-        yield gathered
 
 
 def sample_row(document: Document) -> dict[str, str]:

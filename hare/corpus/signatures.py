@@ -7,6 +7,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import rensa
 import xxhash
 from numpy.typing import NDArray
 
-from hare.corpus.words import words_of
+from hare.corpus.words import prepare, some_together, words_of
 
 SHINGLE = 5  # words
 BANDS, ROWS = 20, 6
@@ -87,9 +88,9 @@ class Signer:
     def take(self, text: str) -> None:
         """Case, punctuation and spacing of ``text`` are ignored."""
         words = words_of(text)
-        self._shingles.append(words.shingles(SHINGLE))
+        self._shingles.append(words.usual_shingles(SHINGLE))
         self._offsets.append(self._offsets[-1] + len(self._shingles[-1]))
-        self._digests.append(xxhash.xxh64_intdigest(words.hashes.tobytes()))
+        self._digests.append(xxhash.xxh64_intdigest(words.hashes))
 
     def signed(self) -> Signatures:
         """Signatures of what was taken, in order."""
@@ -98,14 +99,17 @@ class Signer:
         matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
             np.concatenate(self._shingles), self._offsets, VALUES, _SEED
         )
-        return Signatures(np.array(self._digests, dtype=np.uint64), np.array(matrix.to_rows(), dtype=np.uint32))
+        values = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(self._digests) * VALUES)
+        return Signatures(np.array(self._digests, dtype=np.uint64), values.reshape(-1, VALUES))
 
 
 def signatures_of(texts: Iterable[str]) -> Signatures:
     """Signatures of some texts."""
     signer = Signer()
-    for text in texts:
-        signer.take(text)
+    for some in some_together(texts, len):
+        prepare(some)
+        for text in some:
+            signer.take(text)
     return signer.signed()
 
 

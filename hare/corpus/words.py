@@ -6,8 +6,12 @@ punctuation does. Case is ignored.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache, cached_property, lru_cache
+from itertools import accumulate, pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,9 @@ _MODULUS = 1 << 64
 _FIRST_LETTER = ord("a") + 1  # in the table below
 _NONE = np.zeros(1, dtype=np.uint64)
 _SLOTS = 1 << 12  # of a vocabulary: it stays in the processor's first cache
+_TOGETHER = 32_768  # characters of texts whose words are found together: their arrays stay in the cache
+
+_Item = TypeVar("_Item")
 
 
 def _folding() -> bytes:
@@ -85,7 +92,8 @@ _OF_BYTES, _OF_WORDS = _Powers(0x100000001B3), _Powers(0x9E3779B97F4A7C15)
 class _Texts:
     """The words of some texts, one after the other, and what is found in all of them at once.
 
-    On short texts a call costs more than what it computes, so that a few dozen texts together take half the time.
+    On short texts a call costs more than what it computes, so that a few dozen texts together take half the time. For
+    the same reason what is counted in every text comes from running sums over all: two looks at an array.
     """
 
     def __init__(self, texts: Sequence[str]):
@@ -93,15 +101,17 @@ class _Texts:
         folded = np.frombuffer(b"".join(padded).translate(_FOLDED), dtype=np.uint8)
         inside = folded != 0
         edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the place before the first and of the last byte of a word
-        before, last = edges[0::2], edges[1::2]
+        self.before, last = edges[0::2], edges[1::2]
         sums = _OF_BYTES.prefix_sums(folded)
-        self.hashes = sums[last] - sums[before]
-        self.hashes *= _OF_BYTES.down[before]
+        self.hashes = sums[last] - sums[self.before]
+        self.hashes *= _OF_BYTES.down[self.before]
         self.hashes ^= self.hashes >> _SHIFT
-        self.lengths, self.alphabetic = last - before, _with_letters(folded, before, last)
-        ends = np.cumsum([len(text) for text in padded])
-        self.bounds = [0, *before.searchsorted(ends).tolist()]  # of each text among the words
-        self._known: dict[tuple[int, Vocabulary], NDArray[np.bool_]] = {}
+        self.lengths, self.alphabetic = last - self.before, _with_letters(folded, self.before, last)
+        self.starts = [0, *accumulate(map(len, padded))]  # of each text among the bytes
+        self.bounds = self.before.searchsorted(self.starts).tolist()  # of each text among the words
+        self._runs: dict[int, NDArray[np.uint64]] = {}
+        self._known: dict[tuple[Vocabulary, int], tuple[list[int], list[int]]] = {}
+        self._known_sums: dict[Vocabulary, NDArray[np.int64]] = {}
 
     @cached_property
     def sums(self) -> NDArray[np.uint64]:
@@ -109,8 +119,18 @@ class _Texts:
         return np.concatenate((_NONE, _OF_WORDS.prefix_sums(self.hashes)))
 
     @cached_property
-    def pairs(self) -> NDArray[np.uint64]:
-        return self.shingles(0, len(self.hashes), 2)
+    def length_sums(self) -> NDArray[np.int64]:
+        return _running(self.lengths)
+
+    @cached_property
+    def alphabetic_sums(self) -> NDArray[np.int64]:
+        return _running(self.alphabetic)
+
+    @cached_property
+    def numbers_in_a_row(self) -> list[int]:
+        """The places, ascending, of words that hold no letter and are followed by two more of that kind."""
+        digits = ~self.alphabetic
+        return (digits[2:] & digits[1:-1] & digits[:-2]).nonzero()[0].tolist()
 
     def shingles(self, first: int, end: int, size: int) -> NDArray[np.uint64]:
         """Hashes of all runs of ``size`` words from word ``first`` to before word ``end``."""
@@ -119,18 +139,40 @@ class _Texts:
         runs ^= runs >> _SHIFT
         return runs
 
-    def known(self, vocabulary: "Vocabulary", size: int) -> NDArray[np.bool_]:
-        """Which of the words (``size`` 1) or of the pairs (2) belong to a vocabulary."""
-        if (size, vocabulary) not in self._known:
-            self._known[size, vocabulary] = vocabulary.holds(self.hashes if size == 1 else self.pairs)
-        return self._known[size, vocabulary]
+    def runs(self, size: int) -> NDArray[np.uint64]:
+        """Hashes of all runs of ``size`` words; those that begin in one text and end in another mean nothing."""
+        if size not in self._runs:
+            count = len(self.hashes)
+            self._runs[size] = self.shingles(0, count, size) if count >= size else _NONE[:0]
+        return self._runs[size]
+
+    def known(self, vocabulary: "Vocabulary", size: int) -> tuple[list[int], list[int]]:
+        """Places, ascending, and hashes of the words (``size`` 1) or pairs (2) that belong to a vocabulary."""
+        if (vocabulary, size) not in self._known:
+            hashes = self.runs(size) if size > 1 else self.hashes
+            places = vocabulary.holds(hashes).nonzero()[0]
+            self._known[vocabulary, size] = places.tolist(), hashes[places].tolist()
+        return self._known[vocabulary, size]
+
+    def known_sums(self, vocabulary: "Vocabulary") -> NDArray[np.int64]:
+        if vocabulary not in self._known_sums:
+            self._known_sums[vocabulary] = _running(vocabulary.holds(self.hashes))
+        return self._known_sums[vocabulary]
+
+
+def _running(values: NDArray) -> NDArray[np.int64]:
+    """0 and the running sums: their differences are the sums of what lies between."""
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    values.cumsum(out=sums[1:])
+    return sums
 
 
 class Words:
     """The words of a text; all arrays have the shape (words,) and lengths are in bytes."""
 
     def __init__(self, texts: _Texts, place: int):
-        self._texts, self._first, self._end = texts, texts.bounds[place], texts.bounds[place + 1]
+        self._texts, self._start = texts, texts.starts[place]
+        self._first, self._end = texts.bounds[place], texts.bounds[place + 1]
 
     def __len__(self) -> int:
         return self._end - self._first
@@ -144,27 +186,54 @@ class Words:
         return self._texts.hashes[self._first : self._end]
 
     @property
-    def alphabetic(self) -> NDArray[np.bool_]:
-        """Whether the word holds a letter."""
-        return self._texts.alphabetic[self._first : self._end]
+    def bytes(self) -> int:
+        """Sum of the lengths."""
+        return self._sum(self._texts.length_sums)
 
     @property
-    def pairs(self) -> NDArray[np.uint64]:
-        """Hashes of neighbouring words: `shingles` of two."""
-        return self._texts.pairs[self._first : self._end - 1] if len(self) > 1 else self.shingles(2)
+    def with_letters(self) -> int:
+        """How many words hold a letter; the others are digits and underscores."""
+        return self._sum(self._texts.alphabetic_sums)
+
+    @property
+    def numbers_in_a_row(self) -> bool:
+        """Whether three neighbouring words hold no letter."""
+        places = self._texts.numbers_in_a_row
+        found = bisect_left(places, self._first)
+        return found < len(places) and places[found] < self._end - 2
 
     def shingles(self, size: int) -> NDArray[np.uint64]:
         """Hashes of all runs of ``size`` words, shape (words - size + 1,); of the whole text when it is shorter."""
         size = min(size, len(self))
         return self._texts.shingles(self._first, self._end, size) if size else _NONE[:0]
 
-    def known(self, vocabulary: "Vocabulary") -> NDArray[np.bool_]:
-        """Which of the words belong to a vocabulary."""
-        return self._texts.known(vocabulary, 1)[self._first : self._end]
+    def usual_shingles(self, size: int) -> NDArray[np.uint64]:
+        """The same, not to be written to: for a ``size`` that is asked of every text, computed for all at once."""
+        if len(self) < size:
+            return self.shingles(size)
+        return self._texts.runs(size)[self._first : self._end - size + 1]
 
-    def known_pairs(self, vocabulary: "Vocabulary") -> NDArray[np.bool_]:
-        """Which of the pairs of two neighbouring words do, shape (words - 1,)."""
-        return self._texts.known(vocabulary, 2)[self._first : max(self._first, self._end - 1)]
+    def known(self, vocabulary: "Vocabulary", size: int) -> set[int]:
+        """Hashes of the words (``size`` 1) or of the pairs of neighbouring words (2) that belong to a vocabulary."""
+        places, hashes = self._texts.known(vocabulary, size)
+        if not places:
+            return set()
+        return set(hashes[bisect_left(places, self._first) : bisect_left(places, self._end - size + 1)])
+
+    def known_by_part(self, vocabulary: "Vocabulary", parts: int) -> list[int]:
+        """How many words of each of ``parts`` belong to a vocabulary; part k begins at word ``k * words // parts``."""
+        sums, count = self._texts.known_sums(vocabulary), len(self)
+        at = [int(sums[self._first + part * count // parts]) for part in range(parts + 1)]
+        return [end - first for first, end in pairwise(at)]
+
+    def beginning(self, text: str) -> "Words":
+        """The words of a ``text`` that the own text begins with, and that ends where a word does or between words."""
+        found = copy(self)
+        found._end = int(self._texts.before.searchsorted(self._start + len(_padded(text)) - 1))
+        return found
+
+    def _sum(self, running: NDArray[np.int64]) -> int:
+        return int(running[self._end]) - int(running[self._first])
 
 
 def words_of(text: str) -> Words:
@@ -178,6 +247,29 @@ def prepare(texts: Sequence[str]) -> None:
     together = _Texts(texts)
     _PREPARED.clear()
     _PREPARED.update((text, Words(together, place)) for place, text in enumerate(texts))
+
+
+def trim(text: str, end: int) -> str:
+    """``text[:end]``, which ends where a word does or between words: prepared words need not be found again."""
+    trimmed, prepared = text[:end], _PREPARED.get(text)
+    if prepared is not None:
+        _PREPARED[trimmed] = prepared.beginning(trimmed)
+    return trimmed
+
+
+def some_together(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+    """The items in lists of as many as are best prepared together; ``size`` is the number of an item's characters."""
+    gathered: list[_Item] = []
+    total = 0
+    for item in items:
+        own = size(item)
+        if total + own > _TOGETHER and gathered:
+            yield gathered
+            gathered, total = [], 0
+        gathered.append(item)
+        total += own
+    if gathered:
+        yield gathered
 
 
 _PREPARED: dict[str, Words] = {}

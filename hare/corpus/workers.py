@@ -4,6 +4,7 @@ Modules, the language model, and datatrove's look through all installed packages
 otherwise, in every worker of every launch.
 """
 
+import gc
 import os
 
 from datatrove.pipeline.writers.jsonl import JsonlWriter
@@ -14,3 +15,4 @@ __all__ = ["pipeline"]
 
 language.identify("")
 JsonlWriter(os.devnull)
+gc.freeze()  # the collector of no worker need look through what has been imported here
