@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hare.corpus import executors
-from hare.corpus.executors import LocalExecutor, executor_for, launch
+from hare.corpus.executors import LocalExecutor, cluster, executor_for, launch
 from hare.corpus.pipeline import filtering
 from hare.corpus.registry import source_named
 from hare.run.errors import HareError
@@ -87,6 +87,24 @@ def test_ray_gets_the_steps_the_tasks_and_the_workers(tmp_path: Path) -> None:
     assert type(executor).__name__ == "RayPipelineExecutor" and executor.pipeline is steps
     assert (executor.tasks, executor.workers, executor.skip_completed) == (2, 3, True)
     assert executor.logging_dir.path == str(tmp_path / "logs")
+
+
+def test_ray_cleans_to_the_same_shards_and_leaves_nothing_running(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    local = _filtered("local", tmp_path / "local")
+    with cluster("ray"):
+        remote = _filtered("ray", tmp_path / "remote")
+        config = replace(CONFIG, cleaning_executor="ray")
+        steps = filtering(config, (SOURCES[0], replace(SOURCES[1], category="none such")), tmp_path / "broken")
+        with pytest.raises(HareError, match="1 of 2 tasks of 'filter' failed"):
+            launch("filter", steps, config, tmp_path / "broken" / "logs", [1.0, 2.0])
+    assert not ray.is_initialized()
+    for part in ("filtered", "signatures", "raw", "removed"):
+        assert sha256_of(local / part) == sha256_of(remote / part)
+    assert [path.name for path in (tmp_path / "broken" / "logs" / "completions").iterdir()] == ["00000"]
+    assert "none such" in (tmp_path / "broken" / "logs" / "logs" / "task_00001.log").read_text()
+    _filtered("ray", tmp_path / "remote")
+    assert not ray.is_initialized()  # nothing was left to do
 
 
 def test_the_longest_tasks_start_first(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Where cleaning runs: one list of datatrove steps under its local, Slurm or Ray executor, waited for to the end."""
 
 import contextlib
+import importlib
 import io
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 import multiprocess
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
+from datatrove.executor.ray import RayPipelineExecutor  # imports Ray when it runs
 from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
@@ -26,6 +30,7 @@ from hare.run.progress import Progress
 
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller
+_GB_PER_TASK = 1.0  # several times what a task needs; Ray waits for ever for a node that has it free
 _PRELOADED = "hare.corpus.workers"  # one import for all workers of all launches
 
 
@@ -74,11 +79,36 @@ def executor_for(
             job_name=f"hare-{logs.name}", env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',
         )
     if name == "ray":
-        from datatrove.executor.ray import RayPipelineExecutor
-
-        return RayPipelineExecutor(**common)
+        return RayPipelineExecutor(**common, mem_per_cpu_gb=_GB_PER_TASK)
     multiprocess.set_forkserver_preload([_PRELOADED])
     return LocalExecutor(work, **common)
+
+
+@contextlib.contextmanager
+def cluster(name: str) -> Iterator[None]:
+    """Keeps what launches in it have started: for Ray a node, which takes seconds. When it ends, no process is left."""
+    if name != "ray" or find_spec("ray") is None or _ray().is_initialized():
+        yield
+        return
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        _ray().shutdown()
+        signal.signal(signal.SIGTERM, on_terminate)
+
+
+def _start_ray() -> None:
+    """Connect to the cluster that $RAY_ADDRESS names, or start a node on this machine.
+
+    By the caller of `launch` and not in its thread: Ray's processes end with the thread that has started them.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody of itself
+    _ray().init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
+
+
+def _ray() -> Any:
+    return importlib.import_module("ray")  # an extra of this package
 
 
 def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, work: Sequence[float]) -> None:
@@ -90,6 +120,12 @@ def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, 
     logger.disable("datatrove")
     _check_available(config.cleaning_executor)
     executor = executor_for(config.cleaning_executor, pipeline, config.cleaning_workers, logs, work)
+    if config.cleaning_executor == "ray" and executor.get_incomplete_ranks():
+        _start_ray()
+    _run_to_the_end(what, executor, logs)
+
+
+def _run_to_the_end(what: str, executor: PipelineExecutor, logs: Path) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -99,7 +135,7 @@ def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, 
             failures.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    tasks, done, ended = len(work), 0, False
+    tasks, done, ended = executor.world_size, 0, False
     with Progress(what, tasks, "task") as progress:
         thread.start()
         while not ended:

@@ -19,7 +19,7 @@ from datatrove.pipeline.writers.jsonl import JsonlWriter
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
-from hare.corpus.executors import launch
+from hare.corpus.executors import cluster, launch
 from hare.corpus.sample import Sample
 from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.source import Source
@@ -93,11 +93,12 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
         if stale != folder:
             shutil.rmtree(stale)
     count, logs, filtered = len(sources), folder / "logs", folder / "filtered"
-    launch("filter sources", filtering(config, sources, folder), config, logs / "filter", [s.work for s in sources])
-    launch("find duplicates", resolving(config, count, folder), config, logs / "resolve", [1.0])
-    sizes = {path.name: path.stat().st_size for path in filtered.glob("*.jsonl")}
-    work = [sizes.get(f"{rank:05d}.jsonl", 0) for rank in range(count)]
-    launch("remove duplicates", deduplicating(folder), config, logs / "deduplicate", work)
+    with cluster(config.cleaning_executor):
+        launch("filter sources", filtering(config, sources, folder), config, logs / "filter", [s.work for s in sources])
+        launch("find duplicates", resolving(config, count, folder), config, logs / "resolve", [1.0])
+        sizes = {path.name: path.stat().st_size for path in filtered.glob("*.jsonl")}
+        work = [sizes.get(f"{rank:05d}.jsonl", 0) for rank in range(count)]
+        launch("remove duplicates", deduplicating(folder), config, logs / "deduplicate", work)
     return Cleaned(folder, sources)
 
 
