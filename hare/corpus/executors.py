@@ -30,7 +30,7 @@ from hare.run.progress import Progress
 
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller
-_GB_PER_TASK = 1.0  # several times what a task needs; Ray waits for ever for a node that has it free
+_GB_PER_TASK = 1.0  # several times what one needs; Ray waits for ever for a node that has it free
 _PRELOADED = "hare.corpus.workers"  # one import for all workers of all launches
 
 
@@ -158,12 +158,13 @@ def _is_queued(executor: PipelineExecutor) -> bool:
 
 
 def _check_available(name: str) -> None:
-    missing = {
-        "slurm": shutil.which("sbatch") is None and "the command sbatch",
-        "ray": find_spec("ray") is None and "the package ray",
-    }.get(name)
+    missing, mend = "", ""
+    if name == "slurm" and shutil.which("sbatch") is None:
+        missing, mend = "the command sbatch", "run where it is"
+    elif name == "ray" and find_spec("ray") is None:
+        missing, mend = "the package ray", "install it with `pip install -e .[ray]`"
     if missing:
         raise HareError(
             f"corpus.cleaning_executor is {name}, but {missing} is not to be found.",
-            "run where it is, or set cleaning_executor to local",
+            f"{mend}, or set cleaning_executor to local",
         )
