@@ -18,7 +18,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
-from hare.corpus.block import Block, Edit, Removal, utf8_length
+from hare.corpus.block import Block, Edit, Removal, Stopwatch, utf8_length
 from hare.corpus.signature_files import StoredSignatures, append, names_in
 from hare.corpus.signatures import Duplicate, Signer, duplicates
 from hare.run.files import write_json, written_whole
@@ -37,23 +37,29 @@ class Sign(PipelineStep):
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Both files appear when the shard's last document has passed; until then a batch at most is in memory."""
-        size, seconds, signer = 0, 0.0, Signer()
+        size, seconds, signer, clock = 0, 0.0, Signer(), Stopwatch()
         with written_whole(_signatures(self.folder, rank)) as signed, written_whole(_names(self.folder, rank)) as named:
             with named.open("wb") as names:
                 for document in data:
-                    started = time.process_time()
+                    clock.start()
                     signer.take(document.text)
-                    if signer.shingles > _BATCH:
-                        append(signer.signed(), signed)
-                        signer = Signer()
                     names.write(orjson.dumps((document.id, document.metadata["category"])) + b"\n")
                     size += utf8_length(document.text)
-                    seconds += time.process_time() - started
+                    clock.stop()
+                    if signer.shingles > _BATCH:
+                        seconds += _seconds_to_append(signer, signed)
+                        signer = Signer()
                     yield document
-            started = time.process_time()
-            append(signer.signed(), signed)
+            seconds += _seconds_to_append(signer, signed)
         self.stat_update("bytes_in", value=size)
-        self.stat_update("seconds", value=seconds + time.process_time() - started)
+        self.stat_update("seconds", value=seconds + clock.seconds)
+
+
+def _seconds_to_append(signer: Signer, file: Path) -> float:
+    """Sign what was taken, at the end of a file, and say what processor time that took."""
+    started = time.process_time()
+    append(signer.signed(), file)
+    return time.process_time() - started
 
 
 def _signatures(folder: str, rank: int) -> Path:

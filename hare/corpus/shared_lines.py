@@ -5,7 +5,6 @@ hand are paragraphs, and a sentence taken out of the middle of one leaves a hole
 is one task that holds 24 bytes a line, of the categories that ask for it (`rules.Rules.shares_no_lines`).
 """
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
-from hare.corpus.block import Block, Edit, Removal, utf8_length
+from hare.corpus.block import Block, Edit, Removal, Stopwatch, utf8_length
 from hare.corpus.deduplicate import removed_ids
 from hare.corpus.rules import RULES, Rules
 from hare.corpus.words import words_of
@@ -82,16 +81,16 @@ class SignLines(PipelineStep):
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """The file appears when the shard's last document has passed."""
         with written_whole(_file(self.folder, rank)) as temporary, temporary.open("wb") as file:
-            size, seconds = 0, 0.0
+            size, clock = 0, Stopwatch()
             for document in data:
-                started = time.process_time()
+                clock.start()
                 if _rules(document).shares_no_lines:
                     file.write(lines_of(document.id, document.text).tobytes())
                 size += utf8_length(document.text)
-                seconds += time.process_time() - started
+                clock.stop()
                 yield document
         self.stat_update("bytes_in", value=size)
-        self.stat_update("seconds", value=seconds)
+        self.stat_update("seconds", value=clock.seconds)
 
 
 class ResolveLines(PipelineStep):
