@@ -8,16 +8,17 @@ the training split's own values.
 import dataclasses
 import random
 import re
-from collections.abc import Sequence
+from functools import cache
 
 from hare.finetuning.functions import BY_NAME, Call
-from hare.finetuning.grammar import draw, values
+from hare.finetuning.grammar import SPLITS, draw, values
 from hare.finetuning.tool_data import FREE_TEXT, ToolItem
 
 _OTHER_WORD = 0.1  # share of the words outside slots that change
 _OTHER_VALUE = 0.5  # share of the slots that are filled anew
 _BEFORE, _AFTER = 0.3, 0.2  # shares of the items with other words around
 _NAMES = ("contact", "place", "recipient")
+_LISTED = ("given", "family", "title", "place")
 _LETTERS = re.compile(r"[A-Za-z]+")
 
 
@@ -57,8 +58,22 @@ def _parts(item: ToolItem) -> list[str] | None:
 
 def _words(count: int, rng: random.Random) -> list[str]:
     """Words of titles, in lower case."""
-    found: Sequence[str] = values("query", "train")
-    return [rng.choice(rng.choice(found).split()).lower() for _ in range(count)]
+    return rng.choices(_title_words(), k=count)
+
+
+@cache
+def _titles(split: str) -> frozenset[str]:
+    return frozenset(title.lower() for title in values("query", split))
+
+
+@cache
+def _title_words() -> list[str]:
+    """Words of the training split's titles, without those that other splits keep to themselves as values or names."""
+    others = [value for split in SPLITS[1:] for kind in _LISTED for value in values(kind, split)]
+    kept_back = {word for value in others for word in (value.lower(), *value.lower().split())}
+    kept_back |= _titles("validation") | _titles("test")
+    words = [word.lower() for title in values("query", "train") for word in title.split()]
+    return [word for word in words if word not in kept_back]
 
 
 def _other_words(text: str, rng: random.Random) -> str:
@@ -83,7 +98,7 @@ def _value(name: str, value: str, rng: random.Random) -> str:
     """Another value of a slot: names made of any words, other numbers and titles, texts with other words in them."""
     if name in _NAMES and "@" not in value:
         named = " ".join(word.capitalize() for word in _words(rng.choice([1, 1, 2, 2, 3]), rng) if word.isalpha())
-        return named or value
+        return named if named and not any(named.lower() in _titles(split) for split in SPLITS[1:]) else value
     if name == "content":
         return _LETTERS.sub(lambda found: _words(1, rng)[0] if rng.random() < 0.4 else found[0], value)
     return draw(name, "train", rng)
