@@ -120,13 +120,13 @@ def _train(chosen: argparse.Namespace) -> int:
 
 
 def _chat(chosen: argparse.Namespace) -> int:
-    from hare.finetuning.terminal import chat, load, phone
+    from hare.finetuning.terminal import chat, load, phone, typed
 
     profile = load_profile(chosen.profile).name
     if chosen.tool:
-        phone(load(profile, "tool"), sys.stdin, sys.stdout)
+        phone(load(profile, "tool"), typed(sys.stdin, sys.stdout), sys.stdout)
     else:
-        chat(load(profile, "chat"), sys.stdin, sys.stdout)
+        chat(load(profile, "chat"), typed(sys.stdin, sys.stdout), sys.stdout)
     return 0
 
 

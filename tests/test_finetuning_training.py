@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, MistralForCausalLM
 
-from hare.finetuning import chat, terminal
+from hare.finetuning import chat, marks, terminal
 from hare.finetuning.decoding import decode
 from hare.finetuning.dialogue import (
     CONTROL_TOKENS,
@@ -25,6 +25,7 @@ from hare.finetuning.dialogue import (
     text_ids,
     text_of,
 )
+from hare.finetuning.functions import Call
 from hare.finetuning.marks import decode_marked
 from hare.finetuning.sft import Schedule, Vocabulary, answer_loss, batches_of, fine_tune, padded
 from hare.finetuning.tool_data import plain_set
@@ -182,6 +183,12 @@ def test_marks_in_a_batch_are_marks_one_by_one(model: MistralForCausalLM) -> Non
     assert together == [decode_marked(model, [request], "marks")[0] for request in requests]
 
 
+def test_a_call_is_preferred_to_a_likelier_answer_that_lacks_a_slot() -> None:
+    without, filled = marks._Answer(-0.1, 1, (0, 0), 0), marks._Answer(-2.0, 1, (0, 1), 0)
+    assert marks._chosen("call Maria", [without, filled]).call == Call("call_contact", ("Maria",))
+    assert marks._chosen("call Maria", [without]).reason == "missing slot"
+
+
 def test_a_model_learns_to_mark_words_it_has_never_seen(tmp_path: Path) -> None:
     tuned = load_for_chat(save_model(tmp_path / "start"), seed=0)
     items = plain_set("train", {"call_contact": 200, "open_camera": 60}, 0)
@@ -213,6 +220,16 @@ def test_the_phone_in_the_terminal_names_what_it_refuses(model: MistralForCausal
     sandbox = terminal.phone(model, ["", "call 112; open the camera"], out)
     assert sandbox.log == [] and sum(sandbox.refused.values()) == 2
     assert "not done: empty request" in out.getvalue()
+
+
+def test_lines_are_asked_for_where_a_person_types() -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for lines, prompts in ((Keyboard("a\nb\n"), "> > > "), (io.StringIO("a\nb\n"), "")):
+        out = io.StringIO()
+        assert list(terminal.typed(lines, out)) == ["a\n", "b\n"] and out.getvalue() == prompts
 
 
 def test_chat_without_a_fine_tuned_model_says_what_to_run(roots: Path) -> None:

@@ -4,7 +4,7 @@ Under the grammar a functional token comes first; every slot is then a stretch o
 end. The grammar decides what may be said, the model what is said.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from transformers import DynamicCache, MistralForCausalLM
@@ -28,13 +28,18 @@ def decode(
     """
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers: list[list[int]] = [[] for _ in prompts]
-    for start in track(range(0, len(order), _BATCH), what, "batches"):
-        batch = order[start : start + _BATCH]
+    for batch in batches_in(order, _BATCH, what):
         spoken = None if requests is None else [requests[number] for number in batch]
         found = _decode_batch(model, [prompts[number] for number in batch], spoken, longest)
         for number, answer in zip(batch, found, strict=True):
             answers[number] = answer
     return answers
+
+
+def batches_in(order: Sequence[int], size: int, what: str) -> Iterable[Sequence[int]]:
+    """``order`` cut into batches; progress is reported where there is more than one."""
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return track(batches, what, "batches") if len(batches) > 1 else batches
 
 
 @torch.inference_mode()

@@ -6,20 +6,23 @@ training teaches something at every word. This suits a model too small to copy w
 that copies well can do without (`hare.finetuning.decoding`).
 """
 
+import dataclasses
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import DynamicCache, MistralForCausalLM
 
 from hare.finetuning.calls import Reading, checked
+from hare.finetuning.decoding import batches_in
 from hare.finetuning.dialogue import API_TOKENS, MARKS, ROUND_END, Example, control_id, prompt_ids, text_ids
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.run.errors import HareError
-from hare.run.progress import track
 
 _PIECE = re.compile(r"[^\s,!?:]*[^\s,!?:.]|[,!?:.]+")
-_BATCH = 128
+_BATCH = 64
+_BEAMS = 4
 
 
 def pieces_of(request: str) -> list[tuple[int, int]]:
@@ -81,36 +84,75 @@ def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
 
 
 def decode_marked(model: MistralForCausalLM, requests: Sequence[str], what: str) -> list[Reading]:
-    """The likeliest function, then the likeliest mark of every piece, one after the other."""
+    """The likeliest function, then its likeliest marks that fill every slot and make a call which may be executed.
+
+    A beam search over `_BEAMS` sequences of marks; where none of the last ones is a valid call, the first is refused.
+    The function is settled before: functions without slots would else be preferred, their answers being shorter.
+    """
     order = sorted(range(len(requests)), key=lambda number: len(requests[number]))
     readings: dict[int, Reading] = {}
-    for start in track(range(0, len(order), _BATCH), what, "batches"):
-        batch = order[start : start + _BATCH]
+    for batch in batches_in(order, _BATCH, what):
         readings |= dict(zip(batch, _decode_batch(model, [requests[number] for number in batch]), strict=True))
     return [readings[number] for number in range(len(requests))]
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """An answer so far: log-probability, function and marks, and the row of the reader that has read it."""
+
+    score: float
+    function: int
+    marks: tuple[int, ...]
+    row: int
+
+
 @torch.inference_mode()
 def _decode_batch(model: MistralForCausalLM, requests: Sequence[str]) -> list[Reading]:
-    reader = _Reader(model, len(requests))
-    logits = reader.read([prompt_ids([{"role": "user", "content": request}]) for request in requests])
-    chosen = logits[:, [control_id(token) for token in API_TOKENS]].argmax(-1).tolist()
+    reader, api_ids, mark_ids = _Reader(model, len(requests)), *map(_ids, (API_TOKENS, MARKS))
+    scores = reader.read([prompt_ids([{"role": "user", "content": request}]) for request in requests], api_ids)
+    beams = [[_Answer(0.0, mine.index(max(mine)), (), row)] for row, mine in enumerate(scores)]
     pieces = [[text_ids(request[a:b]) for a, b in pieces_of(request)] for request in requests]
-    marks: list[list[int]] = [[] for _ in requests]
-    said = [control_id(API_TOKENS[number]) for number in chosen]
-    mark_ids = [control_id(token) for token in MARKS]
-    for place in range(max((len(p) for p, n in zip(pieces, chosen, strict=True) if FUNCTIONS[n].slots), default=0)):
-        chunks = [[last, *(mine[place] if place < len(mine) else [])] for last, mine in zip(said, pieces, strict=True)]
-        scores = reader.read(chunks)[:, mark_ids]
-        for row, number in enumerate(chosen):
-            if place < len(pieces[row]) and FUNCTIONS[number].slots:
-                allowed = allowed_marks(len(FUNCTIONS[number].slots), marks[row])
-                marks[row].append(max(allowed, key=lambda mark: float(scores[row, mark])))  # noqa: B023
-                said[row] = mark_ids[marks[row][-1]]
+    for place in range(max(map(len, pieces), default=0)):
+        chunks, rows = [], []
+        for number, beam in enumerate(beams):
+            for at, answer in enumerate(beam):
+                if FUNCTIONS[answer.function].slots and place < len(pieces[number]):
+                    said = mark_ids[answer.marks[-1]] if place else api_ids[answer.function]
+                    beam[at] = dataclasses.replace(answer, row=len(rows))
+                    chunks.append([said, *pieces[number][place]])
+                    rows.append(answer.row)
+        if not rows:
+            break
+        reader.follow(rows)
+        scores = reader.read(chunks, mark_ids)
+        for number, beam in enumerate(beams):
+            if place < len(pieces[number]):
+                beams[number] = _likeliest([longer for answer in beam for longer in _longer(answer, scores)])
+    return [_chosen(request, beam) for request, beam in zip(requests, beams, strict=True)]
+
+
+def _ids(tokens: Sequence[str]) -> list[int]:
+    return [control_id(token) for token in tokens]
+
+
+def _likeliest(answers: Sequence[_Answer]) -> list[_Answer]:
+    return sorted(answers, key=lambda answer: -answer.score)[:_BEAMS]
+
+
+def _longer(answer: _Answer, scores: Sequence[Sequence[float]]) -> list[_Answer]:
+    """The answer with each mark that its next piece may have; itself, where the function has no slots."""
+    slots = len(FUNCTIONS[answer.function].slots)
+    if not slots:
+        return [answer]
     return [
-        checked(call_of(request, FUNCTIONS[number].name, found), request)
-        for request, number, found in zip(requests, chosen, marks, strict=True)
+        dataclasses.replace(answer, score=answer.score + scores[answer.row][mark], marks=(*answer.marks, mark))
+        for mark in allowed_marks(slots, answer.marks)
     ]
+
+
+def _chosen(request: str, beam: Sequence[_Answer]) -> Reading:
+    found = [checked(call_of(request, FUNCTIONS[a.function].name, a.marks), request) for a in beam]
+    return next((reading for reading in found if reading.call), found[0])
 
 
 class _Reader:
@@ -120,14 +162,21 @@ class _Reader:
         self._model, self._cache = model, DynamicCache()
         self._mask = torch.zeros(rows, 0, dtype=torch.long)
 
-    def read(self, chunks: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Logits float32[rows, vocabulary] after each row's chunk."""
+    def follow(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone, in this order; one may stand there more than once."""
+        chosen = torch.tensor(rows)
+        self._cache.reorder_cache(chosen)
+        self._mask = self._mask[chosen]
+
+    def read(self, chunks: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        """Log-probabilities of ``choices`` among each other after each row's chunk."""
         width = max(map(len, chunks))
         ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks])
         seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks])
         positions = (self._mask.sum(1, keepdim=True) + seen.cumsum(1) - 1).clamp_min(0)
         self._mask = torch.cat([self._mask, seen], 1)
-        return self._model(
+        logits = self._model(
             input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache,
             use_cache=True, logits_to_keep=1,
-        ).logits[:, -1]
+        ).logits[:, -1, list(choices)]
+        return logits.log_softmax(-1).tolist()

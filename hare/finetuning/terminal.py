@@ -34,6 +34,17 @@ def _loaded(folder: Path) -> MistralForCausalLM:
     return MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
+def typed(lines: TextIO, out: TextIO) -> Iterator[str]:
+    """Line after line, each asked for with a prompt where a person types."""
+    while True:
+        if lines.isatty():
+            out.write("> ")
+            out.flush()
+        if not (line := lines.readline()):
+            return
+        yield line
+
+
 @torch.inference_mode()
 def stream(model: MistralForCausalLM, messages: list[Message], longest: int = _LONGEST) -> Iterator[str]:
     """Pieces of the answer to a conversation as they are decoded; greedy, with a penalty on repetition.
