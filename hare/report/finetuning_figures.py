@@ -10,7 +10,7 @@ from hare.report.figures import figure
 
 _SYSTEMS = {
     "hare-tool": "HARE-Tool (marks)", "hare-tool-copying": "HARE-Tool, copying",
-    "no-functional-tokens": "no functional tokens", "base": "base model",
+    "no-functional-tokens": "no functional tokens, no marks", "base": "base model",
     "retrieval-smollm2": "retrieval + SmolLM2-135M",
 }
 _SETS = {"validation": "validation", "test": "test set", "hard": "harder test set"}
