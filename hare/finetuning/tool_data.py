@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
-from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, openers, phrasings
+from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, openers, phrasings, spoken
 from hare.run.errors import HareError
 
 VALIDATION_ITEMS = 20  # of each function
@@ -22,8 +22,8 @@ _ATTEMPTS = 200  # draws of a request that has not been drawn before
 class ToolItem:
     """A request and the call that answers it; ``kind`` is plain, or what makes the item hard.
 
-    ``core`` is the phrasing with its slots in braces, ``values`` every drawn value by its placeholder, whether it
-    belongs in a slot or not.
+    ``pattern`` is the phrasing with its choices, ``core`` one way through it, slots in braces; ``template`` has opener
+    and closer as well. ``values`` is every drawn value by its placeholder, whether it belongs in a slot or not.
     """
 
     id: str
@@ -31,6 +31,7 @@ class ToolItem:
     kind: str
     request: str
     call: Call
+    pattern: str
     core: str
     template: str
     source: str
@@ -92,18 +93,26 @@ def _new_item(
 
 
 def _item(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
-    placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", phrasing.core)))
+    core = spoken(phrasing.core, rng)
+    placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", core)))
     drawn = {name: draw(name.rstrip("0123456789"), split, rng) for name in placeholders}
-    ends = re.search(r"\{(\w+?)\d?\}$", phrasing.core)
+    ends = re.search(r"\{(\w+?)\d?\}$", core)
     opener = rng.choice(openers(split))
     closer = rng.choice(closers(split, after_text=bool(ends and ends[1] in FREE_TEXT)))
-    template = f"{opener} {phrasing.core}{closer}".strip()
+    template = f"{opener} {core}{closer}".strip()
     if rng.random() < 0.5:
         template = template[0].upper() + template[1:]
     request = re.sub(r"\{(\w+)\}", lambda found: drawn[found[1]], template)
     slots = BY_NAME[phrasing.function].slots
     call = Call(phrasing.function, tuple(drawn[slot.name] for slot in slots))
-    return ToolItem(item_id, split, kind, request, call, phrasing.core, template, phrasing.source, tuple(drawn.items()))
+    return ToolItem(
+        item_id, split, kind, request, call, phrasing.core, core, template, phrasing.source, tuple(drawn.items())
+    )
+
+
+def drawn_again(item: ToolItem, rng: random.Random) -> ToolItem:
+    """Another item of the same phrasing: other choices in it, other words before and after, other values."""
+    return _item(item.id, item.split, item.kind, Phrasing(item.call.function, item.pattern, item.source), rng)
 
 
 def _with_typo(core: str, rng: random.Random) -> str:

@@ -1,8 +1,8 @@
-"""Other words for training items: what stands in a slot is to be told from its place, not from having been seen.
+"""Training items anew: what stands in a slot is to be told from its place, not from having been seen.
 
 A model that has read little meets most words of a test request for the first time. So each pass over the training items
-changes some words outside the slots, says something else before and after, and puts other words into slots: always from
-the training split's own values.
+draws each of them once more from its phrasing, changes some words outside the slots, says something else before and
+after, and puts any words into slots: always from the training split's own values.
 """
 
 import dataclasses
@@ -12,10 +12,11 @@ from functools import cache
 
 from hare.finetuning.functions import BY_NAME, Call
 from hare.finetuning.grammar import SPLITS, draw, values
-from hare.finetuning.tool_data import FREE_TEXT, ToolItem
+from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again
 
 _OTHER_WORD = 0.1  # share of the words outside slots that change
-_OTHER_VALUE = 0.5  # share of the slots that are filled anew
+_OTHER_VALUE = 0.5  # share of the slots that hold any words
+_ANY_TEXT = 0.2  # share of the e-mails' texts that are no sentence at all
 _BEFORE, _AFTER = 0.3, 0.2  # shares of the items with other words around
 _NAMES = ("contact", "place", "recipient")
 _LISTED = ("given", "family", "title", "place")
@@ -23,37 +24,22 @@ _LETTERS = re.compile(r"[A-Za-z]+")
 
 
 def varied(item: ToolItem, rng: random.Random) -> ToolItem:
-    """The item in other words, with the call that answers it now; the same where an argument is not one stretch."""
-    parts = _parts(item)
-    if parts is None:
-        return item
+    """A training item in other words, with the call that answers it now."""
+    item = drawn_again(item, rng)
     slots = [slot.name for slot in BY_NAME[item.call.function].slots]
-    filled = {
-        name: _value(name, value, rng) if rng.random() < _OTHER_VALUE else value
-        for name, value in zip(slots, item.call.arguments, strict=True)
-    }
-    texts = [_other_words(part, rng) for part in parts[::2]]
-    ends_open = len(parts) > 1 and parts[-1] == "" and parts[-2] in FREE_TEXT
+    filled = dict(item.values)
+    for name in slots:
+        if rng.random() < _OTHER_VALUE:
+            filled[name] = _value(name, filled[name], rng)
+    texts = re.split(r"\{(\w+)\}", item.template)  # text and placeholder in turn, text first and last
+    ends_open = len(texts) > 1 and texts[-1] == "" and texts[-2] in FREE_TEXT
+    texts[::2] = [_other_words(text, rng) for text in texts[::2]]
     texts[0], texts[-1] = _before(texts[0], rng), _after(texts[-1], ends_open, rng)
-    request = texts[0] + "".join(filled[name] + text for name, text in zip(parts[1::2], texts[1:], strict=True))
-    return dataclasses.replace(item, request=request, call=Call(item.call.function, tuple(filled.values())))
-
-
-def _parts(item: ToolItem) -> list[str] | None:
-    """Text and slot names in turn, text first and last."""
-    places = []
-    for slot, value in zip(BY_NAME[item.call.function].slots, item.call.arguments, strict=True):
-        found = list(re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", item.request))
-        if len(found) != 1:
-            return None
-        places.append((found[0].start(), found[0].end(), slot.name))
-    parts, last = [], 0
-    for start, end, name in sorted(places):
-        if start < last:
-            return None
-        parts += [item.request[last:start], name]
-        last = end
-    return [*parts, item.request[last:]]
+    texts[1::2] = [filled[name] for name in texts[1::2]]
+    return dataclasses.replace(
+        item, request="".join(texts), call=Call(item.call.function, tuple(filled[name] for name in slots)),
+        values=tuple(filled.items()),
+    )
 
 
 def _words(count: int, rng: random.Random) -> list[str]:
@@ -99,6 +85,8 @@ def _value(name: str, value: str, rng: random.Random) -> str:
     if name in _NAMES and "@" not in value:
         named = " ".join(word.capitalize() for word in _words(rng.choice([1, 1, 2, 2, 3]), rng) if word.isalpha())
         return named if named and not any(named.lower() in _titles(split) for split in SPLITS[1:]) else value
+    if name == "content" and rng.random() < _ANY_TEXT:
+        return " ".join(word for word in _words(rng.randint(2, 9), rng) if word.isalpha()) or value
     if name == "content":
         return _LETTERS.sub(lambda found: _words(1, rng)[0] if rng.random() < 0.4 else found[0], value)
     return draw(name, "train", rng)
