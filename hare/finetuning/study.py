@@ -16,7 +16,16 @@ from hare.finetuning.grammar import Phrasing, phrasings
 from hare.finetuning.scoring import score_rows
 from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executable, hard_set, plain_set, training_counts
-from hare.finetuning.tools import CONSTRAINED, COPIED, GREEDY, MARKED, SPELLED, ToolModel, train_tool
+from hare.finetuning.tools import (
+    CONSTRAINED,
+    COPIED,
+    GREEDY,
+    MARKED,
+    SPELLED,
+    ToolModel,
+    in_all_passes,
+    train_tool,
+)
 from hare.run.profile import Finetuning
 from hare.synthesis.generator import Generator
 
@@ -107,8 +116,7 @@ def trained_systems(
 
     All start from the same weights and see the same items for the same number of steps. The first one is HARE-Tool.
     """
-    schedule = Schedule(config.tool_epochs, config.tool_batch, config.tool_learning_rate, config.finetuning_seed)
-    systems, costs = [], []
+    schedule, systems, costs = _schedule(config), [], []
     for form in config.tool_forms:
         name, ways = _PLAN[form]
         model = load_for_chat(folder, config.finetuning_seed)
@@ -117,6 +125,15 @@ def trained_systems(
         systems += [ToolModel(name, model, form, decoding) for decoding in ways]
     untouched = ToolModel(BASE, load_for_chat(folder, config.finetuning_seed).eval(), SPELLED, GREEDY)
     return [*systems, untouched], pd.DataFrame(costs)
+
+
+def seen_in_training(train: Sequence[ToolItem], config: Finetuning) -> list[ToolItem]:
+    """Every variant of the training items that `trained_systems` shows the models."""
+    return in_all_passes(train, _schedule(config))
+
+
+def _schedule(config: Finetuning) -> Schedule:
+    return Schedule(config.tool_epochs, config.tool_batch, config.tool_learning_rate, config.finetuning_seed)
 
 
 def answers(systems: Sequence[ToolModel], sets: Mapping[str, Sequence[ToolItem]]) -> pd.DataFrame:

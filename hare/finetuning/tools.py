@@ -60,10 +60,15 @@ def train_tool(
     model: MistralForCausalLM, items: Sequence[ToolItem], schedule: Schedule, form: str, what: str
 ) -> Trained:
     """Fine-tune all weights on requests and calls, in place; every pass says the items in other words."""
-    rng, passes = random.Random(schedule.seed), math.ceil(schedule.epochs)
-    examples = [example_in(varied(item, rng), form) for _ in range(passes) for item in items]
-    once = dataclasses.replace(schedule, epochs=schedule.epochs / passes)
+    examples = [example_in(item, form) for item in in_all_passes(items, schedule)]
+    once = dataclasses.replace(schedule, epochs=schedule.epochs * len(items) / len(examples))
     return fine_tune(model, batches_of(examples, once), once, what)
+
+
+def in_all_passes(items: Sequence[ToolItem], schedule: Schedule) -> list[ToolItem]:
+    """The items as training sees them, pass after pass; in whatever form they are answered, they are the same."""
+    rng = random.Random(schedule.seed)
+    return [varied(item, rng) for _ in range(math.ceil(schedule.epochs)) for item in items]
 
 
 def example_in(item: ToolItem, form: str) -> Example:
