@@ -18,7 +18,6 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 
 from hare.decontamination import benchmarks, curve, planted
 from hare.decontamination.index import build_index
-from hare.decontamination.neural import compare
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches, shards
 from hare.decontamination.rules import ShareRule
@@ -88,6 +87,8 @@ def _memory(texts: list[str]) -> dict[str, float]:
 
 def _neighbours(profile: Profile) -> dict[str, float]:
     """Planted cases as notebook 03 plants them, found by neighbours in a space of words and by a neural embedding."""
+    from hare.decontamination.neural import compare  # loads torch, which is no part of the memory measured above
+
     config = profile.decontamination
     folder, seed = Workspace(profile.name).work / "decontamination" / "heldout", config.decontamination_seed
     clean, index = curve.sample_texts(folder, config.curve_documents, seed), build_index([_N])
