@@ -1,8 +1,8 @@
 """Texts as vectors: all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020), whose weights an archive ships.
 
-A text's vector is the mean of the model's last hidden states, of unit length. Word counts reduced by an SVD are a
-hundred times as fast, and fail at the purpose: `hare bench synthesis` holds both against texts whose topics people have
-named (`hare.synthesis.topics_bench`).
+A text's vector is the mean of the model's last hidden states, of unit length. Word counts reduced by an SVD are
+far faster, and do worse: `hare bench synthesis` holds both against texts whose topics people have named
+(`hare.synthesis.topics_bench`).
 """
 
 import os
