@@ -19,7 +19,7 @@ from hare.finetuning.calls import (
     spelled_answer,
 )
 from hare.finetuning.decoding import allowed_next
-from hare.finetuning.dialogue import API_TOKENS, CONTROL_TOKENS, ROUND_END, SLOT, control_id, text_ids
+from hare.finetuning.dialogue import API_TOKENS, CONTROL_TOKENS, ROUND_END, SLOT, control_id, text_ids, text_tokens
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
 from hare.finetuning.paraphrase import objection_to as objection_to_paraphrase
 from hare.finetuning.scoring import accuracy_table, confusion_table, score_rows
@@ -193,6 +193,37 @@ def test_other_words_come_from_training_values_alone() -> None:
     items = [variation.varied(item, rng) for item in TRAIN for _ in range(20)]
     others = tool_data.plain_set("validation", dict.fromkeys(COUNTS, 20), 0)
     assert tool_data.overlaps(items, [*TEST, *HARD, *others])["shared"].eq(0).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
+def test_any_tokens_stand_where_names_stood_and_nowhere_else(number: int, seed: int) -> None:
+    item = TRAIN[number]
+    example = marks.marked_example(item.request, item.call)
+    changed = variation.with_any_tokens(example, item, random.Random(seed))
+    assert changed.scored == example.scored and len(changed.ids) == len(example.ids)
+    differing = {(old, new) for old, new in zip(example.ids, changed.ids, strict=True) if old != new}
+    assert len({old for old, _ in differing}) == len(differing), "a token became two"
+    assert all(new in text_tokens() for _, new in differing)
+    named = {token for name, value in item.values if name in ("contact", "place", "recipient", "query")
+             for token in text_ids(value)}
+    assert {old for old, _ in differing} <= named
+
+
+def test_made_up_names_are_nobody_elses() -> None:
+    rng = random.Random(0)
+    names = {variation._made_up_name(rng) for _ in range(5000)}
+    others = {value.lower() for split in ("validation", "test") for kind in ("given", "family", "title", "place")
+              for value in grammar.values(kind, split)}
+    assert not {name.lower() for name in names} & others
+    assert len(names) > 4000
+
+
+def test_requests_go_with_and_without_openers_in_every_split() -> None:
+    for split in grammar.SPLITS:
+        bare = grammar.openers(split).count("") / len(grammar.openers(split))
+        assert bare == pytest.approx(2 / 7, abs=0.02)
+        assert grammar.closers(split, after_text=False).count("") / len(grammar.closers(split, False)) > 0.4
 
 
 def test_marks_of_both_test_sets_spell_the_very_calls() -> None:

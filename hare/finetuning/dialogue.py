@@ -4,6 +4,7 @@ Text is always encoded without control tokens: ``<round_end>`` typed by a user s
 nothing. Functional tokens, one a function, follow Octopus v2 (Chen and Li 2024).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,19 @@ def text_ids(text: str) -> list[int]:
 def text_of(ids: Sequence[int]) -> str:
     """Text of plain ids."""
     return _plain().decode(list(ids), skip_special_tokens=False)
+
+
+@cache
+def token_pieces(pattern: str) -> list[str]:
+    """The vocabulary's pieces that match ``pattern`` whole, in the order of their ids: its first group of each."""
+    pieces = sorted(_plain().get_vocab().items(), key=lambda piece: piece[1])
+    return [found[1] for piece, _ in pieces if (found := re.fullmatch(pattern, piece))]
+
+
+@cache
+def text_tokens() -> range:
+    """Ids that stand for text: all of the vocabulary but ``<unk>``, ``<s>`` and ``</s>``."""
+    return range(3, _plain().get_vocab_size())
 
 
 @cache

