@@ -26,7 +26,7 @@ _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####
 
 @dataclass(frozen=True)
 class Phrasing:
-    """One way to ask: the core with its slots in braces, and whether a person or the generator wrote it.
+    """One way to ask: the core with its slots in braces, and whether it was written for the grammar or generated.
 
     Cores of the training split may hold choices, ``[this|that]``; see `spoken`.
     """

@@ -20,7 +20,8 @@ from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again
 _OTHER_WORD = 0.03  # share of the words outside slots that change
 _OTHER_VALUE = 0.6  # share of the slots that hold any words
 _MADE_UP = 0.8  # share of the names and words there that are the tokenizer's own, the others are of titles
-_ANY_TOKEN = 0.3  # share of the tokens of names and queries that are any others of the vocabulary
+_ANY_TOKEN = 0.3  # share of the tokens of names, things and queries that are any others of the vocabulary
+_AS_DRAWN = ("number", "other", "content")  # values that keep their tokens
 _LEAD = 0.05  # share of the names that another word precedes
 _ANY_TEXT, _MESSAGE = 0.2, 0.6  # shares of the e-mails' texts that are no sentence at all, and of others that are new
 _OTHER_CONTENT = 0.2  # share of the words in an e-mail's text that change
@@ -51,12 +52,12 @@ def varied(item: ToolItem, rng: random.Random) -> ToolItem:
 
 
 def with_any_tokens(example: Example, item: ToolItem, rng: random.Random) -> Example:
-    """The item's training sequence with some tokens of its names and query replaced wherever they stand in it.
+    """The item's training sequence with some tokens of its names, things and query replaced wherever they stand in it.
 
     Tokens, not text: any row of the vocabulary may stand there, as a word of a test request may be any.
     """
-    named = [v for name, v in item.values if name in (*_NAMES, "query") and v in item.call.arguments and "@" not in v]
-    tokens = sorted({token for value in named for token in text_ids(value)})
+    drawn = [value for name, value in item.values if name.rstrip("0123456789") not in _AS_DRAWN and "@" not in value]
+    tokens = sorted({token for value in drawn for token in text_ids(value)})
     other = {token: rng.choice(text_tokens()) for token in tokens if rng.random() < _ANY_TOKEN}
     return dataclasses.replace(example, ids=tuple(other.get(token, token) for token in example.ids))
 
