@@ -20,7 +20,7 @@ from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again
 _OTHER_WORD = 0.03  # share of the words outside slots that change
 _OTHER_VALUE = 0.6  # share of the slots that hold any words
 _MADE_UP = 0.8  # share of the names and words there that are the tokenizer's own, the others are of titles
-_ANY_TOKEN = 0.3  # share of the tokens of names, things and queries that are any others of the vocabulary
+_ANY_TOKEN = 0.5  # share of the tokens of names, things and queries that are any others of the vocabulary
 _AS_DRAWN = ("number", "other", "content")  # values that keep their tokens
 _LEAD = 0.05  # share of the names that another word precedes
 _ANY_TEXT, _MESSAGE = 0.2, 0.6  # shares of the e-mails' texts that are no sentence at all, and of others that are new
