@@ -48,15 +48,24 @@ def test_train_and_test_share_nothing(other: list) -> None:
 def test_training_takes_no_phrasing_that_other_splits_keep() -> None:
     for phrasing in grammar.phrasings("train"):
         ways = {grammar.spoken(phrasing.core, random.Random(seed)) for seed in range(40)}
-        assert not ways & grammar._kept_back() and not any(set("[|]") & set(way) for way in ways)
+        assert not ways & grammar.kept_back() and not any(set("[|]") & set(way) for way in ways)
     for split in ("validation", "test"):
         assert all(grammar.spoken(found.core, random.Random(0)) == found.core for found in grammar.phrasings(split))
 
 
 def test_a_way_that_another_split_keeps_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar, "_kept_back", lambda: {"ring {contact}"})
+    monkeypatch.setattr(grammar, "kept_back", lambda: {"ring {contact}"})
     ways = {grammar.spoken("[call|ring] [|up|back] {contact}", random.Random(seed)) for seed in range(40)}
     assert ways == {f"{way} {{contact}}" for way in ("call", "call up", "call back", "ring up", "ring back")}
+
+
+def test_core_and_closer_of_training_are_never_anothers_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_data, "kept_back", lambda: {"dial {number} now"})
+    monkeypatch.setattr(tool_data, "openers", lambda split: [""])
+    monkeypatch.setattr(tool_data, "closers", lambda split, after_text: [" now", " please"])
+    phrasing, rng = grammar.Phrasing("call_number", "dial {number}", "written"), random.Random(0)
+    templates = {tool_data._item("1", "train", "plain", phrasing, rng).template.lower() for _ in range(40)}
+    assert templates == {"dial {number} please"}
 
 
 def test_a_planted_overlap_is_found() -> None:

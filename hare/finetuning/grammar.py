@@ -63,13 +63,13 @@ def spoken(core: str, rng: random.Random) -> str:
         while _CHOICE.search(words):
             words = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), words)
         words = " ".join(words.split()).replace(" ,", ",")
-        if words not in _kept_back():
+        if words not in kept_back():
             return words
     return core
 
 
 @cache
-def _kept_back() -> frozenset[str]:
+def kept_back() -> frozenset[str]:
     """Cores that no training item may have."""
     others = [*phrasings("validation"), *phrasings("test"), *(phrasing for _, phrasing in hard_phrasings())]
     return frozenset(phrasing.core for phrasing in others)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
-from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, openers, phrasings, spoken
+from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, kept_back, openers, phrasings, spoken
 from hare.run.errors import HareError
 
 VALIDATION_ITEMS = 50  # of each function
@@ -93,6 +93,14 @@ def _new_item(
 
 
 def _item(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
+    """One item; in training never a core and closer that together are another split's core."""
+    while True:
+        item = _drawn(item_id, split, kind, phrasing, rng)
+        if split != "train" or item.template.lower() not in kept_back():
+            return item
+
+
+def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
     core = spoken(phrasing.core, rng)
     placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", core)))
     drawn = {name: draw(name.rstrip("0123456789"), split, rng) for name in placeholders}
