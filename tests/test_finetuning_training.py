@@ -187,6 +187,8 @@ def test_a_call_is_preferred_to_a_likelier_answer_that_lacks_a_slot() -> None:
     without, filled = marks._Answer(-0.1, 1, (0, 0), 0), marks._Answer(-2.0, 1, (0, 1), 0)
     assert marks._chosen("call Maria", [without, filled]).call == Call("call_contact", ("Maria",))
     assert marks._chosen("call Maria", [without]).reason == "missing slot"
+    forced = marks._Answer(-9.0, 1, (1, 0), 0)
+    assert marks._chosen("call Maria", [without, forced]).reason == "missing slot", "a slot was filled at any price"
 
 
 def test_a_model_learns_to_mark_words_it_has_never_seen(tmp_path: Path) -> None:

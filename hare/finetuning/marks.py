@@ -23,6 +23,7 @@ from hare.run.errors import HareError
 _PIECE = re.compile(r"[^\s,!?:]*[^\s,!?:.]|[,!?:.]+")
 _BATCH = 64
 _BEAMS = 4
+_FORCED = 4.0  # nats; what filling a slot may cost, chosen on the validation set: right answers cost up to 2
 
 
 def pieces_of(request: str) -> list[tuple[int, int]]:
@@ -86,7 +87,8 @@ def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
 def decode_marked(model: MistralForCausalLM, requests: Sequence[str], what: str) -> list[Reading]:
     """The likeliest function, then its likeliest marks that fill every slot and make a call which may be executed.
 
-    A beam search over `_BEAMS` sequences of marks; where none of the last ones is a valid call, the first is refused.
+    A beam search over `_BEAMS` sequences of marks; where none of the last ones is a valid call, or only one far less
+    likely than the first, the first is refused.
     The function is settled before: functions without slots would else be preferred, their answers being shorter.
     """
     order = sorted(range(len(requests)), key=lambda number: len(requests[number]))
@@ -151,7 +153,9 @@ def _longer(answer: _Answer, scores: Sequence[Sequence[float]]) -> list[_Answer]
 
 
 def _chosen(request: str, beam: Sequence[_Answer]) -> Reading:
-    found = [checked(call_of(request, FUNCTIONS[a.function].name, a.marks), request) for a in beam]
+    """The likeliest marks that make a valid call, unless much likelier ones leave a slot empty: those are refused."""
+    near = [answer for answer in beam if answer.score >= beam[0].score - _FORCED]
+    found = [checked(call_of(request, FUNCTIONS[a.function].name, a.marks), request) for a in near]
     return next((reading for reading in found if reading.call), found[0])
 
 
