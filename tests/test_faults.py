@@ -98,6 +98,15 @@ def test_a_full_disk_in_a_notebook_is_named_and_leaves_no_half_file(roots: Path)
     assert list((_workspace().results / "corpus").iterdir()) == []
 
 
+def test_a_disk_that_fills_under_a_library_is_mended_too(roots: Path) -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    message = _stopped(
+        roots, limit + 'import torch\nfrom safetensors.torch import save_file\n'
+        'save_file({"weight": torch.zeros(1000)}, stage.work / "model.safetensors")'
+    )
+    assert "SafetensorError: " in message and "raise it (`ulimit -f unlimited`)" in message
+
+
 def test_a_full_disk_under_the_driver_is_named(roots: Path) -> None:
     chain = toy_chain(roots / "notebooks", length=1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,26 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
         write_json(path, {"new": 2})
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
     assert json.loads(path.read_text()) == {"old": 1}
+
+
+@pytest.mark.parametrize("said", [
+    "[Errno 28] No space left on device: 'a'",
+    "[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device",
+    "Error while serializing: I/O error: No space left on device (os error 28)",
+    "Not enough free space to write 80000000 bytes after offset 128",
+    "[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534",
+])
+def test_a_full_disk_is_named_however_a_library_says_it(tmp_path: Path, said: str) -> None:
+    with pytest.raises(HareError, match="a.pt could not be written: No space left on device"), \
+            written_whole(tmp_path / "a.pt"):
+        raise RuntimeError(said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("said", ["[Errno 2] No such file or directory: 'a'", "shape [28] is not [26]", ""])
+def test_other_errors_keep_their_own_words(tmp_path: Path, said: str) -> None:
+    with pytest.raises(RuntimeError, match=f"^{re.escape(said)}$"), written_whole(tmp_path / "a.pt"):
+        raise RuntimeError(said)
 
 
 def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from hare.run.errors import HareError
+from hare.run.files import disk_mend
+
 _MEND_MARK = "\n  To mend it: "
 _SECONDS_TO_START = 300  # a busy machine takes its time
 _SECONDS_FOR_OUTPUT = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class NotebookStopped(Exception):
+class NotebookStopped(HareError):
     """A notebook did not reach its end; ``what`` and ``mend`` say why, ``cell`` where (counted from 1)."""
 
     def __init__(self, cell: int, what: str, mend: str):
-        super().__init__(what)
-        self.cell, self.what, self.mend = cell, what, mend
+        super().__init__(what, mend)
+        self.cell = cell
 
 
 def execute(
@@ -78,7 +81,8 @@ def _stopped(cell: int, error: Any) -> NotebookStopped:
     lines = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
     frames = [line for line in lines if line.startswith(("Cell In", "File "))]
     where = "; ".join(dict.fromkeys(frames[:1] + frames[-1:]))
-    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", "correct the cause")
+    mend = disk_mend(error.evalue) or "correct the cause"
+    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", mend)
 
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:

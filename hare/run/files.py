@@ -25,6 +25,9 @@ _MENDS = {
     errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
 }
 _MENDS[errno.EEXIST] = _MENDS[errno.ENOTDIR]
+# How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).
+_NUMBER = re.compile(r"\[[Ee]rrno (\d+)\]|\(os error (\d+)\)")
+_UNNUMBERED = ("Not enough free space to write", "unexpected pos")  # a full disk, as NumPy and torch.save say it
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
@@ -33,10 +36,27 @@ def naming_disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into a `HareError` that names ``path``."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _MENDS:
+    except HareError:
+        raise
+    except Exception as error:
+        number = disk_fault(str(error))
+        if number is None:
             raise
-        raise HareError(f"{path} could not be written: {os.strerror(error.errno)}.", _MENDS[error.errno]) from error
+        raise HareError(f"{path} could not be written: {os.strerror(number)}.", _MENDS[number]) from error
+
+
+def disk_fault(said: str) -> int | None:
+    """The system's number of the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    found = _NUMBER.search(said)
+    if found and int(found[1] or found[2]) in _MENDS:
+        return int(found[1] or found[2])
+    return errno.ENOSPC if any(words in said for words in _UNNUMBERED) else None
+
+
+def disk_mend(said: str) -> str | None:
+    """What to do about the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    number = disk_fault(said)
+    return None if number is None else _MENDS[number]
 
 
 @contextlib.contextmanager

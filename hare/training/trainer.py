@@ -16,6 +16,7 @@ from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
 from hare.run.errors import HareError
+from hare.run.files import naming_disk_errors
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal
@@ -123,12 +124,13 @@ class HareTrainer(DistributedTrainer):
 
     def save_checkpoint(self) -> Path:
         """Write beside, then publish; returns the folder."""
-        with torch.no_grad():
+        with naming_disk_errors(self.checkpoints), torch.no_grad():
             super().save_checkpoint()
         if self.iteration_step == self.run.training.train_steps and self.heldout is not None:
             found = probe(self, self.heldout.tokens[:1, : PROBE_TOKENS + 1])
             if self.is_reporter and found is not None:
-                save_file(found, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
+                with naming_disk_errors(self.checkpoints):
+                    save_file(found, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
         dist.barrier(self.parallel_context.world_pg)
         if dist.get_rank(self.parallel_context.world_pg) == 0:
             publish(self.checkpoints, self.iteration_step, self.run.layout)
