@@ -63,6 +63,7 @@ def _launch(runs: list[TrainingRun]) -> None:
         write_json(listed, [str(run.folder) for run in runs])
         command = [
             sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runs[0].processes}",
+            "--log-dir", folder,  # or an empty folder of torchrun's own stays behind in the temporary one
             "-m", "hare.training.worker", str(listed),
         ]
         process = subprocess.Popen(
