@@ -15,13 +15,13 @@ from typing import Any
 from hare.run.errors import HareError
 
 _MENDS = {
-    errno.ENOSPC: "free some disk space (`hare doctor` shows how much is needed), then run the same command again",
-    errno.EDQUOT: "free some of your disk quota, then run the same command again",
+    errno.ENOSPC: "free some disk space (`hare doctor` shows how much is needed)",
+    errno.EDQUOT: "free some of your disk quota",
     errno.EACCES: "give yourself write permission on that folder, or clone the project somewhere you own",
     errno.EPERM: "give yourself write permission on that folder, or clone the project somewhere you own",
     errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or choose another folder through "
     "$HARE_RESULTS, $HARE_WORK or $HARE_CACHE",
-    errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`), then run the command again",
+    errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
     errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
 }
 _MENDS[errno.EEXIST] = _MENDS[errno.ENOTDIR]
