@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.finetuning import bad_inputs, grammar, marks, tool_data, variation
+from hare.finetuning import bad_inputs, grammar, marks, retrieval, tool_data, variation
 from hare.finetuning.calls import (
     example_of,
     functional_answer,
@@ -17,6 +17,7 @@ from hare.finetuning.calls import (
     read_spelled,
     read_text,
     spelled_answer,
+    written_out,
 )
 from hare.finetuning.decoding import allowed_next
 from hare.finetuning.dialogue import API_TOKENS, CONTROL_TOKENS, ROUND_END, SLOT, control_id, text_ids, text_tokens
@@ -136,8 +137,7 @@ def test_written_calls_are_read_back(number: int) -> None:
     item = TRAIN[number]
     assert read_functional([*functional_answer(item.call), END], item.request).call == item.call
     assert read_spelled([*spelled_answer(item.call), END], item.request).call == item.call
-    quoted = ", ".join(f'"{value}"' for value in item.call.arguments)
-    assert read_text(f"Sure: {item.call.function}({quoted})", item.request).call == item.call
+    assert read_text(f"Sure: {written_out(item.call)}", item.request).call == item.call
 
 
 @settings(deadline=None)
@@ -281,6 +281,27 @@ def test_paraphrases_that_ask_for_something_else_are_refused() -> None:
         "", "slots lost or doubled", "known already", "answers instead of asking", "asks for something else",
         "slot not set off",
     ]
+
+
+def test_worked_examples_are_valid_calls_that_share_nothing_with_the_other_splits() -> None:
+    others = [*tool_data.plain_set("test", dict.fromkeys(COUNTS, 50), 0), *tool_data.hard_set(5, 0),
+              *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 50), 0)]
+    values = {value for item in others for value in item.call.arguments}
+    assert set(retrieval.WORKED_EXAMPLES) == set(BY_NAME)
+    for name, (request, call) in retrieval.WORKED_EXAMPLES.items():
+        assert call.function == name and objection_to(call, request) == "" and objection_to_request(request) == ""
+        assert request not in {item.request for item in others} and not values & set(call.arguments)
+
+
+@pytest.mark.parametrize("number", range(len(FUNCTIONS)))
+def test_the_best_description_comes_first_and_its_example_last(number: int) -> None:
+    found = [FUNCTIONS[number], *(f for f in FUNCTIONS if f.name not in (FUNCTIONS[number].name, NO_CALL))][:3]
+    system, *turns, asked = retrieval.prompt("ring Rosa", found, retrieval.WORKED_EXAMPLES)
+    offered = [line.split("(")[0] for line in system["content"].split("Functions:\n")[1].splitlines()]
+    answered = [read_text(turn["content"], "").function for turn in turns if turn["role"] == "assistant"]
+    assert offered[0] == FUNCTIONS[number].name and NO_CALL in offered
+    assert answered == offered[::-1] and asked == {"role": "user", "content": "ring Rosa"}
+    assert len(retrieval.prompt("ring Rosa", found, {})) == 2
 
 
 def test_scores_count_unreadable_answers_as_wrong_everywhere() -> None:

@@ -75,6 +75,12 @@ def read_spelled(answer: Sequence[int], request: str) -> Reading:
     return checked(Call(name, tuple(values)), request)
 
 
+def written_out(call: Call) -> str:
+    """The call as instruct models write it, ``name("value", …)``; `read_text` reads it."""
+    values = ", ".join(f'"{value}"' for value in call.arguments)
+    return f"{call.function}({values})"
+
+
 def read_text(text: str, request: str) -> Reading:
     """A call in the shape ``name("value", …)`` somewhere in a text, as instruct models write it; the first one counts.
 

@@ -1,18 +1,19 @@
 """The baseline: retrieve descriptions of functions by embedding, and ask an instruct model to write the call.
 
 The paper's baseline is Llama3-8B with retrieval. By default the instruct model is SmolLM2-135M-Instruct; any server
-that speaks the OpenAI protocol can stand in.
+that speaks the OpenAI protocol can stand in. A model that small answers bare descriptions with talk, so the baseline is
+asked in two ways: with the descriptions alone, as in the paper, and with a worked example of each function offered.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from hare.decontamination.intervals import wilson_interval
-from hare.finetuning.calls import Reading, read_text
-from hare.finetuning.functions import FUNCTIONS, NO_CALL, Function
+from hare.finetuning.calls import Reading, read_text, written_out
+from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call, Function
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
 from hare.synthesis.embeddings import embed
@@ -24,6 +25,22 @@ _SYSTEM = (
     "You control a phone. Answer with one function call and nothing else. Write the values from the user's message in "
     'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
 )
+Example = tuple[str, Call]  # a request and the call that it asks for
+# Requests of the training split. Which ones are shown matters: of nine draws, tried on 70 validation requests, the model
+# made 13 to 30 % of the calls. These are the best.
+WORKED_EXAMPLES: dict[str, Example] = {
+    call.function: (request, call)
+    for request, call in (
+        ("it is urgent, 385 239 9309 must be called", Call("call_number", ("385 239 9309",))),
+        ("yes, we haven't spoken for ages, call Nina", Call("call_contact", ("Nina",))),
+        ("Buddy, search quantum electrodynamics online?", Call("search_web", ("quantum electrodynamics",))),
+        ("hmm, flip the camera on, no delay", Call("open_camera")),
+        ("actually, when does the sun come out in Vienna", Call("get_weather", ("Vienna",))),
+        ("let's urgent mail to my sister in law Richard, text the meeting is in the old town",
+         Call("send_email", ("Richard", "the meeting is in the old town"))),
+        ("I am asking you to flip a coin", Call(NO_CALL)),
+    )
+}
 
 
 def ranked_functions(requests: Sequence[str]) -> list[list[Function]]:
@@ -57,18 +74,37 @@ def seeded_subset(items: Sequence[ToolItem], wanted: int, seed: int) -> list[Too
     return chosen
 
 
-def prompt(request: str, functions: Sequence[Function]) -> tuple[dict[str, str], ...]:
-    """The conversation that asks an instruct model for a call; the function that does nothing is always offered."""
+def prompt(
+    request: str, functions: Sequence[Function], examples: Mapping[str, Example]
+) -> tuple[dict[str, str], ...]:
+    """The conversation that asks an instruct model for a call; the function that does nothing is always offered.
+
+    The function that fits best comes first among the descriptions; among the ``examples``, which are earlier turns, it
+    comes last: a small model repeats the turn before.
+    """
     offered = [*functions, *(f for f in FUNCTIONS if f.name == NO_CALL and f not in functions)]
     described = "\n".join(
         f"{f.name}({', '.join(slot.name for slot in f.slots)}): {f.description}" for f in offered
     )
-    return ({"role": "system", "content": _SYSTEM.format(functions=described)}, {"role": "user", "content": request})
+    turns = [("system", _SYSTEM.format(functions=described))]
+    for said, call in [examples[f.name] for f in reversed(offered) if f.name in examples]:
+        turns += [("user", said), ("assistant", written_out(call))]
+    return tuple({"role": role, "content": text} for role, text in [*turns, ("user", request)])
 
 
-def answer(requests: Sequence[str], generator: Generator, ranked: Sequence[Sequence[Function]]) -> list[Reading]:
-    """Calls that ``generator`` writes, given the first `RETRIEVED` functions of each request's ranking."""
-    asked = [Request(prompt(text, found[:RETRIEVED]), 0) for text, found in zip(requests, ranked, strict=True)]
+def answer(
+    requests: Sequence[str],
+    generator: Generator,
+    ranked: Sequence[Sequence[Function]],
+    examples: Mapping[str, Example],
+) -> list[Reading]:
+    """Calls that ``generator`` writes, given the first `RETRIEVED` functions of each request's ranking.
+
+    ``examples``: requests with their calls, by the function's name; {} for descriptions alone.
+    """
+    asked = [
+        Request(prompt(text, found[:RETRIEVED], examples), 0) for text, found in zip(requests, ranked, strict=True)
+    ]
     said = generator.generate(asked, _GREEDY)
     return [
         Reading(None, "", reason) if (reason := objection_to_request(text)) else read_text(generation.text, text)

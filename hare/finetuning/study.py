@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from hare.finetuning import retrieval
-from hare.finetuning.calls import Reading
 from hare.finetuning.dialogue import load_for_chat
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.finetuning.grammar import Phrasing, phrasings
@@ -30,14 +29,15 @@ from hare.run.profile import Finetuning
 from hare.synthesis.generator import Generator
 
 HARE_TOOL, COPYING, NO_TOKENS, BASE = "hare-tool", "hare-tool-copying", "no-functional-tokens", "base"
-RETRIEVAL = "retrieval-smollm2"
+RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval-smollm2", "retrieval-smollm2-examples"
 _PLAN = {
     MARKED: (HARE_TOOL, (CONSTRAINED,)), COPIED: (COPYING, (GREEDY, CONSTRAINED)), SPELLED: (NO_TOKENS, (GREEDY,)),
 }
 HEADLINE = {  # name in the record: system and decoding
     "hare-tool": (HARE_TOOL, CONSTRAINED), "hare-tool-copying": (COPYING, GREEDY),
     "hare-tool-copying-grammar": (COPYING, CONSTRAINED), "no-functional-tokens": (NO_TOKENS, GREEDY),
-    "retrieval-smollm2": (RETRIEVAL, GREEDY), "base": (BASE, GREEDY),
+    "retrieval-smollm2": (RETRIEVAL, GREEDY), "retrieval-smollm2-examples": (RETRIEVAL_EXAMPLES, GREEDY),
+    "base": (BASE, GREEDY),
 }
 _GENERATION_BATCH = 16
 
@@ -147,7 +147,10 @@ def answers(systems: Sequence[ToolModel], sets: Mapping[str, Sequence[ToolItem]]
 
 
 def baseline_answers(sets: Mapping[str, Sequence[ToolItem]], config: Finetuning) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`score_rows` of retrieval and instruct model on a subset of each set; the recall of retrieval on all of it."""
+    """`score_rows` of retrieval and instruct model on a subset of each set; the recall of retrieval on all of it.
+
+    The model is asked with the descriptions alone, and again with a worked example of each function offered.
+    """
     torch.set_num_threads(config.finetuning_threads)
     generator, rows, recalls = instruct_generator(config), [], []
     for name, items in sets.items():
@@ -156,6 +159,7 @@ def baseline_answers(sets: Mapping[str, Sequence[ToolItem]], config: Finetuning)
         recalls.append(retrieval.recall_table(items, list(ranked.values())).assign(test_set=name))
         chosen = retrieval.seeded_subset(items, config.baseline_items, config.finetuning_seed)
         offered = [ranked[item.id] for item in chosen]
-        readings: list[Reading] = retrieval.answer([item.request for item in chosen], generator, offered)
-        rows.append(score_rows(chosen, readings, RETRIEVAL, GREEDY, name))
+        for system, examples in ((RETRIEVAL, {}), (RETRIEVAL_EXAMPLES, retrieval.WORKED_EXAMPLES)):
+            readings = retrieval.answer([item.request for item in chosen], generator, offered, examples)
+            rows.append(score_rows(chosen, readings, system, GREEDY, name))
     return pd.concat(rows, ignore_index=True), pd.concat(recalls, ignore_index=True)
