@@ -20,7 +20,8 @@ METRICS = {
                  "difference_bpb.d1+d2_minus_d1"],
     "evaluation": ["arc_challenge.d1.acc", "arc_challenge.d1.bpb", "arc_challenge.d1.items"],
     "leakage": ["delta.", "control.dose_"],
-    "finetuning": ["tool.test.hare-tool.accuracy", "tool.test.retrieval-smollm2.accuracy", "chat.arc_challenge.after"],
+    "finetuning": ["tool.test.hare-tool.accuracy", "tool.test.retrieval-smollm2.accuracy",
+                   "tool.test.retrieval-smollm2-examples.accuracy", "chat.arc_challenge.after"],
     "deployment": ["fp32.heldout_bpb", "int8.decode_tokens_per_s", "int4.size_mb", "int4.tool_accuracy"],
     "bench": ["reproduce_wall_seconds", "reproduce_peak_rss_mb"],
 }
