@@ -3,9 +3,13 @@
 import dataclasses
 import json
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from one_process import one_process
@@ -17,8 +21,11 @@ from hare.training import preflight, worker
 from hare.training.checkpoints import checkpoints
 from hare.training.launch import prepare, train, worker_environment
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus, refuse_other_world, refuse_used_port
-from hare.training.run import TrainingRun
+from hare.training.run import METRICS_FILE, TrainingRun
 from hare.training.worker import train_here
+
+
+SECONDS_TO_START, SECONDS_TO_END = 240, 20
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,6 +41,25 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     prepare([run])
     train_here(run)
     return run
+
+
+def test_a_killed_launcher_leaves_no_process(tmp_path: Path) -> None:
+    run = toy_run(tmp_path, "endless", train_steps=100_000)
+    prepare([run])
+    script = (
+        "import sys; from pathlib import Path; from hare.training.run import TrainingRun; "
+        "from hare.training.launch import train; train(TrainingRun.load(Path(sys.argv[1])))"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", script, str(run.folder)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not (run.folder / METRICS_FILE).exists():
+        assert launcher.poll() is None and time.monotonic() < deadline, "training did not start"
+        time.sleep(0.1)
+    family = psutil.Process(launcher.pid).children(recursive=True)
+    assert family, "torchrun and its worker"
+    launcher.kill()
+    launcher.wait()
+    assert not psutil.wait_procs(family, timeout=SECONDS_TO_END)[1], "processes outlived their launcher"
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_what_was_good(tmp_path: Path) -> None:
