@@ -26,8 +26,8 @@ _SYSTEM = (
     'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
 )
 Example = tuple[str, Call]  # a request and the call that it asks for
-# Requests of the training split. Which ones are shown matters: on 70 validation requests the model made 13 to 30 % of
-# the calls, with nine draws of the examples. These are the best.
+# Requests of the training split. Which ones are shown matters much: these did best of several draws, on validation
+# requests.
 WORKED_EXAMPLES: dict[str, Example] = {
     call.function: (request, call)
     for request, call in (

@@ -113,7 +113,8 @@ def _show(picture: Figure) -> None:
     plt.close(picture)
     if get_ipython() is not None:
         buffer = io.BytesIO()
-        picture.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        with mpl.rc_context(_style()):
+            picture.savefig(buffer, format="png", dpi=_SCREEN_DPI)
         display(Image(buffer.getvalue()))
 
 
