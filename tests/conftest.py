@@ -1,8 +1,13 @@
-"""Fixtures shared by the tests."""
+"""Fixtures and settings shared by the tests."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no time limit on one: a test must not fail because a machine was busy.
+# New examples are looked for with `pytest --hypothesis-profile default`.
+settings.load_profile("ci")
 
 
 @pytest.fixture

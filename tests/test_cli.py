@@ -17,7 +17,8 @@ from hare.run.driver import Choice
 from hare.run.errors import HareError
 from hare.run.paths import Workspace
 from hare.run.profile import Profile, load_profile
-from hare.run.watch import Cursor, Watch, describe, spelled
+from hare.run.progress import Progress
+from hare.run.watch import Cursor, Watch, describe, read_progress, spelled
 
 SMOKE = load_profile("smoke")
 
@@ -133,16 +134,43 @@ def test_an_unknown_benchmark_and_a_study_never_run_are_named(roots: Path) -> No
         benchmarks.bench(SMOKE, ["stages"])
 
 
-def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(tmp_path: Path) -> None:
-    state = {"what": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0}
+def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr("hare.run.watch.time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    state = {"what": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0, "at": 110.0}
     assert describe(state) == ["training d1 25%", "25 tokens/s", "30 s left"]
     assert describe(state | {"total": None}) == ["training d1 250 tokens", "25 tokens/s"]
     file = tmp_path / "progress.json"
-    watch = Watch("[5/8] 05_pretrain_arms", Cursor(9), file, sys.stderr)
+    watch = Watch("[5/8] 05_pretrain_arms", Cursor(9, since=clock.now), file, sys.stderr)
     watch.cursor.move(4)
     assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · 0 s so far"
     file.write_text(json.dumps(state))
-    assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · training d1 25% · 25 tokens/s · 30 s left · 0 s so far"
+    clock.now = 110.0
+    told = "[5/8] 05_pretrain_arms · cell 4/9 · training d1 25% · 25 tokens/s · 30 s left · 10 s so far"
+    assert watch.line() == told
+    watch.cursor.move(5)
+    assert watch.line() == told.replace("cell 4", "cell 5")
+    clock.now = 111.0
+    watch.cursor.move(6)  # what an earlier cell reported says nothing of this one
+    assert watch.line() == "[5/8] 05_pretrain_arms · cell 6/9 · 11 s so far"
     file.write_text("{")
-    assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · 0 s so far"
+    assert watch.line() == "[5/8] 05_pretrain_arms · cell 6/9 · 11 s so far"
     assert [spelled(seconds) for seconds in (0.4, 59.6, 185, 7800)] == ["0 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
+
+
+def test_a_report_of_a_cells_first_moment_is_shown_whatever_time_its_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of a file lags behind the clock by up to a tick of the kernel, and is set back with the clock."""
+    file = tmp_path / "progress.json"
+    monkeypatch.setenv("HARE_PROGRESS", str(file))
+    cursor = Cursor(9)
+    cursor.move(4)
+    with Progress("training d1", None, "tokens"):
+        os.utime(file, (0, 0))
+        state = read_progress(file, cursor.since)
+    assert state and state["what"] == "training d1"
+    cursor.move(5)
+    assert read_progress(file, cursor.since) is None

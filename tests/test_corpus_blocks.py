@@ -255,7 +255,7 @@ def test_repeated_words_are_measured_wherever_they_can_matter(letters: list[str]
 TEXTS = (SENTENCE * 3, GERMAN * 6, "", "short", "no end " * 30)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(TEXTS)), max_size=12))
 def test_documents_in_are_documents_out_plus_removals(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     folder = tmp_path_factory.mktemp("trace")

@@ -187,7 +187,7 @@ def test_publishing_joins_the_traces(cleaned: Cleaned, tmp_path: Path) -> None:
     assert set(row) >= {"text", "id", "metadata"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=20))
 def test_exact_duplicates_are_all_found_and_the_first_stays(seeds: list[int]) -> None:
     found = duplicates(signatures_of([_story(seed) for seed in seeds]))

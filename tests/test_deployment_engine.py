@@ -89,7 +89,7 @@ def test_tied_embeddings_and_odd_rows_are_exported_too(tmp_path: Path) -> None:
         assert torch.allclose(Engine(file).all_logits(IDS), theirs(torch.tensor([IDS])).logits[0], atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
 def test_the_int4_kernel_reads_the_files_blocks(rows: int, blocks: int, tokens: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -53,7 +53,7 @@ def killed_after_some_batches(model: Path, finished: Path) -> Path:
     command = [sys.executable, "-c", SLOW_EVALUATION, str(model), str(finished)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
     try:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline and process.poll() is None:
             found = list(finished.rglob("*.journal"))
             if found and len(lines(found[0])) >= 3:

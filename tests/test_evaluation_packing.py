@@ -1,7 +1,7 @@
 """Packs hold every sequence once, share what can be shared, and let no token see what it should not."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.evaluation.packing import batches, pack
@@ -9,7 +9,6 @@ from hare.evaluation.packing import batches, pack
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12).map(tuple), min_size=1, max_size=14)
 
 
-@settings(deadline=None)
 @given(SEQUENCES, st.integers(0, 20))
 def test_a_path_reads_as_its_sequence_and_sees_nothing_else(sequences: list[tuple[int, ...]], spare: int) -> None:
     packs = pack(sequences, spare)

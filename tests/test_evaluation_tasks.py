@@ -187,7 +187,7 @@ def benchmark_of(sizes: list[int]) -> Benchmark:
     return Benchmark("mmlu", PROTOCOL["mmlu"], {f"mmlu_{number}": Rows(size) for number, size in enumerate(sizes)})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 3))
 def test_a_subset_is_nested_spread_and_exact(sizes: list[int], items: int, seed: int) -> None:
     benchmark = benchmark_of(sizes)

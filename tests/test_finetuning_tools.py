@@ -6,7 +6,7 @@ import random
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.finetuning import bad_inputs, grammar, marks, retrieval, tool_data, variation
@@ -49,19 +49,19 @@ def test_train_and_test_share_nothing(other: list) -> None:
 def test_training_takes_no_phrasing_that_other_splits_keep() -> None:
     for phrasing in grammar.phrasings("train"):
         ways = {grammar.spoken(phrasing.core, random.Random(seed)) for seed in range(40)}
-        assert not ways & grammar.kept_back() and not any(set("[|]") & set(way) for way in ways)
+        assert not ways & grammar.cores_kept_back() and not any(set("[|]") & set(way) for way in ways)
     for split in ("validation", "test"):
         assert all(grammar.spoken(found.core, random.Random(0)) == found.core for found in grammar.phrasings(split))
 
 
 def test_a_way_that_another_split_keeps_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar, "kept_back", lambda: {"ring {contact}"})
+    monkeypatch.setattr(grammar, "cores_kept_back", lambda: {"ring {contact}"})
     ways = {grammar.spoken("[call|ring] [|up|back] {contact}", random.Random(seed)) for seed in range(40)}
     assert ways == {f"{way} {{contact}}" for way in ("call", "call up", "call back", "ring up", "ring back")}
 
 
 def test_core_and_closer_of_training_are_never_anothers_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_data, "kept_back", lambda: {"dial {number} now"})
+    monkeypatch.setattr(tool_data, "cores_kept_back", lambda: {"dial {number} now"})
     monkeypatch.setattr(tool_data, "openers", lambda split: [""])
     monkeypatch.setattr(tool_data, "closers", lambda split, after_text: [" now", " please"])
     phrasing, rng = grammar.Phrasing("call_number", "dial {number}", "written"), random.Random(0)
@@ -131,7 +131,6 @@ def test_whatever_is_asked_only_the_table_is_executed(name: str, values: list[st
     assert all(objection_to(call, request_) == "" for call in phone.log)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TRAIN) - 1))
 def test_written_calls_are_read_back(number: int) -> None:
     item = TRAIN[number]
@@ -140,7 +139,6 @@ def test_written_calls_are_read_back(number: int) -> None:
     assert read_text(f"Sure: {written_out(item.call)}", item.request).call == item.call
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 32000 + len(CONTROL_TOKENS) - 1), max_size=12))
 def test_any_answer_is_read_without_a_fault(answer: list[int]) -> None:
     for reader in (read_functional, read_spelled):
@@ -159,7 +157,6 @@ def test_answers_that_are_no_single_call_are_refused() -> None:
     assert read_text('call_number(number="112")', request_).call == Call("call_number", ("112",))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TEST) - 1))
 def test_the_grammar_allows_every_gold_answer_and_ends(number: int) -> None:
     item = TEST[number]
@@ -168,7 +165,6 @@ def test_the_grammar_allows_every_gold_answer_and_ends(number: int) -> None:
         assert token in allowed_next(request_, answer[:place])
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=40), st.randoms(use_true_random=False))
 def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(text: str, rng: object) -> None:
     request_, answer = text_ids(text), []
@@ -178,7 +174,6 @@ def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(text: str
         assert read_functional(answer, text).reason not in ("no function", "missing slot", "surplus slot")
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TRAIN) - 1))
 def test_marks_spell_the_very_call(number: int) -> None:
     item = TRAIN[number]
@@ -188,7 +183,6 @@ def test_marks_spell_the_very_call(number: int) -> None:
     assert all(mark in marks.allowed_marks(slots, found[:place]) for place, mark in enumerate(found))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
 def test_items_in_other_words_still_have_their_call(number: int, seed: int) -> None:
     item = variation.varied(TRAIN[number], random.Random(seed))
@@ -204,7 +198,6 @@ def test_other_words_come_from_training_values_alone() -> None:
     assert tool_data.overlaps(items, [*TEST, *HARD, *others])["shared"].eq(0).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
 def test_any_tokens_stand_where_names_stood_and_nowhere_else(number: int, seed: int) -> None:
     item = TRAIN[number]

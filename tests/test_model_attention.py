@@ -37,7 +37,7 @@ def document(length: int, seed: int) -> torch.Tensor:
     return tokens
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6))
 def test_documents_are_numbered_and_ended(lengths: list[int]) -> None:
     line = torch.cat([document(length, number) for number, length in enumerate(lengths)])[None]

@@ -146,7 +146,7 @@ class Server:
                     self.close_connection = True
                     self.connection.close()
                 elif fault == "slow":
-                    time.sleep(1.5)
+                    time.sleep(4)
                     self.close_connection = True
                 elif fault in bodies:
                     self._answer(200, bodies[fault])
@@ -182,7 +182,7 @@ def server():
 
 def test_a_server_that_misbehaves_once_is_asked_again_and_nothing_is_lost_or_asked_twice(cache, server):
     one = server()
-    generator = ServedGenerator(one.url, "model", 8, timeout=1.0, pause=0.01)
+    generator = ServedGenerator(one.url, "model", 8, timeout=3, pause=0.01)
     asked = requests(24)
     answers = generator.generate(asked, Decoding(4))
     assert [answer.text for answer in answers] == [f"answer {i}" for i in range(24)]
@@ -195,7 +195,7 @@ def test_a_server_that_misbehaves_once_is_asked_again_and_nothing_is_lost_or_ask
 def test_the_key_comes_from_the_environment_and_stays_out_of_files_and_output(cache, server, monkeypatch, capfd):
     monkeypatch.setenv(KEY_VARIABLE, "very-secret")
     one = server(("",), key="very-secret")
-    ServedGenerator(one.url, "model", 2, timeout=5, pause=0.01).generate(requests(3), Decoding(4))
+    ServedGenerator(one.url, "model", 2, timeout=20, pause=0.01).generate(requests(3), Decoding(4))
     assert one.keys == {"Bearer very-secret"}
     written = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
     assert b"very-secret" not in written and "very-secret" not in "".join(capfd.readouterr())
@@ -205,7 +205,7 @@ def test_a_wrong_key_is_one_clear_error(cache, server, monkeypatch):
     monkeypatch.setenv(KEY_VARIABLE, "wrong")
     one = server(("",), key="right")
     with pytest.raises(HareError, match="answered 401") as error:
-        ServedGenerator(one.url, "model", 2, timeout=5, pause=0.01).generate(requests(4), Decoding(4))
+        ServedGenerator(one.url, "model", 2, timeout=20, pause=0.01).generate(requests(4), Decoding(4))
     assert KEY_VARIABLE in str(error.value) and "wrong" not in str(error.value).split(KEY_VARIABLE)[0]
 
 
@@ -214,12 +214,12 @@ def test_a_server_that_is_not_there_is_one_clear_error(cache, server):
     one.http.shutdown()
     one.http.server_close()
     with pytest.raises(HareError, match="No server answers at http"):
-        ServedGenerator(one.url, "model", 2, timeout=1, pause=0.01).generate(requests(2), Decoding(4))
+        ServedGenerator(one.url, "model", 2, timeout=3, pause=0.01).generate(requests(2), Decoding(4))
 
 
 def test_a_server_that_mostly_fails_stops_the_run_and_only_the_failures_are_asked_again(cache, server):
     one = server(("", "404"))
-    generator = ServedGenerator(one.url, "model", 4, timeout=2, pause=0.01)
+    generator = ServedGenerator(one.url, "model", 4, timeout=20, pause=0.01)
     with pytest.raises(HareError, match="no usable answer to 5 of 10"):
         generator.generate(requests(10), Decoding(4))
     assert [answer.text for answer in generator.generate(requests(10), Decoding(4))][1] == "answer 1"
@@ -230,7 +230,7 @@ def test_an_answer_of_given_fields_is_asked_for_under_its_schema(cache, server):
     one = server(("",))
     fields = (Field("answer", options=("yes", "no")),)
     asked = [Request(({"role": "user", "content": f"say {i}"},), i, fields if i else ()) for i in range(2)]
-    ServedGenerator(one.url, "model", 2, timeout=5, pause=0.01).generate(asked, Decoding(4, min_new_tokens=2))
+    ServedGenerator(one.url, "model", 2, timeout=20, pause=0.01).generate(asked, Decoding(4, min_new_tokens=2))
     assert "response_format" not in one.bodies["say 0"] and one.bodies["say 0"]["min_tokens"] == 2
     assert one.bodies["say 1"]["response_format"]["json_schema"]["schema"] == schema_of(fields)
 

@@ -34,7 +34,6 @@ def specification(folder: Path, stages: tuple[MixtureStage, ...], seed: int = 0)
 TWO_STAGES = (MixtureStage(40, {"d1": 1.0}), MixtureStage(160, {"d1": 46.5, "d2": 13.63, "d3": 39.87}))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(0, 9), st.integers(0, 9))
 def test_a_permutation_is_a_bijection(length: int, seed: int, epoch: int) -> None:
     permutation = Permutation(length, seed, epoch)
@@ -58,7 +57,6 @@ def test_quotas_are_exact_and_within_one_of_the_weights(samples: int, by_file: d
 
 
 @given(st.integers(1, 400), weights)
-@settings(deadline=None)
 def test_interleaving_grows_one_file_at_a_time_and_stays_near_the_line(samples: int, by_file: dict[str, float]) -> None:
     quota = quotas(MixtureStage(samples, by_file))
     before = interleaved(quota, 0)
@@ -174,7 +172,7 @@ def test_weights_that_share_nothing_are_refused() -> None:
             quotas(MixtureStage(10, by_file))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(unique=st.integers(1, 12), seed=st.integers(0, 3))
 def test_a_smaller_text_is_repeated_and_no_window_is_read_twice_an_epoch(
     tmp_path_factory: pytest.TempPathFactory, unique: int, seed: int

@@ -40,13 +40,13 @@ ROWS = [
 
 
 @given(st.lists(texts, min_size=20, max_size=40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_ids_equal_sentencepieces_own_on_any_text(some: list[str]) -> None:
     assert disagreements([text.replace("\0", "") for text in some]) == []
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="▁"), max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_text_comes_back(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert tokenizer.decode(tokenizer(text, split_special_tokens=True).input_ids, skip_special_tokens=True) == text
 

@@ -87,10 +87,13 @@ def _kill_in(runs: list[TrainingRun], number: int) -> None:
     process = subprocess.Popen([sys.executable, "-c", script, *(str(run.folder) for run in runs)])
     metrics = runs[number].folder / METRICS_FILE
     deadline = time.monotonic() + SECONDS_TO_START
+    family: list[psutil.Process] = []  # found out early: looking for it takes as long as some steps
     while not metrics.exists() or metrics.read_text().count("\n") < 10:
         assert process.poll() is None and time.monotonic() < deadline, "training did not come to that run"
+        if metrics.exists() and not family:
+            family = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.002)
-    for child in psutil.Process(process.pid).children(recursive=True):
+    for child in family or psutil.Process(process.pid).children(recursive=True):
         with contextlib.suppress(ProcessLookupError):  # one may die of another's death first
             os.kill(child.pid, signal.SIGKILL)
     process.kill()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import OPTIMISATION, SEQUENCE_LENGTH, VOCABULARY, toy_run, toy_tokens
 from transformers import PreTrainedTokenizerFast
@@ -169,7 +169,6 @@ def mistral(tmp_path_factory: pytest.TempPathFactory) -> tuple[PreTrainedTokeniz
     return tokenizer, bytes_by_token(folder)
 
 
-@settings(deadline=None)
 @given(text=st.text(min_size=1, max_size=200))
 def test_bytes_of_tokens_add_up_to_the_text(mistral: tuple[PreTrainedTokenizerFast, np.ndarray], text: str) -> None:
     tokenizer, sizes = mistral

@@ -63,13 +63,13 @@ def spoken(core: str, rng: random.Random) -> str:
         while _CHOICE.search(words):
             words = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), words)
         words = " ".join(words.split()).replace(" ,", ",")
-        if words not in kept_back():
+        if words not in cores_kept_back():
             return words
     return core
 
 
 @cache
-def kept_back() -> frozenset[str]:
+def cores_kept_back() -> frozenset[str]:
     """Cores that no training item may have."""
     others = [*phrasings("validation"), *phrasings("test"), *(phrasing for _, phrasing in hard_phrasings())]
     return frozenset(phrasing.core for phrasing in others)
@@ -114,6 +114,11 @@ def _titles() -> tuple[str, ...]:
     package, member = _TITLES
     titles = json.loads(read_member(archive_of(package), member))
     return tuple(sorted(t for t in titles if _TITLE.fullmatch(t) and len(t) <= _LONGEST_TITLE))
+
+
+def kind_of(placeholder: str) -> str:
+    """The kind of value that a placeholder takes: ``thing`` for ``{thing2}``."""
+    return placeholder.rstrip("0123456789")
 
 
 def draw(kind: str, split: str, rng: random.Random) -> str:

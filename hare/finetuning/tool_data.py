@@ -10,7 +10,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
-from hare.finetuning.grammar import Phrasing, closers, draw, hard_phrasings, kept_back, openers, phrasings, spoken
+from hare.finetuning.grammar import (
+    Phrasing,
+    closers,
+    cores_kept_back,
+    draw,
+    hard_phrasings,
+    kind_of,
+    openers,
+    phrasings,
+    spoken,
+)
 from hare.run.errors import HareError
 
 VALIDATION_ITEMS = 50  # of each function
@@ -96,14 +106,14 @@ def _item(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.R
     """One item; in training never a core and closer that together are another split's core."""
     while True:
         item = _drawn(item_id, split, kind, phrasing, rng)
-        if split != "train" or item.template.lower() not in kept_back():
+        if split != "train" or item.template.lower() not in cores_kept_back():
             return item
 
 
 def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
     core = spoken(phrasing.core, rng)
     placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", core)))
-    drawn = {name: draw(name.rstrip("0123456789"), split, rng) for name in placeholders}
+    drawn = {name: draw(kind_of(name), split, rng) for name in placeholders}
     ends = re.search(r"\{(\w+?)\d?\}$", core)
     opener = rng.choice(openers(split))
     closer = rng.choice(closers(split, after_text=bool(ends and ends[1] in FREE_TEXT)))
@@ -168,7 +178,7 @@ _ASPECTS = {
     "phrasings": _phrased,
     "slot values": lambda items: (value for item in items for value in item.call.arguments),
     "values outside slots": lambda items: (
-        (name.rstrip("0123456789"), value.lower()) for item in items for name, value in item.values
+        (kind_of(name), value.lower()) for item in items for name, value in item.values
         if value not in item.call.arguments
     ),
 }

@@ -14,7 +14,7 @@ from functools import cache
 
 from hare.finetuning.dialogue import Example, text_ids, text_tokens, token_pieces
 from hare.finetuning.functions import BY_NAME, Call
-from hare.finetuning.grammar import SPLITS, draw, values
+from hare.finetuning.grammar import SPLITS, draw, kind_of, values
 from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again
 
 _OTHER_WORD = 0.03  # share of the words outside slots that change
@@ -56,7 +56,7 @@ def with_any_tokens(example: Example, item: ToolItem, rng: random.Random) -> Exa
 
     Tokens, not text: any row of the vocabulary may stand there, as a word of a test request may be any.
     """
-    drawn = [value for name, value in item.values if name.rstrip("0123456789") not in _AS_DRAWN and "@" not in value]
+    drawn = [value for name, value in item.values if kind_of(name) not in _AS_DRAWN and "@" not in value]
     tokens = sorted({token for value in drawn for token in text_ids(value)})
     other = {token: rng.choice(text_tokens()) for token in tokens if rng.random() < _ANY_TOKEN}
     return dataclasses.replace(example, ids=tuple(other.get(token, token) for token in example.ids))
@@ -68,7 +68,7 @@ def _words(count: int, rng: random.Random) -> list[str]:
 
 
 @cache
-def _kept_back() -> frozenset[str]:
+def _values_kept_back() -> frozenset[str]:
     """Values that other splits keep to themselves, in lower case."""
     return frozenset(value.lower() for split in SPLITS[1:] for kind in _LISTED for value in values(kind, split))
 
@@ -77,13 +77,13 @@ def _kept_back() -> frozenset[str]:
 def _title_words() -> list[str]:
     """Words of the training split's titles."""
     words = [word.lower() for title in values("query", "train") for word in title.split()]
-    return [word for word in words if word not in _kept_back()]
+    return [word for word in words if word not in _values_kept_back()]
 
 
 @cache
 def _small_words() -> list[str]:
     """The tokenizer's pieces that begin a word and are in small letters."""
-    return [word for word in token_pieces(r"▁([a-z]{3,})") if word not in _kept_back()]
+    return [word for word in token_pieces(r"▁([a-z]{3,})") if word not in _values_kept_back()]
 
 
 def _made_up_name(rng: random.Random) -> str:
@@ -91,7 +91,7 @@ def _made_up_name(rng: random.Random) -> str:
     begin, other = rng.choices(token_pieces(r"▁([A-Z][a-z]*)"), k=2)
     double = f"{begin}-{other}"
     name = rng.choice([begin, begin, begin + rng.choice(token_pieces(r"([a-z]{1,4})")), double])
-    return double if name.lower() in _kept_back() else name
+    return double if name.lower() in _values_kept_back() else name
 
 
 def _lead(placeholder: str, rng: random.Random) -> str:
@@ -123,7 +123,7 @@ def _value(name: str, value: str, rng: random.Random) -> str:
         made_up, count = rng.random() < _MADE_UP, rng.choice([1, 1, 2, 2, 3])
         words = [_made_up_name(rng) if made_up else rng.choice(_title_words()).capitalize() for _ in range(count)]
         named = " ".join(word for word in words if word.replace("-", "").isalpha())
-        return named if named and named.lower() not in _kept_back() else value
+        return named if named and named.lower() not in _values_kept_back() else value
     if name == "content" and rng.random() < _ANY_TEXT:
         return " ".join(word for word in _words(rng.randint(2, 9), rng) if word.isalpha()) or value
     if name == "content":

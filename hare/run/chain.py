@@ -60,11 +60,3 @@ def step_of_stage(stage: str) -> Step:
         if step.stage == stage:
             return step
     raise HareError(f"No notebook makes a stage named {stage!r}.", f"choose one of {', '.join(s.stage for s in CHAIN)}")
-
-
-def step_numbered(number: str) -> Step:
-    """The step whose notebook's name starts with ``number``, such as ``05`` or ``5``."""
-    for step in CHAIN:
-        if step.number == number.zfill(2):
-            return step
-    raise HareError(f"No notebook is numbered {number}.", f"choose one of {', '.join(s.number for s in CHAIN)}")

@@ -58,7 +58,7 @@ class Progress:
         self._reported = time.monotonic()
         state = {
             "what": self.what, "unit": self.unit, "done": self.done, "total": self.total,
-            "seconds": self._reported - self._started,
+            "seconds": self._reported - self._started, "at": self._reported,
         }
         temporary = Path(f"{self._file}.{os.getpid()}")
         temporary.write_text(json.dumps(state), encoding="utf-8")

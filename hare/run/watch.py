@@ -16,15 +16,15 @@ _SECONDS_BETWEEN_LINES = 15.0  # where there is no terminal to redraw a line on
 
 @dataclass
 class Cursor:
-    """Which cell runs, since when; written by the executor and read by the watch."""
+    """Which cell runs, since when (`time.monotonic`); written by the executor and read by the watch."""
 
     cells: int
     cell: int = 0
-    since: float = field(default_factory=time.time)
+    since: float = field(default_factory=time.monotonic)
 
     def move(self, cell: int) -> None:
         """Say that cell number ``cell``, counted from 1, has started."""
-        self.cell, self.since = cell, time.time()
+        self.cell, self.since = cell, time.monotonic()
 
 
 class Watch(threading.Thread):
@@ -80,12 +80,15 @@ def _columns() -> int:
 
 
 def read_progress(file: Path, since: float) -> dict[str, Any] | None:
-    """State that `hare.run.progress.Progress` left in ``file`` after the moment ``since``; None when there is none."""
+    """State that `hare.run.progress.Progress` left in ``file`` after the moment ``since``; None when there is none.
+
+    The report itself says when it was made, on the clock that all processes share: the time of a file lags behind by a
+    tick of the kernel, so that a report of a cell's first milliseconds would seem older than the cell.
+    """
     try:
-        if file.stat().st_mtime < since:
-            return None
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        state = json.loads(file.read_text(encoding="utf-8"))
+        return state if state["at"] >= since else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
