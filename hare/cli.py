@@ -123,10 +123,15 @@ def _chat(chosen: argparse.Namespace) -> int:
     from hare.finetuning.terminal import chat, load, phone, typed
 
     profile = load_profile(chosen.profile).name
-    if chosen.tool:
-        phone(load(profile, "tool"), typed(sys.stdin, sys.stdout), sys.stdout)
-    else:
-        chat(load(profile, "chat"), typed(sys.stdin, sys.stdout), sys.stdout)
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a byte of another encoding ends nothing
+    try:
+        if chosen.tool:
+            phone(load(profile, "tool"), typed(sys.stdin, sys.stdout), sys.stdout)
+        else:
+            chat(load(profile, "chat"), typed(sys.stdin, sys.stdout), sys.stdout)
+    except KeyboardInterrupt:  # nothing is kept that the same command could go on with
+        print()
+        return INTERRUPTED
     return 0
 
 

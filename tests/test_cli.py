@@ -79,6 +79,7 @@ def test_the_doctor_says_what_to_do(
     monkeypatch.setattr(doctor, "index_url", lambda: "http://127.0.0.1:9/simple")
     monkeypatch.setattr(doctor, "GB_MEMORY_WANTED", 1e9)
     monkeypatch.setattr(doctor, "_CPU_FLOPS", 1.0)
+    monkeypatch.setattr(doctor, "_gpus", list)
     monkeypatch.setattr(doctor, "_GB_ARCHIVES", 1e9)
     monkeypatch.setattr(doctor, "PYTHON_WANTED", (4, 0))
     assert main(["doctor", "--profile", "smoke"]) == 1

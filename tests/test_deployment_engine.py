@@ -114,19 +114,29 @@ def test_what_cannot_be_exported_or_read_is_named(model: tuple[Path, dict[str, P
         (tmp_path / "cut.gguf").write_bytes(content)
         with pytest.raises(HareError, match="not a whole GGUF file"):
             Engine(tmp_path / "cut.gguf")
+    writer = gguf.GGUFWriter(tmp_path / "other.gguf", "gpt2")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(HareError, match="header lacks llama.vocab_size"):
+        Engine(tmp_path / "other.gguf")
     with pytest.raises(HareError, match="2000 tokens do not fit"):
         Engine(model[1]["int4"]).new_cache(2000)
 
 
 def test_measures_of_every_precision(model: tuple[Path, dict[str, Path]]) -> None:
     speed = measures.speed_table({"int4": model[1]["int4"]}, IDS, 4, repeats=2, threads=1)
-    assert speed.decode_tokens_per_s[0] > 0 and speed.peak_rss_mb[0] > speed.memory_mb[0] >= 0
+    assert speed.decode_tokens_per_s[0] > 0 and speed.peak_rss_mb[0] > speed.loading_mb[0] >= speed.memory_mb[0] > 0
     tokens = np.array([[1, *IDS], [1, *IDS[::-1]]])
     heldout = HeldoutSequences(["web", "books"], [0, 0], np.array([40, 44]), tokens)
     table = measures.quality_table(model[1], heldout)
     assert len(table) == 9 and table[table.precision == "fp32"].worse_by.eq(0).all()
     with pytest.raises(HareError, match="failed"):
         measures.speed_table({"int4": model[0]}, IDS, 4, repeats=1, threads=1)
+    with pytest.raises(HareError, match="tokens do not fit.*\n  To mend it: shorten") as stopped:
+        measures.speed_table({"int4": model[1]["int4"]}, IDS, 2000, repeats=1, threads=1)
+    assert str(stopped.value).count("To mend it") == 1
 
 
 def test_the_phone_is_bounded_by_its_bandwidth() -> None:

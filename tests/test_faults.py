@@ -30,6 +30,18 @@ from hare.run.driver import reproduce
 chain = toy_chain(Path({folder!r}), {{"synthesis": {wait!r}}})
 reproduce(PROFILE, chain=chain)
 """
+# What is imported under the limit must not be kept in byte code: Python itself would write half of it.
+LIMIT = """
+import resource, sys
+sys.dont_write_bytecode = True
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+"""
+FORKING = """
+import subprocess, sys, time
+while True:
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    time.sleep(0.02)
+"""
 WAIT = """
 import pathlib, subprocess, sys, time
 here = pathlib.Path({root!r})
@@ -90,26 +102,26 @@ def test_a_notebook_that_records_nothing_is_refused(roots: Path) -> None:
 
 
 def test_a_full_disk_in_a_notebook_is_named_and_leaves_no_half_file(roots: Path) -> None:
-    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     message = _stopped(
-        roots, limit + 'import pandas as pd\nstage.table("large", pd.DataFrame({"number": range(10_000)}))'
+        roots, LIMIT + 'import pandas as pd\nstage.table("large", pd.DataFrame({"number": range(10_000)}))'
     )
     assert "large.csv could not be written: File too large" in message
     assert list((_workspace().results / "corpus").iterdir()) == []
 
 
 def test_a_disk_that_fills_under_a_library_is_mended_too(roots: Path) -> None:
-    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     message = _stopped(
-        roots, limit + 'import torch\nfrom safetensors.torch import save_file\n'
+        roots, LIMIT + 'import torch\nfrom safetensors.torch import save_file\n'
         'save_file({"weight": torch.zeros(1000)}, stage.work / "model.safetensors")'
     )
     assert "SafetensorError: " in message and "raise it (`ulimit -f unlimited`)" in message
 
 
-def test_a_full_disk_under_the_driver_is_named(roots: Path) -> None:
+def test_a_full_disk_under_the_driver_is_named(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = toy_chain(roots / "notebooks", length=1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
     try:
         with pytest.raises(HareError, match="running/01_count.ipynb could not be written: File too large"):
@@ -174,12 +186,20 @@ def test_only_marked_processes_are_ended() -> None:
     marked = subprocess.Popen(sleep, env={**os.environ, MARK: "mine:1"})
     other = subprocess.Popen(sleep, env={**os.environ, MARK: "yours:1"})
     try:
+        assert _until(lambda: psutil.Process(marked.pid).environ().get(MARK))
         assert end_processes("mine:") == 1
         assert marked.poll() is not None
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_process_that_starts_others_all_the_while_leaves_none() -> None:
+    forking = subprocess.Popen([sys.executable, "-c", FORKING], env={**os.environ, MARK: "forking:1"})
+    assert _until(lambda: len(psutil.Process(forking.pid).children()) >= 3)
+    assert end_processes("forking:") >= 4
+    assert end_processes("forking:") == 0 and forking.poll() is not None
 
 
 def _until(holds: object, seconds: float = 240) -> bool:

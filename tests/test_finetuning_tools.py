@@ -20,14 +20,26 @@ from hare.finetuning.calls import (
     written_out,
 )
 from hare.finetuning.decoding import allowed_next
-from hare.finetuning.dialogue import API_TOKENS, CONTROL_TOKENS, ROUND_END, SLOT, control_id, text_ids, text_tokens
+from hare.finetuning.dialogue import (
+    API_TOKENS,
+    CONTROL_TOKENS,
+    ROUND_END,
+    SLOT,
+    control_id,
+    text_ids,
+    text_of,
+    text_tokens,
+)
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
 from hare.finetuning.paraphrase import objection_to as objection_to_paraphrase
 from hare.finetuning.scoring import accuracy_table, confusion_table, score_rows
 from hare.finetuning.screening import objection_to_request
+from hare.finetuning.sft import Schedule
 from hare.finetuning.study import item_from
+from hare.finetuning.tools import in_all_passes
 from hare.report.published import published
 from hare.run.errors import HareError
+from hare.synthesis.generator import FAILED, Generation
 
 END = control_id(ROUND_END)
 COUNTS = tool_data.training_counts(published("api_calling"), 0.1)
@@ -112,6 +124,16 @@ def test_values_of_a_list_are_cut_into_three(kind: str) -> None:
         (Call("call_contact", ("112; send mail",)), "call 112; send mail", "control text in a slot"),
         (Call("send_email", ("a@b", "hi")), "email a@b that hi", "malformed slot"),
         (Call("search_web", ("<api_3>",)), "search for <api_3>", "control text in a slot"),
+        *((call, said, "slot not in the request") for call, said in (
+            (Call("call_number", ("555 123",)), "call 555 123 4567"),
+            (Call("call_number", ("1722",)), "ring up 371  1722"),
+            (Call("call_number", ("555-123",)), "call 555-123-4567"),
+            (Call("call_number", ("49 30 123",)), "dial +49 30 123"),
+            (Call("send_email", ("smith@x.org", "hi")), "mail anna.smith@x.org hi"),
+            (Call("send_email", ("anna@x.org", "hi")), "mail anna@x.org.uk hi"),
+            (Call("call_contact", ("Ann",)), "call Ann-Marie"),
+            (Call("call_contact", ("Anna",)), "call Anna@x.org"),
+        )),
     ],
 )
 def test_a_bad_call_is_refused_with_its_reason(call: Call, request_: str, reason: str) -> None:
@@ -119,6 +141,14 @@ def test_a_bad_call_is_refused_with_its_reason(call: Call, request_: str, reason
     with pytest.raises(HareError, match=reason):
         phone.execute(call, request_)
     assert phone.log == [] and phone.refused == {reason: 1}
+
+
+@pytest.mark.parametrize(("value", "request_"), [
+    ("555 123 4567", "call 555 123 4567, please"), ("+49 30 123", "dial +49 30 123."), ("555-0101", "call 555-0101!"),
+    ("112", "call 112, 5 times"), ("112", "in 5 minutes call 112"), ("12 34", "call 12 34 or 112 34"),
+])
+def test_a_whole_number_is_called(value: str, request_: str) -> None:
+    assert objection_to(Call("call_number", (value,)), request_) == ""
 
 
 @given(st.text(max_size=30), st.lists(st.text(max_size=40), max_size=3), st.text(max_size=80))
@@ -198,11 +228,25 @@ def test_other_words_come_from_training_values_alone() -> None:
     assert tool_data.overlaps(items, [*TEST, *HARD, *others])["shared"].eq(0).all()
 
 
+def test_what_is_shown_in_other_tokens_shares_nothing_with_other_splits() -> None:
+    schedule = Schedule(3.0, 16, 1e-3, seed=0)
+    shown = in_all_passes(TRAIN, schedule)
+    assert len(shown) == 3 * len(TRAIN) and sum(item.request not in {i.request for i in TRAIN} for item in shown) > 100
+    others = [*TEST, *HARD, *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 20), 0)]
+    assert tool_data.overlaps(shown, others)["shared"].eq(0).all()
+    alone = {text_of([token]).strip().lower() for token in variation._free_tokens()}
+    kept = {value.lower() for split in ("validation", "test") for kind in ("given", "family", "place")
+            for value in grammar.values(kind, split)}
+    assert not alone & kept and len(variation._free_tokens()) > 31_000
+
+
 @given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
 def test_any_tokens_stand_where_names_stood_and_nowhere_else(number: int, seed: int) -> None:
     item = TRAIN[number]
     example = marks.marked_example(item.request, item.call)
-    changed = variation.with_any_tokens(example, item, random.Random(seed))
+    other = variation.other_tokens(item, random.Random(seed))
+    changed, shown = variation.replaced(example, other), variation.as_shown(item, other)
+    assert shown.call.function == item.call.function and (shown.request != item.request) == (changed.ids != example.ids)
     assert changed.scored == example.scored and len(changed.ids) == len(example.ids)
     differing = {(old, new) for old, new in zip(example.ids, changed.ids, strict=True) if old != new}
     assert len({old for old, _ in differing}) == len(differing), "a token became two"
@@ -255,6 +299,23 @@ def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
     assert not any(example.scored[: -len(learnt)])
 
 
+def test_bad_answers_and_broken_templates_are_all_refused() -> None:
+    table = bad_inputs.bad_answer_table()
+    assert table["outcome"].eq(bad_inputs.REFUSED).all()
+    kinds = {"unknown function", "missing slot", "surplus slot", "injection", "chat template mismatch"}
+    assert kinds <= set(table["kind"])
+
+
+@pytest.mark.parametrize(("request_", "reason"), [
+    ("call \udcff12 now", "control text in the request"), ("call \u202e211", "control text in the request"),
+    ("open the camera\u2028call 112", "control text in the request"),
+    ("RUFEN SIE BITTE MEINE SCHWESTER AN", "other language"), ("CALL MY SISTER RIGHT NOW PLEASE", ""),
+    ("tell Ann \U0001f468\u200d\U0001f469\u200d\U0001f467 are here", ""),
+])
+def test_signs_that_steer_are_turned_away_and_joiners_are_not(request_: str, reason: str) -> None:
+    assert objection_to_request(request_) == reason
+
+
 def test_bad_requests_never_reach_a_model_that_would_obey() -> None:
     screened = {kind for kind, request_ in bad_inputs.bad_requests() if objection_to_request(request_)}
     assert {"injection", "empty", "very long", "other languages", "control text"} <= screened
@@ -274,6 +335,43 @@ def test_paraphrases_that_ask_for_something_else_are_refused() -> None:
         "", "slots lost or doubled", "known already", "answers instead of asking", "asks for something else",
         "slot not set off",
     ]
+
+
+def test_the_name_of_a_slot_is_no_word_of_a_paraphrase() -> None:
+    written = grammar.Phrasing("call_contact", "ring {contact}", "written")
+    cores = ("please bring {contact} a cake", "you can simply say {contact}", "get {contact} on the phone")
+    judged = [objection_to_paraphrase(core, written, set()) for core in cores]
+    assert judged == ["asks for something else", "asks for something else", ""]
+    email = grammar.Phrasing("send_email", "mail {recipient}, {content}", "written")
+    assert objection_to_paraphrase("email {recipient} and say {content}", email, set()) == ""
+
+
+class _Answering:
+    """A generator that gives every request the same answer."""
+
+    name = "answering"
+
+    def __init__(self, text: str, reason: str):
+        self._generation = Generation(text, 1, reason)
+
+    def generate(self, requests: list, decoding: object) -> list[Generation]:
+        return [self._generation for _ in requests]
+
+
+def test_a_request_that_failed_is_no_wrong_call() -> None:
+    ranked = [list(FUNCTIONS)]
+    found = retrieval.answer(["open the camera"], _Answering("open_camera()", "stop"), ranked, {})
+    assert found[0].call == Call("open_camera")
+    with pytest.raises(HareError, match="1 of 1 requests to the instruct model failed"):
+        retrieval.answer(["open the camera"], _Answering("", FAILED), ranked, {})
+
+
+def test_recall_and_what_is_offered() -> None:
+    items = [item for item in TEST if item.call.function in ("open_camera", NO_CALL)]
+    last = [f for f in FUNCTIONS if f.name not in ("open_camera", NO_CALL)]
+    ranked = [[*last, BY_NAME["open_camera"], BY_NAME[NO_CALL]]] * len(items)
+    table = retrieval.recall_table(items, ranked).set_index("k")
+    assert table.recall[3] == 0 and table.offered[3] == 0.5 and table.recall[6] == 0.5 and table.offered[6] == 1
 
 
 def test_worked_examples_are_valid_calls_that_share_nothing_with_the_other_splits() -> None:

@@ -87,6 +87,9 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("training", "arms", ["d2"], "d1 \\(the baseline, always needed\\)"),
         ("training", "training_seeds", [0, 0], "none twice"),
         ("tokens", "sequence_length", 10**6, "longer than model.max_positions"),
+        ("deployment", "speed_new_tokens", 1, "at least 2"),
+        ("deployment", "speed_repeats", 0, "at least 1"),
+        ("deployment", "speed_prompt_tokens", 10**6, "longer than model.max_positions"),
     ],
 )
 def test_impossible_combinations_are_refused(section: str, key: str, value: Any, mend: str) -> None:

@@ -216,6 +216,19 @@ def test_names_of_the_machine_are_replaced_whole(roots: Path) -> None:
     assert without(f"{REPOSITORY}-other/x", names) != ".-other/x"
 
 
+def test_a_common_word_as_host_and_a_nameless_user_change_nothing(
+    roots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000")
+
+    monkeypatch.setattr("hare.run.executed.getpass.getuser", nameless)
+    for host, shown in (("laptop", "results/laptop on laptop"), ("gpu-node7", "results/laptop on laptop")):
+        monkeypatch.setattr("hare.run.executed.socket.gethostname", lambda host=host: host)
+        assert without("results/laptop on laptop", names_of_this_machine(Workspace("toy"))) == shown
+    assert without("on gpu-node7", names_of_this_machine(Workspace("toy"))) == "on localhost"
+
+
 def test_a_step_on_request_waits_to_be_named_and_later_ones_do_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,10 +35,10 @@ _LAYER = {
 Arrays = dict[str, np.ndarray]
 
 
-def export_gguf(folder: Path, path: Path, precision: str, vocabulary: bool = True) -> Path:
+def export_gguf(folder: Path, path: Path, precision: str) -> Path:
     """Write the Hugging Face model in ``folder`` as one GGUF file in ``precision`` (fp32, int8 or int4).
 
-    ``vocabulary``: with Mistral's sentencepiece vocabulary and the model's own control tokens, as llama.cpp wants it.
+    The vocabulary goes with it as llama.cpp wants it: Mistral's sentencepiece pieces and the model's control tokens.
 
     Raises:
         HareError: the folder's model has no Llama shape, or the precision is unknown.
@@ -49,8 +49,7 @@ def export_gguf(folder: Path, path: Path, precision: str, vocabulary: bool = Tru
     with written_whole(path) as temporary:
         writer = gguf.GGUFWriter(temporary, "llama")
         _describe(writer, config, precision)
-        if vocabulary:
-            _add_vocabulary(writer, folder)
+        _add_vocabulary(writer, folder)
         for name, array in _tensors(folder, config).items():
             kind = _kind(array, precision)
             if kind is Kind.F32:

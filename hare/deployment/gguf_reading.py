@@ -61,9 +61,15 @@ def open_gguf(path: Path) -> gguf.GGUFReader:
 
 
 def shape_of(reader: gguf.GGUFReader) -> Shape:
-    """The shape that the file's header describes."""
+    """The shape that the file's header describes.
+
+    Raises:
+        HareError: it describes a model of another architecture, or not all of one.
+    """
 
     def value(name: str) -> float:
+        if f"llama.{name}" not in reader.fields:
+            raise HareError(f"The file's header lacks llama.{name}.", "name a file that notebook 09 exported")
         return reader.fields[f"llama.{name}"].contents()
 
     return Shape(

@@ -28,10 +28,11 @@ _MB = 1e6
 def speed_table(
     files: Mapping[str, Path], prompt: Sequence[int], new_tokens: int, repeats: int, threads: int
 ) -> pd.DataFrame:
-    """One row a precision: size, peak memory, time to the first token, time a token, tokens a second.
+    """One row a precision: size, memory, time to the first token, time a token, tokens a second.
 
     Every file runs in a process of its own. Times are medians over repeats; ``slowest_ms`` is the slowest repeat's time
-    a token. ``memory_mb`` is what the peak rose by from before the file was opened.
+    a token. Against before the file was opened, ``memory_mb`` is what is held once it has decoded, and ``loading_mb``
+    what memory rose by at its peak.
     """
     rows = []
     for precision, path in track(list(files.items()), "measure", "files"):
@@ -41,7 +42,8 @@ def speed_table(
         per_token = statistics.median(found["token_s"])
         rows.append({
             "precision": precision, "size_mb": path.stat().st_size / _MB, "peak_rss_mb": found["peak_mb"],
-            "memory_mb": found["peak_mb"] - found["before_mb"], "prompt_tokens": len(prompt),
+            "memory_mb": found["held_mb"] - found["before_mb"], "loading_mb": found["peak_mb"] - found["before_mb"],
+            "prompt_tokens": len(prompt),
             "first_token_ms": 1e3 * statistics.median(found["first_s"]), "token_ms": 1e3 * per_token,
             "slowest_ms": 1e3 * max(found["token_s"]), "decode_tokens_per_s": 1 / per_token, "threads": threads,
         })
@@ -54,8 +56,9 @@ def _in_own_process(asked: Mapping[str, Any]) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().split("\n")[-1]
-        raise HareError(f"The measurement of {asked['path']} failed: {said}", "export the file again")
+        what, _, mend = done.stderr.strip().rpartition("HareError: ")[2].partition("\n  To mend it: ")
+        raise HareError(f"The measurement of {asked['path']} failed: {what.splitlines()[-1]}",
+                        mend or "export the file again")
     return json.loads(done.stdout.strip().split("\n")[-1])
 
 
@@ -129,7 +132,7 @@ def summary_table(speed: pd.DataFrame, quality: pd.DataFrame, tool: pd.DataFrame
 def flat_metrics(summary: pd.DataFrame) -> dict[str, float]:
     """``<precision>.size_mb`` and so on, for the record."""
     names = {
-        "size_mb": "size_mb", "peak_rss_mb": "peak_rss_mb", "memory_mb": "memory_mb",
+        "size_mb": "size_mb", "peak_rss_mb": "peak_rss_mb", "memory_mb": "memory_mb", "loading_mb": "loading_mb",
         "decode_tokens_per_s": "decode_tokens_per_s", "first_token_ms": "first_token_ms", "bpb": "heldout_bpb",
         "agreement": "agreement", "tool_exact": "tool_accuracy", "tool_low": "tool_accuracy.low",
         "tool_high": "tool_accuracy.high",

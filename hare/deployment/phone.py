@@ -15,7 +15,7 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Memory:
-    """A device's memory: nominal ``bandwidth`` (bytes/s), and the share of it that decoding has been seen to reach."""
+    """A device's memory: nominal ``bandwidth`` (bytes/s), and the share of it that decoding is assumed to reach."""
 
     name: str
     bandwidth: float
@@ -46,6 +46,6 @@ def estimate_table(memory: Memory = PHONE, context: int = CONTEXT) -> pd.DataFra
             "read_gb_per_token": a_token / _GB, "tokens_per_s_low": low, "tokens_per_s_high": high,
             "tokens_per_s_bound": memory.bandwidth / a_token, "origin": "estimate",
             "assumes": f"{memory.name}, {memory.bandwidth / _GB:.0f} GB/s, of which {memory.reached[0]:.0%} to "
-                       f"{memory.reached[1]:.0%} reached; {context} tokens of context",
+                       f"{memory.reached[1]:.0%} assumed to be reached; {context} tokens of context",
         })
     return pd.DataFrame(rows)

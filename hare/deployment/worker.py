@@ -24,7 +24,8 @@ def memory_mb(which: str) -> float:
 
 
 def measure(path: Path, prompt: list[int], new_tokens: int, repeats: int, threads: int) -> dict[str, object]:
-    """Seconds to the first token and per further token, one of each a repeat; memory before, and at its peak, MB.
+    """Seconds to the first token and per further token, one of each a repeat; memory before the file is opened, at its
+    peak (which falls to loading, when matrices pass through fp32), and held at the end, MB.
 
     The first repeat warms up and is not reported. ``tokens`` are the greedy answer.
     """
@@ -42,8 +43,8 @@ def measure(path: Path, prompt: list[int], new_tokens: int, repeats: int, thread
             found.append(int(engine.read(found[-1:], cache).argmax()))
         per_token.append((time.perf_counter() - started) / (new_tokens - 1))
     return {
-        "before_mb": before, "peak_mb": memory_mb("VmHWM"), "first_s": first[1:], "token_s": per_token[1:],
-        "tokens": found,
+        "before_mb": before, "peak_mb": memory_mb("VmHWM"), "held_mb": memory_mb("VmRSS"),
+        "first_s": first[1:], "token_s": per_token[1:], "tokens": found,
     }
 
 

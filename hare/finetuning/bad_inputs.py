@@ -1,35 +1,64 @@
-"""Requests that must lead to no call, and what became of each."""
+"""Requests that must lead to no call, answers that must not be executed, and what became of each."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
+from hare.finetuning.calls import Reading, read_spelled
+from hare.finetuning.dialogue import ROUND_END, control_id, prompt_ids, text_ids
 from hare.finetuning.functions import NO_CALL, Phone
 from hare.finetuning.tools import ToolModel, carry_out
+from hare.run.errors import HareError
 
 EXECUTED, REFUSED, ANSWERED_NO_CALL = "executed", "refused", "no call"
+_OUT_OF_ORDER = (["user", "user"], ["assistant"], ["user", "assistant"], ["user", "system"], ["root"], [])
 
 
 def bad_requests() -> list[tuple[str, str]]:
     """Kind and request."""
-    listed = yaml.safe_load(Path(__file__).with_name("bad_inputs.yaml").read_text(encoding="utf-8"))
-    return [
-        (kind, "call " * 200 if request == "LONG" else request) for kind, found in listed.items() for request in found
-    ]
+    return [(kind, "call " * 200 if request == "LONG" else request) for kind, request in _listed("bad_requests.yaml")]
+
+
+def _listed(name: str) -> list[tuple[str, Any]]:
+    listed = yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return [(kind, entry) for kind, found in listed.items() for entry in found]
 
 
 def bad_input_table(tool: ToolModel) -> pd.DataFrame:
     """One row a request: kind, request (its beginning), decoding, outcome, detail (the call, or why there is none)."""
     asked = bad_requests()
-    phone, rows = Phone(), []
-    for (kind, request), reading in zip(asked, tool.answer([request for _, request in asked]), strict=True):
-        said = carry_out(phone, request, reading)
-        if reading.call is None:
-            outcome = REFUSED
-        else:
-            outcome = ANSWERED_NO_CALL if reading.call.function == NO_CALL else EXECUTED
-        rows.append({
-            "kind": kind, "request": repr(request[:60]), "decoding": tool.decoding, "outcome": outcome, "detail": said,
-        })
+    readings = tool.answer([request for _, request in asked])
+    return pd.DataFrame([
+        {"kind": kind, "request": repr(request[:60]), "decoding": tool.decoding, **_carried_out(request, reading)}
+        for (kind, request), reading in zip(asked, readings, strict=True)
+    ])
+
+
+def bad_answer_table() -> pd.DataFrame:
+    """What becomes of answers that no model should give, and of conversations that break the chat template: kind,
+    request, answer, outcome, detail. No model is asked."""
+    rows = []
+    for kind, (request, answer) in _listed("bad_answers.yaml"):
+        reading = read_spelled([*text_ids(answer), control_id(ROUND_END)], request)
+        rows.append({"kind": kind, "request": request, "answer": answer, **_carried_out(request, reading)})
+    for roles in _OUT_OF_ORDER:
+        rows.append({"kind": "chat template mismatch", "request": ", ".join(roles), "answer": "", **_prompted(roles)})
     return pd.DataFrame(rows)
+
+
+def _carried_out(request: str, reading: Reading) -> dict[str, str]:
+    """``outcome`` and ``detail`` (the call, or why there is none) of a reading, on a phone of its own."""
+    said = carry_out(Phone(), request, reading)
+    if reading.call is None:
+        return {"outcome": REFUSED, "detail": said}
+    return {"outcome": ANSWERED_NO_CALL if reading.call.function == NO_CALL else EXECUTED, "detail": said}
+
+
+def _prompted(roles: list[str]) -> dict[str, str]:
+    try:
+        prompt_ids([{"role": role, "content": "call 112"} for role in roles])
+    except HareError as error:
+        return {"outcome": REFUSED, "detail": error.what}
+    return {"outcome": EXECUTED, "detail": "read"}

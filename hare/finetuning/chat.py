@@ -11,7 +11,7 @@ from transformers import MistralForCausalLM
 from hare.decontamination.intervals import wilson_interval
 from hare.evaluation.harness import Evaluated
 from hare.finetuning.dialogue import Example, answered, load_for_chat, text_ids
-from hare.finetuning.sft import Schedule, answer_loss, batches_of, fine_tune
+from hare.finetuning.sft import Schedule, answer_loss, batches_of, fine_tune, parts_of
 from hare.run.profile import Finetuning
 from hare.synthesis.open_sets import OPEN_SETS, OpenSet
 from hare.synthesis.passages import rank
@@ -20,8 +20,10 @@ _LONGEST_ANSWER = 400  # characters
 
 
 def conversations(seed: int) -> list[tuple[str, Example]]:
-    """Name of the set and conversation, in seeded order: an instruction with its input, and the answer."""
-    found = [(chosen.name, example) for chosen in OPEN_SETS for example in _examples(chosen)]
+    """Name of the set and conversation, in seeded order, none twice: an instruction with its input, and the answer."""
+    found = list({
+        example.ids: (chosen.name, example) for chosen in OPEN_SETS for example in _examples(chosen)
+    }.values())
     order = sorted(range(len(found)), key=lambda number: rank(seed, str(number)))
     return [found[number] for number in order]
 
@@ -94,13 +96,13 @@ def fine_tuned(
 
 @torch.inference_mode()
 def _loss(model: MistralForCausalLM, examples: Sequence[Example]) -> float:
-    return float(answer_loss(model, examples))
+    return sum(share * float(answer_loss(model, part)) for part, share in parts_of(examples))
 
 
 def leaderboard_change(evaluated: Sequence[Evaluated]) -> pd.DataFrame:
     """Scores before and after, benchmark by benchmark: benchmark, model, value, low, high, items, chance.
 
-    Intervals are Wilson's over items where the score is right or wrong, as everywhere but on TruthfulQA.
+    Intervals are Wilson's over items, where scores are shares (TruthfulQA) of their sum rounded to whole items.
     """
     rows = []
     for found in evaluated:

@@ -47,8 +47,9 @@ def _decode_batch(
     model: MistralForCausalLM, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None, longest: int
 ) -> list[list[int]]:
     width, end = max(map(len, prompts)), control_id(ROUND_END)
-    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    device = model.device
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     positions = (mask.cumsum(1) - 1).clamp_min(0)
     cache, answers, open_rows = DynamicCache(), [[] for _ in prompts], set(range(len(prompts)))
     for _ in range(longest + 1):
@@ -64,8 +65,8 @@ def _decode_batch(
         open_rows -= {row for row in open_rows if chosen[row] == end}
         if not open_rows:
             break
-        ids = torch.tensor(chosen)[:, None]
-        mask = torch.cat([mask, torch.ones(len(prompts), 1, dtype=mask.dtype)], 1)
+        ids = torch.tensor(chosen, device=device)[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
         positions = positions[:, -1:] + 1
     return answers
 

@@ -1,7 +1,8 @@
 """The paper's chat template as token ids: rounds of a role and a text between ``<round_start>`` and ``<round_end>``.
 
-Text is always encoded without control tokens: ``<round_end>`` typed by a user stays eleven characters of text and ends
-nothing. Functional tokens, one a function, follow Octopus v2 (Chen and Li 2024).
+Text is always encoded here without control tokens: ``<round_end>`` typed by a user stays eleven characters of text and
+ends nothing. The template that is saved beside a model does the same by putting a space behind the bracket: a tokenizer
+of transformers cannot tell the two apart. Functional tokens, one a function, follow Octopus v2 (Chen and Li 2024).
 """
 
 import re
@@ -24,9 +25,12 @@ ROLES = ("system", "user", "assistant")
 API_TOKENS = tuple(f"<api_{number}>" for number in range(len(FUNCTIONS)))
 MARKS = ("<out>", "<in_1>", "<in_2>")  # of a word in a request: in no slot, in the first, in the second
 CONTROL_TOKENS = (ROUND_START, ROUND_END, SLOT, *API_TOKENS, *MARKS)
+_SPECIAL_TOKENS = ("<unk>", "<s>", "</s>", *CONTROL_TOKENS)
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<round_start>' + message['role'] + ' ' + message['content'] + '<round_end>' }}{% endfor %}"
+    f"{{{{ bos_token }}}}{{% set control = {list(_SPECIAL_TOKENS)} %}}"
+    "{% for message in messages %}{% set said = namespace(text=message['content']) %}"
+    "{% for token in control %}{% set said.text = said.text | replace(token, '< ' + token[1:]) %}{% endfor %}"
+    "{{ '<round_start>' + message['role'] + ' ' + said.text + '<round_end>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<round_start>assistant' }}{% endif %}"
 )
 Message = dict[str, str]
@@ -121,6 +125,7 @@ def answered(messages: Sequence[Message], answer: Sequence[int]) -> Example:
 
 def load_for_chat(folder: Path, seed: int) -> MistralForCausalLM:
     """A pretrained model whose vocabulary is longer by the control tokens; their rows start near the mean of the rest.
+    It is on the GPU where there is one.
 
     Raises:
         HareError: the folder's model has another vocabulary than Mistral's.
@@ -139,7 +144,7 @@ def load_for_chat(folder: Path, seed: int) -> MistralForCausalLM:
             known = weight[:size]
             noise = torch.randn(len(CONTROL_TOKENS), weight.shape[1], generator=generator)
             weight[size:] = known.mean(0) + noise * known.std()
-    return model
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def chat_tokenizer() -> PreTrainedTokenizerFast:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from hare.run.errors import HareError
 
 LONGEST_REQUEST = 400  # characters
+_EDGE = "\0"  # of a value, where these look for what would make it a part of something longer
+_GOES_ON_BEFORE = re.compile(r"(?:[\w@+]|\w[-.'’])\0\w|\d[\s-]+\0\d")
+_GOES_ON_AFTER = re.compile(r"\w\0(?:[\w@]|[-.'’]\w)|\d\0[\s-]+\d")
 _CONTROL = re.compile(r"[<>{}\[\]|;`\\\x00-\x1f\x7f]")  # what other calls, markup or control tokens are written with
 
 
@@ -95,9 +98,10 @@ def _objection_to_value(slot: Slot, value: str, request: str | None) -> str:
 
 
 def _stands_in(value: str, request: str) -> bool:
-    """Whether the value is there as whole words: no part of a longer number or name."""
-    found = rf"(?<!\w){re.escape(value)}(?!\w)" if value[-1].isalnum() else rf"(?<!\w){re.escape(value)}"
-    return re.search(found, request) is not None
+    """Whether the value is there as whole words: no part of a number in groups, an address, or a name with a hyphen."""
+    places = (found.span() for found in re.finditer(re.escape(value), request))
+    return any(not _GOES_ON_BEFORE.search(request[:start] + _EDGE + value[0])
+               and not _GOES_ON_AFTER.search(value[-1] + _EDGE + request[end:]) for start, end in places)
 
 
 @dataclass

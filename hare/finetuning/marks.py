@@ -164,19 +164,20 @@ class _Reader:
 
     def __init__(self, model: MistralForCausalLM, rows: int):
         self._model, self._cache = model, DynamicCache()
-        self._mask = torch.zeros(rows, 0, dtype=torch.long)
+        self._mask = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
 
     def follow(self, rows: Sequence[int]) -> None:
         """Go on with these rows alone, in this order; one may stand there more than once."""
-        chosen = torch.tensor(rows)
+        chosen = torch.tensor(rows, device=self._mask.device)
         self._cache.reorder_cache(chosen)
         self._mask = self._mask[chosen]
 
     def read(self, chunks: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
         """Log-probabilities of ``choices`` among each other after each row's chunk."""
         width = max(map(len, chunks))
-        ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks])
-        seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks])
+        device = self._mask.device
+        ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks], device=device)
+        seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks], device=device)
         positions = (self._mask.sum(1, keepdim=True) + seen.cumsum(1) - 1).clamp_min(0)
         self._mask = torch.cat([self._mask, seen], 1)
         logits = self._model(

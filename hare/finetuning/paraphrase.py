@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hare.finetuning.functions import NO_CALL
-from hare.finetuning.grammar import Phrasing, phrasings, spoken
+from hare.finetuning.grammar import Phrasing, cores_kept_back, phrasings, spoken
 from hare.synthesis.generator import Decoding, Generator, Message, Request
 
 GENERATED = "generated"
@@ -26,7 +26,7 @@ _MUST_SAY = {  # one of these has to be left, or the request asks for something 
     "search_web": "search|find|look|google|browse|web|online|internet|information",
     "open_camera": "camera|photo|picture|selfie|snap",
     "get_weather": "weather|rain|snow|sun|cold|warm|temperature|forecast|umbrella",
-    "send_email": "mail",
+    "send_email": "e-?mail|mail",
 }
 _ANSWERS = re.compile(r"\b(?:sorry|cannot|can't|i'm|i am|i will|i'll|sure|here is|here's|as an ai)\b", re.I)
 _LONGEST = 16  # words
@@ -43,7 +43,7 @@ def paraphrased(wanted: int, generator: Generator, seed: int) -> tuple[list[Phra
         for found in _spread([found for found in phrasings("train") if found.function != NO_CALL], wanted)
     ]
     requests = [Request(_conversation(found.core), seed + number) for number, found in enumerate(asked)]
-    taken = {found.core for split in ("train", "validation", "test") for found in phrasings(split)}
+    taken = {found.core for found in phrasings("train")} | cores_kept_back()
     kept, rows = [], []
     for written, said in zip(asked, generator.generate(requests, _DECODING) if requests else [], strict=True):
         core = _opened(said.text, written.core)
@@ -78,6 +78,7 @@ def _opened(said: str, written: str) -> str:
 def objection_to(core: str, written: Phrasing, taken: set[str]) -> str:
     """Why a paraphrase is not used, '' when it is."""
     slots = sorted(re.findall(r"\{(\w+)\}", written.core))
+    said = re.sub(r"\{\w+\}", "", core)  # without the slots, whose names are no words of the request
     if sorted(re.findall(r"\{(\w+)\}", core)) != slots:
         return "slots lost or doubled"
     if len(core.split()) > _LONGEST:
@@ -86,8 +87,8 @@ def objection_to(core: str, written: Phrasing, taken: set[str]) -> str:
         return "known already"
     if _ANSWERS.search(core):
         return "answers instead of asking"
-    if not re.search(_MUST_SAY[written.function], core, re.I):
+    if not re.search(rf"\b(?:{_MUST_SAY[written.function]})", said, re.I):
         return "asks for something else"
-    if re.search(r"[<>{}\[\]|;\"]", re.sub(r"\{\w+\}", "", core)):
+    if re.search(r"[<>{}\[\]|;\"]", said):
         return "control text"
     return "slot not set off" if re.search(r"\w\{|\}\w", core) else ""

@@ -16,11 +16,13 @@ from hare.finetuning.calls import Reading, read_text, written_out
 from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call, Function
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
+from hare.run.errors import HareError
 from hare.synthesis.embeddings import embed
-from hare.synthesis.generator import Decoding, Generator, Request
+from hare.synthesis.generator import FAILED, Decoding, Generator, Request
 
 RETRIEVED = 3  # descriptions shown to the instruct model
-_GREEDY = Decoding(max_new_tokens=28, temperature=1.0, min_p=1.0, repetition_penalty=1.0)
+# Greedy: only the likeliest token is as likely as the likeliest. The temperature is for servers that know no min_p.
+_GREEDY = Decoding(max_new_tokens=28, temperature=0.01, min_p=1.0, repetition_penalty=1.0)
 _SYSTEM = (
     "You control a phone. Answer with one function call and nothing else. Write the values from the user's message in "
     'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
@@ -51,14 +53,18 @@ def ranked_functions(requests: Sequence[str]) -> list[list[Function]]:
 
 
 def recall_table(items: Sequence[ToolItem], ranked: Sequence[Sequence[Function]]) -> pd.DataFrame:
-    """Share of requests whose function is among the first k: k, items, recall, low, high."""
+    """Share of requests whose function is among the first k: k, items, recall, low, high; ``offered`` is the share
+    whose function an instruct model is shown with them, since the function that does nothing always is.
+    """
     named = [[function.name for function in found] for found in ranked]
     places = [found.index(item.call.function) for item, found in zip(items, named, strict=True)]
     rows = []
     for k in range(1, len(FUNCTIONS) + 1):
         hits = sum(place < k for place in places)
+        offered = sum(place < k or item.call.function == NO_CALL for place, item in zip(places, items, strict=True))
         low, high = wilson_interval(hits, len(places))
-        rows.append({"k": k, "items": len(places), "recall": hits / len(places), "low": low, "high": high})
+        rows.append({"k": k, "items": len(places), "recall": hits / len(places), "low": low, "high": high,
+                     "offered": offered / len(places)})
     return pd.DataFrame(rows)
 
 
@@ -101,11 +107,16 @@ def answer(
     """Calls that ``generator`` writes, given the first `RETRIEVED` functions of each request's ranking.
 
     ``examples``: requests with their calls, by the function's name; {} for descriptions alone.
+
+    Raises:
+        HareError: the generator gave no usable answer to some of them, which must not count as wrong calls.
     """
     asked = [
         Request(prompt(text, found[:RETRIEVED], examples), 0) for text, found in zip(requests, ranked, strict=True)
     ]
     said = generator.generate(asked, _GREEDY)
+    if failed := sum(generation.finish_reason == FAILED for generation in said):
+        raise HareError(f"{failed} of {len(said)} requests to the instruct model failed.", "see to the server")
     return [
         Reading(None, "", reason) if (reason := objection_to_request(text)) else read_text(generation.text, text)
         for text, generation in zip(requests, said, strict=True)

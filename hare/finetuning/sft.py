@@ -25,6 +25,7 @@ _WARMUP = 0.1  # share of the steps
 _LAST_RATE = 0.05  # of the highest learning rate
 _EMBEDDING_RATE = 0.3  # of the others': words that training never shows are not to be left behind by those it does
 _CLIP = 1.0
+_TOKENS_AT_ONCE = 16_384  # read in one forward pass; a larger batch is read in parts, with the same gradients
 _LENGTH_POOL = 16  # batches among which sequences are sorted by length
 
 
@@ -69,7 +70,7 @@ def fine_tune(
 ) -> Trained:
     """Train all weights of ``model`` in place on the scored tokens of ``batches``."""
     started = time.monotonic()
-    vocabulary = Vocabulary.of(batches, model.config.vocab_size, schedule.seed)
+    vocabulary = Vocabulary.of(batches, model.config.vocab_size, schedule.seed).to(model.device)
     losses: list[float] = []
     model.train()
     with _narrowed(model, vocabulary), Progress(what, len(batches), "steps") as progress:
@@ -82,12 +83,10 @@ def fine_tune(
             rate = schedule.learning_rate * _rate(step, len(batches))
             for group, share in zip(optimizer.param_groups, (1.0, _EMBEDDING_RATE), strict=True):
                 group["lr"] = share * rate
-            loss = answer_loss(model, batch, vocabulary)
-            loss.backward()
+            losses.append(_backward(model, batch, vocabulary))
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
             progress.advance()
     model.eval()
     tail = losses[-max(1, len(losses) // 10):]
@@ -121,6 +120,10 @@ class Vocabulary:
         }))
         rows = torch.unique(torch.cat([read, drawn]))
         return cls(rows, torch.searchsorted(rows, torch.unique(torch.cat([learnt, drawn]))))
+
+    def to(self, device: torch.device) -> "Vocabulary":
+        """The same where the model is."""
+        return Vocabulary(self.rows.to(device), self.classes.to(device))
 
 
 @contextmanager
@@ -157,7 +160,7 @@ def answer_loss(
     model: MistralForCausalLM, examples: Sequence[Example], vocabulary: Vocabulary | None = None
 ) -> torch.Tensor:
     """Mean cross-entropy in nats over the learnt tokens; with ``vocabulary`` by a model that holds just its rows."""
-    ids, scored = padded(examples)
+    ids, scored = (part.to(model.device) for part in padded(examples))
     learnt = scored[:, 1:]
     targets, weight = ids[:, 1:][learnt], model.lm_head.weight
     if vocabulary is not None:
@@ -165,3 +168,22 @@ def answer_loss(
         ids, weight = torch.searchsorted(vocabulary.rows, ids), weight[vocabulary.classes]
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     return cross_entropy(hidden[learnt] @ weight.t(), targets)
+
+
+def parts_of(batch: Sequence[Example]) -> Iterator[tuple[Sequence[Example], float]]:
+    """As many sequences at a time as `_TOKENS_AT_ONCE` holds, and their share of the batch's learnt tokens."""
+    at_once = max(1, _TOKENS_AT_ONCE // max(len(example.ids) for example in batch))
+    learnt = sum(sum(example.scored[1:]) for example in batch)
+    for start in range(0, len(batch), at_once):
+        part = batch[start : start + at_once]
+        yield part, sum(sum(example.scored[1:]) for example in part) / learnt
+
+
+def _backward(model: MistralForCausalLM, batch: Sequence[Example], vocabulary: Vocabulary) -> float:
+    """Add up the gradients of the batch's mean loss, and return that loss."""
+    total = 0.0
+    for part, share in parts_of(batch):
+        loss = share * answer_loss(model, part, vocabulary)
+        loss.backward()
+        total += loss.item()
+    return total

@@ -29,14 +29,14 @@ from hare.run.profile import Finetuning
 from hare.synthesis.generator import Generator
 
 HARE_TOOL, COPYING, NO_TOKENS, BASE = "hare-tool", "hare-tool-copying", "no-functional-tokens", "base"
-RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval-smollm2", "retrieval-smollm2-examples"
+RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
 _PLAN = {
     MARKED: (HARE_TOOL, (CONSTRAINED,)), COPIED: (COPYING, (GREEDY, CONSTRAINED)), SPELLED: (NO_TOKENS, (GREEDY,)),
 }
 HEADLINE = {  # name in the record: system and decoding
     "hare-tool": (HARE_TOOL, CONSTRAINED), "hare-tool-copying": (COPYING, GREEDY),
     "hare-tool-copying-grammar": (COPYING, CONSTRAINED), "no-functional-tokens": (NO_TOKENS, GREEDY),
-    "retrieval-smollm2": (RETRIEVAL, GREEDY), "retrieval-smollm2-examples": (RETRIEVAL_EXAMPLES, GREEDY),
+    "retrieval": (RETRIEVAL, GREEDY), "retrieval-examples": (RETRIEVAL_EXAMPLES, GREEDY),
     "base": (BASE, GREEDY),
 }
 _GENERATION_BATCH = 16

@@ -26,7 +26,7 @@ def load(profile: str, which: str) -> MistralForCausalLM:
     folder = Workspace(profile).work / "finetuning" / which
     if not (folder / "config.json").exists():
         raise HareError(f"{folder} is missing: nothing is fine-tuned yet.",
-                        f"run `hare reproduce --profile {profile}` first")
+                        f"run `hare reproduce --profile {profile} --from 08` first")
     return _loaded(folder)
 
 
@@ -74,7 +74,10 @@ def stream(model: MistralForCausalLM, messages: list[Message], longest: int = _L
 
 
 def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
-    """Answer line after line; the conversation is remembered. An empty line starts a new one."""
+    """Answer line after line; the conversation is remembered. An empty line starts a new one.
+
+    What does not fit the model is said and forgotten with the conversation; the next line starts a new one.
+    """
     messages: list[Message] = []
     for line in lines:
         if not line.strip():
@@ -83,10 +86,15 @@ def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
             continue
         messages.append({"role": "user", "content": line.strip()})
         said = ""
-        for piece in stream(model, messages):
-            said += piece
-            out.write(piece)
-            out.flush()
+        try:
+            for piece in stream(model, messages):
+                said += piece
+                out.write(piece)
+                out.flush()
+        except HareError as error:
+            messages = []
+            out.write(f"{error}\n(a new conversation)\n")
+            continue
         out.write("\n")
         messages.append({"role": "assistant", "content": said})
 

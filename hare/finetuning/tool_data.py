@@ -159,7 +159,7 @@ def check_executable(items: Sequence[ToolItem]) -> int:
 def overlaps(train: Sequence[ToolItem], other: Sequence[ToolItem]) -> pd.DataFrame:
     """What two sets share, one row an aspect: aspect, train, other, shared. A clean split has 0 everywhere.
 
-    Slot values are compared by kind and in lower case; phrasings with their slots in braces.
+    All in lower case; phrasings with their slots in braces, values outside slots by their kind.
     """
     rows = []
     for aspect, found in _ASPECTS.items():
@@ -176,7 +176,7 @@ _ASPECTS = {
     "requests": lambda items: (item.request.lower() for item in items),
     "templates": lambda items: (item.template.lower() for item in items),
     "phrasings": _phrased,
-    "slot values": lambda items: (value for item in items for value in item.call.arguments),
+    "slot values": lambda items: (value.lower() for item in items for value in item.call.arguments),
     "values outside slots": lambda items: (
         (kind_of(name), value.lower()) for item in items for name, value in item.values
         if value not in item.call.arguments

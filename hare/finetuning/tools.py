@@ -7,7 +7,7 @@ functional token (Octopus v2), and the whole call *spelled* in plain text, witho
 import dataclasses
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from transformers import MistralForCausalLM
@@ -20,7 +20,7 @@ from hare.finetuning.marks import decode_marked, marked_example
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule, Trained, batches_of, fine_tune
 from hare.finetuning.tool_data import ToolItem
-from hare.finetuning.variation import varied, with_any_tokens
+from hare.finetuning.variation import as_shown, other_tokens, replaced, varied
 
 GREEDY, CONSTRAINED = "greedy", "grammar"
 MARKED, COPIED, SPELLED = "marked", "copied", "spelled"
@@ -60,16 +60,23 @@ def train_tool(
     model: MistralForCausalLM, items: Sequence[ToolItem], schedule: Schedule, form: str, what: str
 ) -> Trained:
     """Fine-tune all weights on requests and calls, in place; every pass says the items in other words."""
-    rng = random.Random(schedule.seed)
-    examples = [with_any_tokens(example_in(item, form), item, rng) for item in in_all_passes(items, schedule)]
+    examples = [replaced(example_in(item, form), other) for item, other in _passes(items, schedule)]
     once = dataclasses.replace(schedule, epochs=schedule.epochs * len(items) / len(examples))
     return fine_tune(model, batches_of(examples, once), once, what)
 
 
 def in_all_passes(items: Sequence[ToolItem], schedule: Schedule) -> list[ToolItem]:
-    """The items as training sees them, pass after pass; in whatever form they are answered, they are the same."""
-    rng = random.Random(schedule.seed)
-    return [varied(item, rng) for _ in range(math.ceil(schedule.epochs)) for item in items]
+    """The items as training shows them, pass after pass; in whatever form they are answered, they are the same."""
+    return [as_shown(item, other) for item, other in _passes(items, schedule)]
+
+
+def _passes(items: Sequence[ToolItem], schedule: Schedule) -> Iterator[tuple[ToolItem, dict[int, int]]]:
+    """Each item in other words, pass after pass, and its `other_tokens`."""
+    words, tokens = random.Random(schedule.seed), random.Random(schedule.seed)
+    for _ in range(math.ceil(schedule.epochs)):
+        for item in items:
+            item = varied(item, words)
+            yield item, other_tokens(item, tokens)
 
 
 def example_in(item: ToolItem, form: str) -> Example:

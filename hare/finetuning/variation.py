@@ -12,7 +12,7 @@ import random
 import re
 from functools import cache
 
-from hare.finetuning.dialogue import Example, text_ids, text_tokens, token_pieces
+from hare.finetuning.dialogue import Example, text_ids, text_of, text_tokens, token_pieces
 from hare.finetuning.functions import BY_NAME, Call
 from hare.finetuning.grammar import SPLITS, draw, kind_of, values
 from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again
@@ -51,15 +51,30 @@ def varied(item: ToolItem, rng: random.Random) -> ToolItem:
     )
 
 
-def with_any_tokens(example: Example, item: ToolItem, rng: random.Random) -> Example:
-    """The item's training sequence with some tokens of its names, things and query replaced wherever they stand in it.
+def other_tokens(item: ToolItem, rng: random.Random) -> dict[int, int]:
+    """Some tokens of the item's names, things and query, and what is shown in their place wherever they stand.
 
     Tokens, not text: any row of the vocabulary may stand there, as a word of a test request may be any.
     """
     drawn = [value for name, value in item.values if kind_of(name) not in _AS_DRAWN and "@" not in value]
     tokens = sorted({token for value in drawn for token in text_ids(value)})
-    other = {token: rng.choice(text_tokens()) for token in tokens if rng.random() < _ANY_TOKEN}
+    return {token: rng.choice(_free_tokens()) for token in tokens if rng.random() < _ANY_TOKEN}
+
+
+def replaced(example: Example, other: dict[int, int]) -> Example:
+    """A training sequence with the `other_tokens` of its item."""
     return dataclasses.replace(example, ids=tuple(other.get(token, token) for token in example.ids))
+
+
+def as_shown(item: ToolItem, other: dict[int, int]) -> ToolItem:
+    """The item as a sequence with its `other_tokens` reads: to be compared with other splits, not to be tokenized."""
+    def shown(text: str) -> str:
+        return text_of([other.get(token, token) for token in text_ids(text)])
+
+    return dataclasses.replace(
+        item, request=shown(item.request), call=Call(item.call.function, tuple(map(shown, item.call.arguments))),
+        values=tuple((name, shown(value)) for name, value in item.values),
+    )
 
 
 def _words(count: int, rng: random.Random) -> list[str]:
@@ -71,6 +86,12 @@ def _words(count: int, rng: random.Random) -> list[str]:
 def _values_kept_back() -> frozenset[str]:
     """Values that other splits keep to themselves, in lower case."""
     return frozenset(value.lower() for split in SPLITS[1:] for kind in _LISTED for value in values(kind, split))
+
+
+@cache
+def _free_tokens() -> list[int]:
+    """Ids that stand for text, without those that alone spell a value which other splits keep to themselves."""
+    return [token for token in text_tokens() if text_of([token]).strip().lower() not in _values_kept_back()]
 
 
 @cache

@@ -143,8 +143,8 @@ def _downstream(recorded: Recorded) -> Iterator[Row]:
     calls = published("api_calling")
     for system, name, paper in (
         ("hare-tool", "HARE-Tool", calls.hare_tool_accuracy.mean()),
-        ("retrieval-smollm2", "retrieval and an instruct model", calls.llama3_8b_rag_accuracy.mean()),
-        ("retrieval-smollm2-examples", "the same with a worked example of each function", None),
+        ("retrieval", "retrieval and an instruct model", calls.llama3_8b_rag_accuracy.mean()),
+        ("retrieval-examples", "the same with a worked example of each function", None),
         ("no-functional-tokens", "fine-tuned without functional tokens", None),
         ("base", "not fine-tuned", None),
     ):

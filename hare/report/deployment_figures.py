@@ -17,7 +17,7 @@ def precision(frame: pd.DataFrame) -> Figure:
     picture, axes = plt.subplots(1, 5, figsize=(11.4, 3.1))
     nothing = 0 * frame.size_mb
     _bars(axes[0], frame, frame.size_mb, "size on disk, MB")
-    _bars(axes[1], frame, frame.memory_mb, "memory taken, MB")
+    _bars(axes[1], frame, frame.memory_mb, "memory while decoding, MB")
     _bars(axes[2], frame, frame.token_ms, "time a token, ms\n(whisker: slowest repeat)",
           (nothing, frame.slowest_ms - frame.token_ms))
     _bars(axes[3], frame, frame.bpb, "held-out bits per byte")

@@ -11,10 +11,10 @@ from hare.report.figures import figure
 _SYSTEMS = {
     "hare-tool": "HARE-Tool (marks)", "hare-tool-copying": "HARE-Tool, copying",
     "no-functional-tokens": "no functional tokens, no marks", "base": "base model",
-    "retrieval-smollm2": "retrieval + SmolLM2-135M",
-    "retrieval-smollm2-examples": "retrieval + SmolLM2, with examples",
+    "retrieval": "retrieval + instruct model",
+    "retrieval-examples": "retrieval + instruct model, examples",
 }
-_BASELINES = ("retrieval-smollm2", "retrieval-smollm2-examples")
+_BASELINES = ("retrieval", "retrieval-examples")
 _SETS = {"validation": "validation", "test": "test set", "hard": "harder test set"}
 _EXACT, _FUNCTION = "#0072B2", "#E69F00"
 _BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
@@ -79,7 +79,7 @@ def tool_finding(frame: pd.DataFrame) -> str:
 def tool_confusion(frame: pd.DataFrame) -> Figure:
     """What was answered where each function was wanted, HARE-Tool and baseline. Columns: system, decoding, wanted,
     answered, items."""
-    shown = [("hare-tool", "grammar"), ("retrieval-smollm2-examples", "greedy")]
+    shown = [("hare-tool", "grammar"), ("retrieval-examples", "greedy")]
     wanted = list(dict.fromkeys(frame.wanted))
     answered = [*wanted, "unreadable"]
     picture, panels = plt.subplots(1, 2, figsize=(9.2, 4.4), sharey=True)

@@ -192,6 +192,7 @@ class _Run:
             remove_leftovers(folder)
         key = step_key(step, self.profile)
         cursor = Cursor(len(read_cells(step)) + 1)  # and one that papermill adds: the injected parameters
+        self.progress.unlink(missing_ok=True)  # of a run that was killed, whose clock may have been another
         watch = Watch(self._label(step), cursor, self.progress, sys.stderr)
         watch.start()
         draft = self.workspace.work / "running" / f"{step.notebook}.ipynb"

@@ -1,5 +1,6 @@
 """Executed notebooks made fit to be committed: no machine's paths, no clock readings, and a page of their own."""
 
+import contextlib
 import getpass
 import re
 import socket
@@ -70,9 +71,10 @@ def names_of_this_machine(workspace: Workspace) -> list[tuple[re.Pattern[str], s
     patterns = [(_WARNING_CELL, "cell")]
     for folder in sorted(folders, key=len, reverse=True):
         patterns.append((re.compile(re.escape(folder) + r"(?![\w.-])"), folders[folder]))
-    patterns.append((re.compile(rf"(?<=/home/){re.escape(getpass.getuser())}\b"), "user"))
+    with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
+        patterns.append((re.compile(rf"(?<=/home/){re.escape(getpass.getuser())}\b"), "user"))
     host = socket.gethostname()
-    if len(host) > 5 and host != "localhost":
+    if len(host) > 5 and re.search(r"[\d.-]", host):  # a host called by a common word could not be told from the word
         patterns.append((re.compile(rf"\b{re.escape(host)}\b"), "localhost"))
     return patterns
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ import psutil
 
 MARK = "HARE_RUN"
 _SECONDS_TO_END = 10
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def new_mark(owner: str) -> str:
@@ -23,13 +25,22 @@ def new_mark(owner: str) -> str:
 
 
 def end_processes(mark: str) -> int:
-    """Kill every process whose mark starts with ``mark`` and wait until they are gone; return how many there were."""
-    found = [process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark)]
-    for process in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(found, timeout=_SECONDS_TO_END)
-    return len(found)
+    """Kill every process whose mark starts with ``mark`` and wait until they are gone; return how many there were.
+
+    They are looked for until two looks find none: one may start another meanwhile, and a process that is just starting
+    shows no mark for a moment.
+    """
+    ended, looks, deadline = 0, 0, time.monotonic() + _SECONDS_TO_END
+    while looks < 2 and time.monotonic() < deadline:
+        found = [process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark)]
+        looks = 0 if found else looks + 1
+        if not found:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        ended += len(found) - len(psutil.wait_procs(found, timeout=_SECONDS_TO_END)[1])
+    return ended
 
 
 def _marked(process: psutil.Process, mark: str) -> bool:
