@@ -116,5 +116,9 @@ def leaderboard_change(evaluated: Sequence[Evaluated]) -> pd.DataFrame:
 
 
 def flat_metrics(change: pd.DataFrame) -> dict[str, float]:
-    """``chat.<task>.before`` and ``.after``."""
-    return {f"chat.{row.benchmark}.{row.model}": row.value for row in change.itertuples()}
+    """``chat.<task>.before`` and ``.after``, with their bounds."""
+    metrics: dict[str, float] = {}
+    for row in change.itertuples():
+        stem = f"chat.{row.benchmark}.{row.model}"
+        metrics |= {stem: row.value, f"{stem}.low": row.low, f"{stem}.high": row.high}
+    return metrics

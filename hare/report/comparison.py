@@ -154,6 +154,9 @@ def _downstream(recorded: Recorded) -> Iterator[Row]:
     for match, found in recorded.matching("finetuning", r"chat\.(.+)\.(before|after)"):
         benchmark = BENCHMARKS[match[1]][0] if match[1] in BENCHMARKS else match[1].replace("_", " ")
         yield _row("fine-tuning", f"{benchmark}, {match[2]} the chat fine-tune", "%", None, in_percent(found))
+    for match, found in recorded.matching("finetuning", r"chat_nats\.(before|after)"):
+        yield _row("fine-tuning", f"answers of conversations kept aside, {match[1]} the chat fine-tune", "nats/token",
+                   None, found)
     for precision in ("fp32", "int8", "int4"):
         yield from _on_the_device(recorded, precision)
 
