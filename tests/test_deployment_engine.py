@@ -1,6 +1,7 @@
 """GGUF files and the engine: what goes in comes out, within what the precision allows."""
 
 import json
+import shutil
 from pathlib import Path
 
 import gguf
@@ -109,6 +110,11 @@ def test_what_cannot_be_exported_or_read_is_named(model: tuple[Path, dict[str, P
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(HareError, match="holds a gpt2 model"):
         export_gguf(tmp_path, tmp_path / "x.gguf", "int4")
+    for missing in ("model.safetensors", "tokenizer.json"):
+        part = shutil.copytree(model[0], tmp_path / missing)
+        (part / missing).unlink()
+        with pytest.raises(HareError, match=f"lacks {missing}"):
+            export_gguf(part, tmp_path / "x.gguf", "int4")
     whole = model[1]["int4"].read_bytes()
     for content in (b"", b"GGUX" + whole[4:], whole[: len(whole) // 2]):
         (tmp_path / "cut.gguf").write_bytes(content)

@@ -41,7 +41,7 @@ def export_gguf(folder: Path, path: Path, precision: str) -> Path:
     The vocabulary goes with it as llama.cpp wants it: Mistral's sentencepiece pieces and the model's control tokens.
 
     Raises:
-        HareError: the folder's model has no Llama shape, or the precision is unknown.
+        HareError: the folder lacks a file or its model has no Llama shape, or the precision is unknown.
     """
     config = _config(folder)
     if precision not in PRECISIONS:
@@ -70,6 +70,9 @@ def _config(folder: Path) -> dict:
     config = json.loads(path.read_text(encoding="utf-8"))
     if config["model_type"] not in ("mistral", "llama"):
         raise HareError(f"{folder} holds a {config['model_type']} model.", "export a Mistral- or Llama-shaped one")
+    for name in ("model.safetensors", "tokenizer.json"):
+        if not (folder / name).exists():
+            raise HareError(f"{folder} lacks {name}.", "name a whole folder that a notebook exported")
     return config
 
 
