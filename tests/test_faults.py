@@ -227,7 +227,7 @@ def test_a_killed_driver_leaves_no_process_and_the_next_run_continues_to_the_sam
     finally:
         driver.kill()
         driver.wait()
-    gone, alive = psutil.wait_procs(family, timeout=60)
+    gone, alive = psutil.wait_procs(family, timeout=20)
     assert not alive, "processes outlived their driver"
     workspace = _workspace()
     assert not (workspace.results / "notebooks" / "02_double.ipynb").exists()

@@ -31,7 +31,7 @@ from hare.finetuning.functions import Call
 from hare.finetuning.grammar import phrasings
 from hare.finetuning.marks import decode_marked
 from hare.finetuning.sft import Schedule, Vocabulary, answer_loss, batches_of, fine_tune, padded
-from hare.finetuning.tool_data import plain_set
+from hare.finetuning.tool_data import ToolItem, plain_set
 from hare.finetuning.tools import CONSTRAINED, COPIED, MARKED, ToolModel, in_all_passes, train_tool
 from hare.run.errors import HareError
 from hare.synthesis.open_sets import OPEN_SETS
@@ -216,16 +216,22 @@ def test_a_call_is_preferred_to_a_likelier_answer_that_lacks_a_slot() -> None:
     assert marks._chosen("call Maria", [without, forced]).reason == "missing slot", "a slot was filled at any price"
 
 
-def test_a_model_learns_to_mark_names_it_has_never_seen(tmp_path: Path) -> None:
+def test_a_model_learns_to_mark_names_also_those_it_has_never_seen(tmp_path: Path) -> None:
     tuned = load_for_chat(save_model(tmp_path / "start"), seed=0)
     items = plain_set("train", {"call_contact": 200, "open_camera": 60}, 0)
     schedule = Schedule(16, 16, 6e-3, seed=0)
     train_tool(tuned, items, schedule, MARKED, "mark")
-    asked = plain_set("validation", {"call_contact": 40}, 1, phrasings("train"))
+    tool = ToolModel("tool", tuned, MARKED, CONSTRAINED)
+
+    def right(asked: list[ToolItem]) -> int:
+        readings = tool.answer([item.request for item in asked])
+        return sum(found.call == item.call for found, item in zip(readings, asked, strict=True))
+
+    assert right(plain_set("train", {"call_contact": 40}, 1)) > 20
+    unseen = plain_set("validation", {"call_contact": 40}, 1, phrasings("train"))
     values = {value for item in in_all_passes(items, schedule) for value in item.call.arguments}
-    assert not values & {value for item in asked for value in item.call.arguments}
-    readings = ToolModel("tool", tuned, MARKED, CONSTRAINED).answer([item.request for item in asked])
-    assert sum(found.call == item.call for found, item in zip(readings, asked, strict=True)) > 8
+    assert not values & {value for item in unseen for value in item.call.arguments}
+    assert right(unseen) > 8
 
 
 def test_screened_requests_are_never_read(model: MistralForCausalLM) -> None:

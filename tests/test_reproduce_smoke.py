@@ -35,7 +35,7 @@ def _reproduce(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1200)
 def test_the_whole_study_runs_at_smoke_scale_and_then_does_nothing(tmp_path: Path) -> None:
     first = _reproduce(tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]

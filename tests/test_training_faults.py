@@ -24,7 +24,7 @@ from hare.training.preflight import refuse_faults, refuse_more_processes_than_gp
 from hare.training.run import METRICS_FILE, TrainingRun
 from hare.training.worker import train_here
 
-SECONDS_TO_START, SECONDS_TO_END = 240, 60
+SECONDS_TO_START, SECONDS_TO_END = 240, 20
 
 
 @pytest.fixture(scope="module", autouse=True)

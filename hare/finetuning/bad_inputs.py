@@ -61,4 +61,4 @@ def _prompted(roles: list[str]) -> dict[str, str]:
         prompt_ids([{"role": role, "content": "call 112"} for role in roles])
     except HareError as error:
         return {"outcome": REFUSED, "detail": error.what}
-    return {"outcome": EXECUTED, "detail": "read"}
+    return {"outcome": "read", "detail": "the model would be asked"}

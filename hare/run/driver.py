@@ -192,7 +192,7 @@ class _Run:
             remove_leftovers(folder)
         key = step_key(step, self.profile)
         cursor = Cursor(len(read_cells(step)) + 1)  # and one that papermill adds: the injected parameters
-        self.progress.unlink(missing_ok=True)  # of a run that was killed, whose clock may have been another
+        self.progress.unlink(missing_ok=True)  # of another notebook, or of a run before the clock began anew
         watch = Watch(self._label(step), cursor, self.progress, sys.stderr)
         watch.start()
         draft = self.workspace.work / "running" / f"{step.notebook}.ipynb"
@@ -207,7 +207,6 @@ class _Run:
             raise self._failure(step, draft, stop) from stop
         finally:
             seconds = watch.stop()
-            self.progress.unlink(missing_ok=True)
             end_processes(self.mark)
         write_state(step, self.workspace, key, seconds, watch.peak_mb)
         _say(f"{self._label(step)} · done in {spelled(seconds)}, at most {watch.peak_mb / 1000:.2f} GB of memory")
