@@ -26,13 +26,13 @@ lab: setup
 	.venv/bin/jupyter lab notebooks
 
 setup:
-	@$(PYTHON) hare/run/environment.py
+	@$(PYTHON) hare/driver/environment.py
 
 # For maintainers: resolve pyproject.toml anew (needs uv on the PATH), then write the lock and environment.yml.
 lock:
 	uv pip compile pyproject.toml --extra test --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --quiet --output-file requirements.raw
-	$(PYTHON) hare/run/lock.py requirements.raw
+	$(PYTHON) hare/driver/lock.py requirements.raw
 	rm requirements.raw
 
 clean:

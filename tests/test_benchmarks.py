@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hare.decontamination import benchmarks
-from hare.run.errors import HareError
+from hare.benchmarks import registry as benchmarks
+from hare.core.errors import HareError
 
 PUBLIC_ROWS = {
     ("arc_challenge", "train"): 1119, ("arc_challenge", "validation"): 299, ("arc_challenge", "test"): 1172,

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from hare import bench as benchmarks
+from hare.bench import groups as benchmarks
 from hare.cli import CANNOT, INTERRUPTED, main
-from hare.run import doctor
-from hare.run.driver import Choice
-from hare.run.errors import HareError
-from hare.run.paths import Workspace
-from hare.run.profile import Profile, load_profile
-from hare.run.progress import Progress
-from hare.run.watch import Cursor, Watch, describe, read_progress, spelled
+from hare.core.errors import HareError
+from hare.core.paths import Workspace
+from hare.core.profile import Profile, load_profile
+from hare.core.progress import Progress
+from hare.driver import doctor
+from hare.driver.reproduce import Choice
+from hare.driver.watch import Cursor, Watch, describe, read_progress, spelled
 
 SMOKE = load_profile("smoke")
 
@@ -38,12 +38,12 @@ def test_an_interruption_is_exit_code_130(roots: Path, monkeypatch: pytest.Monke
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hare.run.driver.reproduce", interrupted)
+    monkeypatch.setattr("hare.driver.reproduce.reproduce", interrupted)
     assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
 
 
 def test_being_told_to_end_is_an_interruption(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hare.run.driver.reproduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("hare.driver.reproduce.reproduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
 
 
@@ -54,7 +54,7 @@ def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyP
         seen.append((profile, choice))
         return 0
 
-    monkeypatch.setattr("hare.run.driver.reproduce", reproduce)
+    monkeypatch.setattr("hare.driver.reproduce.reproduce", reproduce)
     assert main(["reproduce", "--profile", "smoke", "--from", "05", "--force"]) == 0
     (profile, choice), = seen
     assert profile == SMOKE and (choice.first, choice.only, choice.force) == ("05", None, True)
@@ -118,7 +118,7 @@ def test_a_benchmark_is_recorded_and_printed(
     roots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for group, name in (("corpus", "cleaning_mb_per_s_per_core"), ("training", "training_tokens_per_s")):
-        module = types.ModuleType(f"hare.{group}.bench")
+        module = types.ModuleType(f"hare.bench.{group}")
         module.bench = lambda profile, name=name: {name: 2.5}  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
     assert main(["bench", "--profile", "smoke", "corpus", "training"]) == 0
@@ -139,7 +139,7 @@ def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = types.SimpleNamespace(now=100.0)
-    monkeypatch.setattr("hare.run.watch.time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("hare.driver.watch.time", types.SimpleNamespace(monotonic=lambda: clock.now))
     state = {"what": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0, "at": 110.0}
     assert describe(state) == ["training d1 25%", "25 tokens/s", "30 s left"]
     assert describe(state | {"total": None}) == ["training d1 250 tokens", "25 tokens/s"]

@@ -14,6 +14,9 @@ from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl
+from hare.core.profile import Corpus
 from hare.corpus import blocks, statistics
 from hare.corpus.block import Removal, utf8_length
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
@@ -25,10 +28,7 @@ from hare.corpus.repetition import _repeated_words, repeated_line_share
 from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
 from hare.corpus.source import Source
-from hare.corpus.words import Vocabulary, Words, _words_of, prepare, trim, words_of
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl
-from hare.run.profile import Corpus
+from hare.data.words import Vocabulary, Words, _words_of, prepare, trim, words_of
 
 SENTENCE = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "
 GERMAN = "Der Bundestag hat heute mit großer Mehrheit beschlossen, die Beratungen über das Gesetz zu vertagen. "

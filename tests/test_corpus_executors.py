@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from hare.core.errors import HareError
+from hare.core.files import sha256_of
+from hare.core.profile import Corpus
 from hare.corpus import executors
 from hare.corpus.executors import LocalExecutor, cluster, executor_for, launch
 from hare.corpus.pipeline import filtering
 from hare.corpus.registry import source_named
-from hare.run.errors import HareError
-from hare.run.files import sha256_of
-from hare.run.profile import Corpus
 
 CONFIG = Corpus(
     max_mb_per_source=0.03, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, corpus_seed=0,

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl, sha256_of
+from hare.core.profile import Corpus, load_profile
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank
 from hare.corpus.diversity import distinct_names
@@ -22,12 +25,9 @@ from hare.corpus.pipeline import Cleaned, clean, publish
 from hare.corpus.planted import wilson
 from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
-from hare.corpus.signatures import duplicates, signatures_of
 from hare.corpus.source import Source
-from hare.run.archives import ARCHIVES, Archive
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl, sha256_of
-from hare.run.profile import Corpus, load_profile
+from hare.data.archives import ARCHIVES, Archive
+from hare.data.minhash import duplicates, signatures_of
 
 CONFIG = Corpus(
     max_mb_per_source=0.05, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, corpus_seed=0,

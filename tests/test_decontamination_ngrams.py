@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.decontamination import words as words_module
-from hare.decontamination.hash_set import HashSet
+from hare.data import word_hashes as words_module
+from hare.data.hash_set import HashSet
+from hare.data.word_hashes import word_hashes, word_spans, words
 from hare.decontamination.ngrams import find_matches, ngram_hashes
-from hare.decontamination.words import word_hashes, word_spans, words
 
 SMALL_WORDS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=30).map(" ".join)
 ANY_TEXT = st.text(max_size=200) | SMALL_WORDS

@@ -7,21 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hare.decontamination import benchmarks, evidence, planted
+from hare.bench.neural_neighbours import compare
+from hare.benchmarks import registry as benchmarks
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl, write_jsonl
+from hare.data.hash_set import HashSet
+from hare.data.word_hashes import word_hashes, words
+from hare.decontamination import evidence, planted
 from hare.decontamination import index as index_module
 from hare.decontamination.curve import overlap_curve, sample_texts
-from hare.decontamination.hash_set import HashSet
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.neighbours import Neighbours, calibrated
-from hare.decontamination.neural import compare
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
 from hare.decontamination.passages import passages
 from hare.decontamination.removal import Plan, decontaminate
 from hare.decontamination.rules import ANY_HIT, LONG_SPAN, AnyHitRule, ShareRule, SpanRule
-from hare.decontamination.words import word_hashes, words
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl, write_jsonl
 
 SHORT, LONG = ShareRule((4, 5, 6, 7, 8), 0.5), ShareRule((10, 11, 12, 13, 14, 15), 0.5)
 CLEAN = " ".join(f"Nobody asked the {n}th lighthouse keeper why herring sang on his kitchen table that night." for n in

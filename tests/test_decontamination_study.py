@@ -9,15 +9,16 @@ import pytest
 import yaml
 from datatrove.data import Document
 
-from hare.decontamination import bench, evidence, planted, study
+from hare.bench import decontamination as bench
+from hare.core.errors import HareError
+from hare.core.files import write_jsonl
+from hare.core.profile import PROFILES, check_profile, load_profile
+from hare.decontamination import evidence, planted, study
 from hare.decontamination.curve import overlap_curve
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.removal import decontaminate
 from hare.report.figures import draw
-from hare.run.errors import HareError
-from hare.run.files import write_jsonl
-from hare.run.profile import PROFILES, check_profile, load_profile
 
 CONFIG = load_profile("smoke").decontamination
 CLEAN = " ".join(f"Nobody asked the {n}th lighthouse keeper why herring sang on his table." for n in range(90))

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import MistralForCausalLM
 
+from hare.core.errors import HareError
 from hare.deployment import llama_cpp, measures, phone
 from hare.deployment.engine import Engine, greedy, linear
 from hare.deployment.gguf_file import PRECISIONS, export_gguf, paired, read_gguf, round_trip_table
 from hare.deployment.gguf_reading import halved, open_gguf
-from hare.run.errors import HareError
 from hare.tokens.tokenizer import mistral_tokenizer
 from hare.training.heldout import HeldoutSequences
 from tests.evaluation_toys import save_model

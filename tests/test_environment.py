@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from hare.run import environment
-from hare.run.lock import conda_text, lock_text
-from hare.run.paths import REPOSITORY
+from hare.core.paths import REPOSITORY
+from hare.driver import environment
+from hare.driver.lock import conda_text, lock_text
 
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
 PINNED = environment.versions_of(LOCK)
@@ -113,7 +113,7 @@ def test_a_whole_environment_is_reused_and_a_stale_one_rebuilt(fake_environment)
 
 def test_another_python_is_refused_with_the_mend(tmp_path):
     code = f"import sys; sys.version_info = (3, 9, 0); sys.path.insert(0, {str(REPOSITORY)!r}); " \
-           "from hare.run import environment; environment.main()"
+           "from hare.driver import environment; environment.main()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "HARE needs Python 3.11" in ended.stderr

@@ -9,8 +9,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM
 
+from hare.core.errors import HareError
 from hare.evaluation.backend import SharedPrefixLM
-from hare.run.errors import HareError
 from hare.synthesis.embedded import smollm2_folder
 from tests.evaluation_toys import WORDS, save_model
 

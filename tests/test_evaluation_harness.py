@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hare.evaluation import harness, peer_bench, reading
+from hare.bench import peer as peer_bench
+from hare.core.files import write_json
+from hare.core.profile import Evaluation, load_profile
+from hare.evaluation import harness, reading
 from hare.evaluation.comparison import difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
 from hare.evaluation.scores import item_scores, right_answers
 from hare.evaluation.tasks import PROTOCOL, Benchmark, load
 from hare.report.published import published
-from hare.run.files import write_json
-from hare.run.profile import Evaluation, load_profile
 from tests.evaluation_toys import local_benchmarks, row, save_model
 
 __all__ = ["local_benchmarks"]

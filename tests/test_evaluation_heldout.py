@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hare.core.errors import HareError
+from hare.core.profile import Evaluation
 from hare.evaluation import comparison, reading
 from hare.evaluation.harness import Candidate, read_questions
 from hare.evaluation.heldout import TASKS, TEXT, Question, task_questions, text_questions, unseen
-from hare.run.errors import HareError
-from hare.run.profile import Evaluation
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.passages import Passage
 from tests.evaluation_toys import WORDS, save_model

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hare.core.profile import Evaluation
 from hare.evaluation import backend
 from hare.evaluation.harness import Candidate, read_questions
 from hare.evaluation.heldout import Question
 from hare.evaluation.journal import Journal
-from hare.run.profile import Evaluation
 from tests.evaluation_toys import WORDS, save_model
 
 CONFIG = Evaluation((), 0, 1, 1, 0, 1, 50, 0)

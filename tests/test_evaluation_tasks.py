@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
 
-from hare.decontamination import benchmarks
+from hare.benchmarks import registry as benchmarks
+from hare.core.errors import HareError
 from hare.evaluation import tasks
 from hare.evaluation.hub import hub_reachable
 from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, load, missing
-from hare.run.errors import HareError
 from tests.evaluation_toys import HUB, SUBJECTS, local_benchmarks
 
 __all__ = ["local_benchmarks"]

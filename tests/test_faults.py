@@ -13,10 +13,10 @@ import psutil
 import pytest
 from toychain import PROFILE, toy_chain
 
-from hare.run.driver import alone, reproduce
-from hare.run.errors import HareError
-from hare.run.leftovers import MARK, end_processes
-from hare.run.paths import Workspace
+from hare.core.errors import HareError
+from hare.core.paths import Workspace
+from hare.driver.leftovers import MARK, end_processes
+from hare.driver.reproduce import alone, reproduce
 
 TESTS = Path(__file__).parent
 
@@ -26,7 +26,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from toychain import PROFILE, toy_chain
-from hare.run.driver import reproduce
+from hare.driver.reproduce import reproduce
 chain = toy_chain(Path({folder!r}), {{"synthesis": {wait!r}}})
 reproduce(PROFILE, chain=chain)
 """
@@ -71,7 +71,7 @@ def _stopped(roots: Path, cell: str, minutes: float = 2) -> str:
 
 def test_an_error_of_ours_is_shown_as_its_message(roots: Path) -> None:
     message = _stopped(
-        roots, 'from hare.run.errors import HareError\nraise HareError("The well is dry.", "dig deeper")'
+        roots, 'from hare.core.errors import HareError\nraise HareError("The well is dry.", "dig deeper")'
     )
     assert "01_count stopped in cell 6: The well is dry." in message
     assert "To mend it: dig deeper; then run the same command again" in message

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hare.core.errors import HareError
 from hare.finetuning import bad_inputs, grammar, marks, retrieval, tool_data, variation
 from hare.finetuning.calls import (
     example_of,
@@ -38,7 +39,6 @@ from hare.finetuning.sft import Schedule
 from hare.finetuning.study import item_from
 from hare.finetuning.tools import in_all_passes
 from hare.report.published import published
-from hare.run.errors import HareError
 from hare.synthesis.generator import FAILED, Generation
 
 END = control_id(ROUND_END)

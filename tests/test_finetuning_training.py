@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, MistralForCausalLM
 
 from hare.cli import INTERRUPTED, main
+from hare.core.errors import HareError
 from hare.finetuning import chat, marks, terminal
 from hare.finetuning.decoding import decode
 from hare.finetuning.dialogue import (
@@ -33,7 +34,6 @@ from hare.finetuning.marks import decode_marked
 from hare.finetuning.sft import Schedule, Vocabulary, answer_loss, batches_of, fine_tune, padded
 from hare.finetuning.tool_data import ToolItem, plain_set
 from hare.finetuning.tools import CONSTRAINED, COPIED, MARKED, ToolModel, in_all_passes, train_tool
-from hare.run.errors import HareError
 from hare.synthesis.open_sets import OPEN_SETS
 from tests.evaluation_toys import save_model
 

@@ -13,8 +13,8 @@ import hare
 
 PACKAGE = Path(hare.__file__).parent
 ORDER = (
-    "run", "corpus", "synthesis", "decontamination", "tokens", "model", "training", "evaluation", "finetuning",
-    "deployment",
+    "core", "data", "driver", "benchmarks", "corpus", "synthesis", "decontamination", "tokens", "model", "training",
+    "evaluation", "leakage", "finetuning", "deployment",
 )
 ABOVE_ALL = {"cli", "bench"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -40,7 +40,7 @@ def test_a_module_imports_only_what_stands_before_it(module: Path) -> None:
     part = _part(module)
     if part in ABOVE_ALL | {"__init__"}:
         return
-    allowed = {"run", "report"} if part == "report" else set(ORDER[: ORDER.index(part) + 1])
+    allowed = {"core", "driver", "report"} if part == "report" else set(ORDER[: ORDER.index(part) + 1])
     for name in _imported(module):
         if name.startswith("hare."):
             assert name.split(".")[1] in allowed, f"{part} must not import {name}"
@@ -53,7 +53,7 @@ def test_report_imports_nothing_heavy(module: Path) -> None:
 
 
 def test_the_base_and_the_command_line_load_nothing_heavy() -> None:
-    light = "hare.cli, hare.bench, hare.run.status, hare.run.doctor, hare.report.figures"
+    light = "hare.cli, hare.bench, hare.driver.status, hare.driver.doctor, hare.report.figures"
     script = f"import sys, {light}; print([name for name in {HEAVY!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
@@ -61,7 +61,7 @@ def test_the_base_and_the_command_line_load_nothing_heavy() -> None:
 
 def test_status_starts_without_pandas_or_papermill() -> None:
     slow = ("pandas", "papermill", "nbformat")
-    script = f"import sys, hare.cli, hare.run.status; print([name for name in {slow} if name in sys.modules])"
+    script = f"import sys, hare.cli, hare.driver.status; print([name for name in {slow} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 

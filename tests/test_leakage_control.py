@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from leakage_toys import KNOWN, UNKNOWN, memoriser
 
-from hare.evaluation import leakage_bench, leakage_study
-from hare.evaluation.leakage import Measure, Scores
-from hare.evaluation.leakage_control import (
+from hare.bench import leakage as leakage_bench
+from hare.core.errors import HareError
+from hare.core.profile import load_profile
+from hare.leakage import study as leakage_study
+from hare.leakage.control import (
     Group,
     control_metrics,
     control_run,
@@ -19,12 +21,11 @@ from hare.evaluation.leakage_control import (
     groups,
     repetitions,
 )
-from hare.evaluation.leakage_delta import Pairs, delta_rows, difference_of, metrics, perplexity_rows
-from hare.evaluation.leakage_sets import PUBLISHED, SURFACE, SampleSet
+from hare.leakage.delta import Pairs, delta_rows, difference_of, metrics, perplexity_rows
+from hare.leakage.measure import Measure, Scores
+from hare.leakage.sets import PUBLISHED, SURFACE, SampleSet
 from hare.report.leakage_figures import delta, delta_finding, dose_finding, dose_response
 from hare.report.published import published
-from hare.run.errors import HareError
-from hare.run.profile import load_profile
 from hare.tokens.mixture import Mixture
 from hare.tokens.tokenizer import mistral_tokenizer
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leakage_toys import KNOWN, UNKNOWN, memoriser, untrained, words_tokenizer
 
-from hare.evaluation.leakage import (
+from hare.leakage.measure import (
     Measure,
     continued_exactly,
     encode,
@@ -17,7 +17,7 @@ from hare.evaluation.leakage import (
     score_starts,
     starting_points,
 )
-from hare.evaluation.leakage_reference import compare, generated_decisions, prefix_ids
+from hare.leakage.reference import compare, generated_decisions, prefix_ids
 from hare.tokens.tokenizer import mistral_tokenizer
 
 MEASURE = Measure()

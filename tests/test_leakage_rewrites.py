@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hare.decontamination.rewrites import Sample, faults, novelty, rewrite
-from hare.decontamination.rewrites_numbers import calculations_hold, exchanged, other_numbers
-from hare.decontamination.rewrites_order import move_clauses, other_order, refers_by_place, swap_pairs
-from hare.decontamination.rewrites_words import exchange_words, lexicon
-from hare.evaluation.leakage_rewriter import misnamed, model_set
-from hare.evaluation.leakage_sets import SampleSet, rows_of, sample_of, sample_sets
-from hare.run.errors import HareError
+from hare.benchmarks.rewrites import Sample, faults, novelty, rewrite
+from hare.benchmarks.rewrites_numbers import calculations_hold, exchanged, other_numbers
+from hare.benchmarks.rewrites_order import move_clauses, other_order, refers_by_place, swap_pairs
+from hare.benchmarks.rewrites_words import exchange_words, lexicon
+from hare.core.errors import HareError
+from hare.leakage.model_rewriter import misnamed, model_set
+from hare.leakage.sets import SampleSet, rows_of, sample_of, sample_sets
 from hare.synthesis.generator import Decoding, Generation, Request
 
 GSM = Sample(
@@ -201,8 +201,8 @@ def test_published_rewrites_are_joined_by_the_original_question(monkeypatch: pyt
          for row in reversed(rows[:kept])]
         for mark, kept in (("One:", 5), ("Two:", 4))
     ]
-    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: rows)
-    monkeypatch.setattr("hare.decontamination.benchmarks.rewrites",
+    monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: rows)
+    monkeypatch.setattr("hare.benchmarks.registry.rewrites",
                         lambda name, split: versions if split == "test" else [])
     made = {(s.split, s.rewriter): s for s in sample_sets(["gsm8k"], 10, seed=0)}[("test", "published")]
     assert made.name == "gsm8k-published-rewrites" and made.skipped == {"not in every rewritten set": 2}
@@ -224,7 +224,7 @@ def test_a_rewritten_set_of_another_length_is_refused() -> None:
 ])
 def test_rows_that_cannot_be_used_are_counted_by_their_reason(rows, reason, monkeypatch: pytest.MonkeyPatch) -> None:
     good = rows_of("gsm8k", "test")[:3]
-    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: [*rows, *good])
+    monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: [*rows, *good])
     [made] = sample_sets(["gsm8k"], 10, seed=0)
     assert made.skipped == {reason: 1} and len(made.originals) == 3
 
@@ -233,8 +233,8 @@ def test_a_published_set_with_an_empty_answer_is_counted(monkeypatch: pytest.Mon
     rows = rows_of("gsm8k", "test")[:2]
     version = [{"original_question": row["question"], "question": "Q?", "answer": answer}
                for row, answer in zip(rows, ("", "A"), strict=True)]
-    monkeypatch.setattr("hare.evaluation.leakage_sets.rows_of", lambda name, split: rows)
-    monkeypatch.setattr("hare.decontamination.benchmarks.rewrites", lambda name, split: [version])
+    monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: rows)
+    monkeypatch.setattr("hare.benchmarks.registry.rewrites", lambda name, split: [version])
     made = next(s for s in sample_sets(["gsm8k"], 10, seed=0) if s.rewriter == "published")
     assert made.skipped == {"empty answer in a rewritten set": 1} and len(made.originals) == 1
 

@@ -15,11 +15,11 @@ from one_process import one_process
 from test_model_parity import VOCABULARY, built
 from training_runs import SHAPE
 
+from hare.core.errors import HareError
 from hare.model import attention, float8, pointwise
 from hare.model.attention import Boundaries, attended, document_numbers, flash_attended
 from hare.model.config import HareConfig
-from hare.model.device import GlooContext, training_device
-from hare.run.errors import HareError
+from hare.model.nanotron.device import GlooContext, training_device
 
 BEGIN = 1
 

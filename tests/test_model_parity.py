@@ -9,13 +9,13 @@ from one_process import one_process
 from training_runs import SHAPE
 from transformers import MistralConfig, MistralForCausalLM
 
+from hare.core.errors import HareError
 from hare.model.config import HareConfig
 from hare.model.convert import from_hugging_face, hugging_face_config, to_hugging_face
 from hare.model.cross_entropy import head_cross_entropy
-from hare.model.device import GlooContext, prepare_process_group, training_device
+from hare.model.nanotron.device import GlooContext, prepare_process_group, training_device
 from hare.model.network import HareForTraining
 from hare.model.weights import initial_weight, load_slices
-from hare.run.errors import HareError
 
 # isort: split
 import nanotron.distributed

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
+from hare.core.profile import load_profile
 from hare.model.config import HareConfig
 from hare.model.convert import hugging_face_config
 from hare.model.sizes import NAMED, layer_parameters, parameters, size_rows, training_flops_per_token
-from hare.run.profile import load_profile
 
 
 def test_the_papers_model_has_the_papers_parameters() -> None:

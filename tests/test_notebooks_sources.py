@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hare.run.chain import CHAIN, Step
-from hare.run.notebooks import PARAMETERS_TAG, check_parameters, parameters_of, read_cells
-from hare.run.paths import NOTEBOOKS
-from hare.run.profile import known_profiles, load_profile
+from hare.core.chain import CHAIN, Step
+from hare.core.paths import NOTEBOOKS
+from hare.core.profile import known_profiles, load_profile
+from hare.driver.notebooks import PARAMETERS_TAG, check_parameters, parameters_of, read_cells
 
 LINES_A_CELL = 25
 LINES_A_FUNCTION = 5

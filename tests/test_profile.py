@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hare.run.chain import CHAIN
-from hare.run.errors import HareError
-from hare.run.profile import (
+from hare.core.chain import CHAIN
+from hare.core.errors import HareError
+from hare.core.profile import (
     PROFILES,
     Corpus,
     Profile,

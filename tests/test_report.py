@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hare.core.errors import HareError
 from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
@@ -20,7 +21,6 @@ from hare.report.published import PUBLISHED, published, published_epochs, setup
 from hare.report.recorded import Recorded
 from hare.report.study_figures import ablation_finding
 from hare.report.tables import leaderboard_table, markdown
-from hare.run.errors import HareError
 
 ARMS = ("d1", "d1+d2", "d1+d2+d3")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hare.run.chain import CHAIN
+from hare.core.chain import CHAIN
 
 # Names that anyone may compare runs by; a trailing dot means "at least one that starts so".
 METRICS = {

@@ -12,18 +12,18 @@ import nbformat
 import pytest
 from toychain import PROFILE, ToyStep, toy_chain, toy_notebook
 
-from hare.run.cost import STAGES_CSV
-from hare.run.driver import Choice, alone, reason_to_run, reproduce
-from hare.run.errors import HareError
-from hare.run.executed import names_of_this_machine, without
-from hare.run.paths import REPOSITORY, Workspace
-from hare.run.state import read_state
-from hare.run.status import status
+from hare.core.errors import HareError
+from hare.core.paths import REPOSITORY, Workspace
+from hare.driver.cost import STAGES_CSV
+from hare.driver.executed import names_of_this_machine, without
+from hare.driver.reproduce import Choice, alone, reason_to_run, reproduce
+from hare.driver.state import read_state
+from hare.driver.status import status
 
 LOOK_AROUND = """
 import os, sys, warnings
-from hare.run.paths import REPOSITORY
-from hare.run.progress import track
+from hare.core.paths import REPOSITORY
+from hare.core.progress import track
 assert os.environ.get("WANTED_PYTHON", sys.executable) == sys.executable
 assert os.environ["HF_HUB_OFFLINE"] == "1"
 warnings.warn("look here")
@@ -136,10 +136,10 @@ def test_a_changed_parameter_is_named(copied: tuple[ToyStep, ...]) -> None:
 def test_changed_code_reaches_only_the_notebooks_that_import_it(
     copied: tuple[ToyStep, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hare.run import keys
+    from hare.driver import keys
 
     monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.name == "stage.py" else keys.sha256_of(file))
-    assert {reason_to_run(step, PROFILE) for step in copied} == {"hare/run/stage.py changed"}
+    assert {reason_to_run(step, PROFILE) for step in copied} == {"hare/core/stage.py changed"}
     monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.parts[-2] == "evaluation" else keys.sha256_of(file))
     assert {reason_to_run(step, PROFILE) for step in copied} == {None}
 
@@ -222,9 +222,9 @@ def test_a_common_word_as_host_and_a_nameless_user_change_nothing(
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 1000")
 
-    monkeypatch.setattr("hare.run.executed.getpass.getuser", nameless)
+    monkeypatch.setattr("hare.driver.executed.getpass.getuser", nameless)
     for host, shown in (("laptop", "results/laptop on laptop"), ("gpu-node7", "results/laptop on laptop")):
-        monkeypatch.setattr("hare.run.executed.socket.gethostname", lambda host=host: host)
+        monkeypatch.setattr("hare.driver.executed.socket.gethostname", lambda host=host: host)
         assert without("results/laptop on laptop", names_of_this_machine(Workspace("toy"))) == shown
     assert without("on gpu-node7", names_of_this_machine(Workspace("toy"))) == "on localhost"
 

@@ -3,9 +3,9 @@
 import pytest
 from toychain import PROFILE, toy_chain
 
-from hare.run import keys
-from hare.run.chain import step_of_stage
-from hare.run.keys import PACKAGE, code_files, differences, step_key
+from hare.core.chain import step_of_stage
+from hare.driver import keys
+from hare.driver.keys import PACKAGE, code_files, differences, step_key
 
 
 def _reached(stage: str) -> set[str]:
@@ -36,8 +36,8 @@ def test_the_last_notebook_reaches_every_figure_that_it_draws() -> None:
 def test_neither_the_driver_nor_the_profiles_files_are_code_of_a_step() -> None:
     for stage in ("corpus", "training", "evaluation"):
         reached = _reached(stage)
-        assert "run/stage.py" in reached
-        assert "run/driver.py" not in reached and not [name for name in reached if name.endswith("laptop.yaml")]
+        assert "core/stage.py" in reached
+        assert "driver/reproduce.py" not in reached and not [name for name in reached if name.endswith("laptop.yaml")]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_neither_the_driver_nor_the_profiles_files_are_code_of_a_step() -> None:
         ("import hare.tokens.packed", {"tokens/packed.py", "tokens/__init__.py"}),
         ("from hare.tokens import packed", {"tokens/packed.py", "tokens/__init__.py"}),
         ("from hare.tokens.packed import TokenFile as T", {"tokens/packed.py"}),
-        ("%matplotlib inline\nimport numpy\ndef f():\n    import hare.run.files", {"run/files.py"}),
+        ("%matplotlib inline\nimport numpy\ndef f():\n    import hare.core.files", {"core/files.py"}),
         ('command = ["-m", "hare.training.worker"]', {"training/worker.py"}),
         ('"see hare.training.worker for more"', set()),
     ],
@@ -56,12 +56,12 @@ def test_every_way_of_importing_is_understood(tmp_path, source: str, reached: se
     found = {file.relative_to(PACKAGE).as_posix() for file in code_files(step)}
     (plain,) = toy_chain(tmp_path, length=1)
     added = found - {file.relative_to(PACKAGE).as_posix() for file in code_files(plain)}
-    assert reached - {"run/files.py"} <= added and reached <= found
-    assert added or not reached - {"run/files.py"}
+    assert reached - {"core/files.py"} <= added and reached <= found
+    assert added or not reached - {"core/files.py"}
 
 
 def test_extra_data_counts_by_name_and_size(roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    (step,) = toy_chain(roots / "notebooks", {"corpus": "import hare.decontamination.benchmarks"}, length=1)
+    (step,) = toy_chain(roots / "notebooks", {"corpus": "import hare.benchmarks.registry"}, length=1)
     monkeypatch.delenv(keys.EXTRA_DATA, raising=False)
     without = step_key(step, PROFILE)
     (roots / "data").mkdir()

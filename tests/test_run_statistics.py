@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hare.core.errors import HareError
+from hare.core.statistics import Draws, Estimate, Spread, estimate, holm, share, verdict
 from hare.evaluation.comparison import difference_table, flat_metrics, score_table
-from hare.run.errors import HareError
-from hare.run.statistics import Draws, Estimate, Spread, estimate, holm, share, verdict
 
 ARMS = ["d1", "d1+d2", "d1+d2+d3"]
 

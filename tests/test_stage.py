@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hare.run.chain import CHAIN, step_of_stage
-from hare.run.errors import HareError
-from hare.run.files import (
+from hare.core.chain import CHAIN, step_of_stage
+from hare.core.errors import HareError
+from hare.core.files import (
     folder_written_whole,
     read_jsonl,
     remove_leftovers,
@@ -25,7 +25,7 @@ from hare.run.files import (
     write_text,
     written_whole,
 )
-from hare.run.stage import Stage, read_manifest
+from hare.core.stage import Stage, read_manifest
 
 NAMES = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=8)
 
@@ -208,7 +208,7 @@ def test_peak_memory_does_not_count_the_process_that_started_this_one() -> None:
     parent = (
         "import subprocess, sys; held = b'x' * 400_000_000; "
         "print(subprocess.check_output([sys.executable, '-c', "
-        "'from hare.run.provenance import peak_rss_mb; print(peak_rss_mb())'], text=True))"
+        "'from hare.core.provenance import peak_rss_mb; print(peak_rss_mb())'], text=True))"
     )
     told = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
     assert 5 < float(told.stdout) < 200

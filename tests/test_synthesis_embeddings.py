@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hare.corpus import bench as corpus_bench
-from hare.synthesis import topics_bench
+from hare.bench import corpus as corpus_bench
+from hare.bench import topics as topics_bench
+from hare.bench.topics import agreement, labelled_passages
 from hare.synthesis.embeddings import LONGEST, embed
-from hare.synthesis.topics_bench import agreement, labelled_passages
 
 
 def test_clusters_that_are_the_categories_agree_with_them_and_shuffled_ones_do_not():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from hare.run.errors import HareError
-from hare.run.profile import load_profile
+from hare.core.errors import HareError
+from hare.core.profile import load_profile
 from hare.synthesis import embedded
 from hare.synthesis.choice import chosen_generator
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.synthesis import passages as p
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.prompts import SEED_CHARACTERS, fill, load_families, shortened

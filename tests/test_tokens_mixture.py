@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.run.errors import HareError
-from hare.run.profile import load_profile
+from hare.core.errors import HareError
+from hare.core.profile import load_profile
 from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage, arm_mixture, interleaved, quotas
 from hare.tokens.packed import TokenFile, fingerprint
 from hare.tokens.permutation import Permutation

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from hare.run.errors import HareError
-from hare.run.files import write_json, write_jsonl
+from hare.core.errors import HareError
+from hare.core.files import write_json, write_jsonl
 from hare.tokens.packing import index, pack, pack_by_category
 from hare.tokens.planning import composition
 from hare.tokens.tokenizer import disagreements, mistral_tokenizer, packing_tokenizer

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from training_runs import toy_tokenizer
 
-from hare.run.errors import HareError
-from hare.run.profile import load_profile
-from hare.training import bench as benchmark
-from hare.training.contestants import REPLY, Turns
+from hare.bench import training as benchmark
+from hare.bench.training_contestants import REPLY, Turns
+from hare.core.errors import HareError
+from hare.core.profile import load_profile
 from hare.training.run import TrainingRun
 
 SMOKE = load_profile("smoke")

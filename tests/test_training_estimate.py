@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from hare.run.profile import known_profiles, load_profile
-from hare.training.estimate import MFU, PEAK_FLOPS, estimate
+from hare.core.profile import known_profiles, load_profile
+from hare.training.cluster.estimate import MFU, PEAK_FLOPS, estimate
 
 
 def test_the_papers_run() -> None:

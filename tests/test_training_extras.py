@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from training_runs import OPTIMISATION, SHAPE, toy_run, toy_tokenizer, toy_tokens
 
+from hare.core.profile import Tokens
 from hare.report import training_figures
-from hare.run.profile import Tokens
 from hare.tokens.mixture import Mixture
 from hare.training import journal
 from hare.training.extras import Extra, extra_metrics, extra_runs, extras_table, said

@@ -15,7 +15,7 @@ import torch
 from one_process import one_process
 from training_runs import SHAPE, toy_run, toy_tokens
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.tokens.packed import fingerprint
 from hare.training import preflight, worker
 from hare.training.checkpoints import checkpoints

@@ -19,8 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from training_runs import SHAPE, toy_run
 
+from hare.core.errors import HareError
 from hare.model.convert import config_of_hugging_face, read_checkpoint, read_config, read_weights
-from hare.run.errors import HareError
 from hare.training.checkpoints import checkpoints
 from hare.training.launch import train, train_all
 from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun

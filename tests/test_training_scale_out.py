@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 from hare.cli import CANNOT, main
+from hare.core.errors import HareError
+from hare.core.profile import Profile, load_profile
 from hare.model.sizes import NAMED, parameters
-from hare.run.errors import HareError
-from hare.run.profile import Profile, load_profile
-from hare.training import simulate as simulation
-from hare.training.estimate import estimate, pipeline_stages
-from hare.training.scale_out import SLURM, TORCHRUN, YAML, machines, plan
-from hare.training.simulate import described, simulate, table
+from hare.training.cluster import simulate as simulation
+from hare.training.cluster.estimate import estimate, pipeline_stages
+from hare.training.cluster.scale_out import SLURM, TORCHRUN, YAML, machines, plan
+from hare.training.cluster.simulate import described, simulate, table
 
 CLUSTER = load_profile("cluster")
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from training_runs import OPTIMISATION, SEQUENCE_LENGTH, VOCABULARY, toy_run, toy_tokens
 from transformers import PreTrainedTokenizerFast
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
+from hare.core.errors import HareError
 from hare.model.config import HareConfig
-from hare.run.errors import HareError
 from hare.tokens.tokenizer import mistral_tokenizer
 from hare.training.batches import micro_batch
 from hare.training.checkpoints import Checkpoint, checkpoints, last_good, prune, publish, refuse_other_layout

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hare.run.chain import Step
-from hare.run.profile import Profile, load_profile
+from hare.core.chain import Step
+from hare.core.profile import Profile, load_profile
 
 PROFILE = dataclasses.replace(load_profile("smoke"), name="toy")
 
@@ -45,7 +45,7 @@ def toy_notebook(step: Step, profile: Profile, extra: str = "") -> nbformat.Note
         new_markdown_cell(f"# {step.notebook}"),
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         new_code_cell(
-            "from hare.run.stage import Stage\n"
+            "from hare.core.stage import Stage\n"
             f'stage = Stage.open("{step.stage}", profile, {{"profile": profile}})\n'
         ),
         new_code_cell(f'total = {reads} + 1\nstage.output("number.txt").write_text(str(total))\ntotal'),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hare.run.profile import Model, Training
+from hare.core.profile import Model, Training
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.training.run import TrainingRun

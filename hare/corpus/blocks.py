@@ -15,7 +15,7 @@ from hare.corpus.personal import without_personal_information
 from hare.corpus.readers import MALFORMED
 from hare.corpus.repetition import measures
 from hare.corpus.rules import RULES, Rules
-from hare.corpus.words import trim, words_of
+from hare.data.words import trim, words_of
 
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters

@@ -18,10 +18,10 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
+from hare.core.files import write_json, written_whole
 from hare.corpus.block import Block, Edit, Removal, Stopwatch, utf8_length
 from hare.corpus.signature_files import StoredSignatures, append, names_in
-from hare.corpus.signatures import Duplicate, Signer, duplicates
-from hare.run.files import write_json, written_whole
+from hare.data.minhash import Duplicate, Signer, duplicates
 
 _BATCH = 250_000  # shingles signed together: a fixed amount of memory, whatever the documents
 

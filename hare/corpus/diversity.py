@@ -19,7 +19,7 @@ from sklearn.preprocessing import normalize
 
 from hare.corpus.pipeline import Cleaned
 from hare.corpus.sample import is_sampled
-from hare.corpus.words import words_of
+from hare.data.words import words_of
 
 _TOPICS = 40
 _DIMENSIONS = 48

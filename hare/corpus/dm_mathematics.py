@@ -10,9 +10,9 @@ import os
 import subprocess
 import sys
 
+from hare.core.errors import HareError
 from hare.corpus.source import Rows
-from hare.run.archives import Archive, fetch
-from hare.run.errors import HareError
+from hare.data.archives import Archive, fetch
 
 MODULES = (
     "algebra__linear_1d", "algebra__linear_2d", "arithmetic__add_or_sub", "arithmetic__add_or_sub_in_base",

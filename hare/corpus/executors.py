@@ -24,9 +24,9 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
-from hare.run.errors import HareError
-from hare.run.profile import Corpus
-from hare.run.progress import Progress
+from hare.core.errors import HareError
+from hare.core.profile import Corpus
+from hare.core.progress import Progress
 
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller

@@ -7,8 +7,8 @@ some of them gated.
 
 from dataclasses import dataclass, replace
 
+from hare.core.errors import HareError
 from hare.corpus.source import Rows
-from hare.run.errors import HareError
 
 _RED_PAJAMA = "togethercomputer/RedPajama-Data-1T"
 _PILE = "monology/pile-uncopyrighted"

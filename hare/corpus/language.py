@@ -13,7 +13,7 @@ from typing import Any
 
 import fasttext
 
-from hare.corpus.words import Vocabulary, words_of
+from hare.data.words import Vocabulary, words_of
 
 _WINDOWS = 3
 _WINDOW = 120  # characters, when there are several

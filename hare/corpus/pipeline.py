@@ -16,6 +16,9 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
+from hare.core.files import folder_written_whole, sha256_of, written_whole
+from hare.core.profile import Corpus
+from hare.core.provenance import digest_of
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
@@ -23,9 +26,7 @@ from hare.corpus.executors import cluster, launch
 from hare.corpus.sample import Sample
 from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.source import Source
-from hare.run.files import folder_written_whole, sha256_of, written_whole
-from hare.run.profile import Corpus
-from hare.run.provenance import digest_of
+from hare.data import words
 
 BLOCKS = (
     "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
@@ -162,5 +163,6 @@ def _digest(config: Corpus, sources: tuple[Source, ...]) -> str:
     for free in ("cleaning_workers", "cleaning_executor"):
         settings.pop(free)
     cards = [(s.name, s.category, s.punctuated, s.members, s.version) for s in sources]
-    code = [sha256_of(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    folders = (Path(__file__).parent, Path(words.__file__).parent)
+    code = [sha256_of(path) for folder in folders for path in sorted(folder.glob("*.py"))]
     return digest_of([settings, cards, code])[:16]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from datatrove.data import Document
 
+from hare.core.files import written_whole
 from hare.corpus import defects
 from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
@@ -21,8 +22,7 @@ from hare.corpus.personal import without_personal_information
 from hare.corpus.registry import source_named
 from hare.corpus.shared_lines import line_hash, lines_of, shared
 from hare.corpus.signature_files import StoredSignatures, append
-from hare.corpus.signatures import duplicates, signatures_of
-from hare.run.files import written_whole
+from hare.data.minhash import duplicates, signatures_of
 
 _CLEAN_SOURCES = (
     ("wikipedia-summaries", 4), ("king-james-bible", 2), ("house-of-commons", 1), ("eu-regulations", 1),

@@ -23,7 +23,7 @@ import xxhash
 
 from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.source import Rows
-from hare.run.archives import Archive, extract, members, read_member
+from hare.data.archives import Archive, extract, members, read_member
 
 MALFORMED = "\x00malformed row: "
 _REDIRECT = re.compile(r"#redirect", re.IGNORECASE)

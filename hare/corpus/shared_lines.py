@@ -13,11 +13,11 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
+from hare.core.files import written_whole
 from hare.corpus.block import Block, Edit, Removal, Stopwatch, utf8_length
 from hare.corpus.deduplicate import removed_ids
 from hare.corpus.rules import RULES, Rules
-from hare.corpus.words import words_of
-from hare.run.files import written_whole
+from hare.data.words import words_of
 
 LEAST_WORDS = 8  # shorter lines are headings and names
 LEAST_DOCUMENTS = 3  # that hold the line; two may agree by chance

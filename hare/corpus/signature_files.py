@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from hare.corpus.signatures import VALUES, Signatures, band_keys
+from hare.data.minhash import VALUES, Signatures, band_keys
 
 _RECORD = np.dtype([("digest", "<u8"), ("values", "<u4", (VALUES,))])
 _AT_A_TIME = 8192  # records read together, 4 MB

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hare.run.archives import Archive, archive_of, fetch
+from hare.data.archives import Archive, archive_of, fetch
 
 Rows = Iterator[tuple[str, str]]  # key that is unique in its source, text
 Reader = Callable[[Archive, tuple[str, ...]], Rows]

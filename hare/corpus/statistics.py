@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from hare.core.errors import HareError
+from hare.core.paths import REPOSITORY
 from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
-from hare.run.errors import HareError
-from hare.run.paths import REPOSITORY
 
 _OTHER_STEPS = {"words": "measure", "signing": "deduplication", "line signing": "deduplication of lines"}
 _COUNTED = ("documents_in", "documents_out", "bytes_in", "bytes_out", "edits", "seconds")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hare.core.files import read_jsonl
+from hare.data.word_hashes import word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches, shards
-from hare.decontamination.words import word_hashes
-from hare.run.files import read_jsonl
 
 THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

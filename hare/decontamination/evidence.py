@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmarks import texts
+from hare.benchmarks.registry import texts
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.removal import Overlap, PartReport
 

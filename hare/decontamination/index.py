@@ -11,15 +11,15 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from hare.decontamination import benchmarks
-from hare.decontamination.benchmark_sources import Row
-from hare.decontamination.hash_set import HashSet
+from hare.benchmarks import registry as benchmarks
+from hare.benchmarks.sources import Row
+from hare.core.files import folder_written_whole, read_jsonl, write_json
+from hare.core.paths import cache_folder
+from hare.core.progress import track
+from hare.data.hash_set import HashSet
+from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.ngrams import ngram_blocks
 from hare.decontamination.passages import passages
-from hare.decontamination.words import WordHashes, word_hashes
-from hare.run.files import folder_written_whole, read_jsonl, write_json
-from hare.run.paths import cache_folder
-from hare.run.progress import track
 
 _THREADS = 2
 _CACHE_FORMAT = 1  # raise it when passages or word hashes are made otherwise

@@ -4,7 +4,7 @@ Every item is one vector: a dimension for each word, weighted by how rare the wo
 word counted once), of length 1. A document is compared window by window with all items, by the cosine. This is the
 plainest of embeddings: it needs no model and no download, and it knows no synonyms; a paraphrase is found by the rarer
 words, names and numbers that it keeps. Whether a neural embedding would find more is measured by
-`hare.decontamination.neural`.
+`hare.bench.neural_neighbours`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches
-from hare.decontamination.words import WordHashes, word_hashes
 
 WINDOW = 60  # words; a document is read in windows that overlap by half
 _COMMON = 0.02  # words in more than this share of the items tell nothing apart and are left out

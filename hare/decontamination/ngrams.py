@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hare.decontamination.hash_set import HashSet
-from hare.decontamination.words import WordHashes
+from hare.data.hash_set import HashSet
+from hare.data.word_hashes import WordHashes
 
 _BASE = 0xD6E8FEB86659FD93  # odd, so that multiplication loses nothing
 _BLOCK = 1 << 15  # n-grams hashed at once, so that the temporary arrays stay in the processor's cache

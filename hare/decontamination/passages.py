@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from string import ascii_uppercase
 
-from hare.decontamination.benchmark_sources import Row
-from hare.decontamination.benchmarks import texts
-from hare.decontamination.words import word_spans
+from hare.benchmarks.registry import texts
+from hare.benchmarks.sources import Row
+from hare.data.word_hashes import word_spans
 
 _CALCULATOR_NOTE = re.compile(r"<<[^>]*>>")
 

@@ -11,16 +11,16 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmark_sources import Row
-from hare.decontamination.benchmarks import question_answer, rewrites, texts
+from hare.benchmarks.registry import question_answer, rewrites, texts
+from hare.benchmarks.rewrites import Sample, faults, rewrite
+from hare.benchmarks.sources import Row
+from hare.core.errors import HareError
+from hare.data.word_hashes import word_hashes, word_spans, words
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.passages import lettered, without_calculator_notes
-from hare.decontamination.rewrites import Sample, faults, rewrite
 from hare.decontamination.rules import Rule
-from hare.decontamination.words import word_hashes, word_spans, words
-from hare.run.errors import HareError
 
 _NUMBER = re.compile(r"\d+")
 _CLAUSE = re.compile(r"[^.,;:?!\n]+")

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole, read_jsonl, write_jsonl
+from hare.core.progress import Progress
+from hare.data.word_hashes import word_hashes, word_spans
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches, find_matches
 from hare.decontamination.rules import ANY_HIT, ShareRule
-from hare.decontamination.words import word_hashes, word_spans
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole, read_jsonl, write_jsonl
-from hare.run.progress import Progress
 
 Document = dict[str, Any]
 _CHARACTERS_AT_ONCE = 2_000_000

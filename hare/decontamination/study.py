@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.benchmarks import rows_from, texts
+from hare.benchmarks.registry import rows_from, texts
+from hare.core.profile import Decontamination
+from hare.data.word_hashes import word_hashes
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.intervals import wilson_interval
@@ -13,8 +15,6 @@ from hare.decontamination.neighbours import NeighbourRule
 from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS
 from hare.decontamination.removal import PartReport, Plan
 from hare.decontamination.rules import ANY_HIT, LONG_SPAN, Rule, ShareRule
-from hare.decontamination.words import word_hashes
-from hare.run.profile import Decontamination
 
 
 def rules_of(config: Decontamination) -> tuple[ShareRule, ShareRule]:

@@ -15,8 +15,8 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
+from hare.core.errors import HareError
 from hare.deployment.gguf_reading import halved, open_gguf, shape_of
-from hare.run.errors import HareError
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 _BLOCK = 32

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from sentencepiece import sentencepiece_model_pb2
 from transformers import MistralConfig, MistralForCausalLM
 
+from hare.core.errors import HareError
+from hare.core.files import written_whole
 from hare.deployment.gguf_reading import Shape, halved, open_gguf, shape_of
-from hare.run.errors import HareError
-from hare.run.files import written_whole
 from hare.tokens.tokenizer import sentencepiece_model
 
 PRECISIONS = {"fp32": Kind.F32, "int8": Kind.Q8_0, "int4": Kind.Q4_0}

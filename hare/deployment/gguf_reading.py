@@ -10,7 +10,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 
 
 @dataclass(frozen=True)

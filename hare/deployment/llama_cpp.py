@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from hare.core.errors import HareError
+from hare.core.progress import track
 from hare.deployment.engine import Engine
-from hare.run.errors import HareError
-from hare.run.progress import track
 
 _PACKAGE = "xllamacpp"
 _ANSWER = "hare-answer:"

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hare.core.errors import HareError
+from hare.core.progress import track
 from hare.decontamination.intervals import wilson_interval
 from hare.deployment.engine import Engine
 from hare.deployment.gguf_file import read_gguf
 from hare.finetuning.calls import Reading
 from hare.finetuning.tool_data import ToolItem
 from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel
-from hare.run.errors import HareError
-from hare.run.progress import track
 from hare.training.heldout import HeldoutSequences, bits_per_byte
 
 _MB = 1e6

@@ -17,10 +17,10 @@ import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from hare.core.errors import HareError
+from hare.core.progress import Progress
 from hare.evaluation.journal import Journal
 from hare.evaluation.packing import Pack, batches, pack
-from hare.run.errors import HareError
-from hare.run.progress import Progress
 
 TOKENS_PER_SEQUENCE = 256  # a batch of n sequences may hold n times as many tokens
 _SCORED_ROWS = 512  # positions whose logits, each as wide as the vocabulary, are held at once

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hare.run.errors import HareError
-from hare.run.statistics import Draws, Spread, estimate, holm, share, verdict
+from hare.core.errors import HareError
+from hare.core.statistics import Draws, Spread, estimate, holm, share, verdict
 
 AVERAGE = "average"  # the leaderboard's: the plain mean over benchmarks
 SHARES = ("score", "acc", "acc_norm")

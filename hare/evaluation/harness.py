@@ -18,14 +18,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
+from hare.core.files import folder_written_whole, sha256_of, write_json
+from hare.core.profile import Evaluation
+from hare.core.provenance import digest_of
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.heldout import Question
 from hare.evaluation.journal import Journal
 from hare.evaluation.scores import first_filtered, item_scores, likelihood_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
-from hare.run.files import folder_written_whole, sha256_of, write_json
-from hare.run.profile import Evaluation
-from hare.run.provenance import digest_of
 
 _FORMAT = 2  # raise it when the same request would be scored or kept otherwise than before
 _REPORTED = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")

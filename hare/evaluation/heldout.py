@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hare.decontamination.hash_set import HashSet
+from hare.core.errors import HareError
+from hare.core.progress import track
+from hare.data.hash_set import HashSet
+from hare.data.word_hashes import word_hashes
 from hare.decontamination.ngrams import find_matches, ngram_blocks
 from hare.decontamination.removal import batches
-from hare.decontamination.words import word_hashes
-from hare.run.errors import HareError
-from hare.run.progress import track
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.items import Item, rendered
 from hare.synthesis.passages import Passage, passages_of, rank, read_documents

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hare.run.provenance import digest_of
+from hare.core.provenance import digest_of
 
 
 class Journal:

@@ -2,7 +2,7 @@
 
 Prompts, few-shot draws, answer choices, filters and metrics stay lm-eval's. On a machine that reaches the Hugging Face
 hub, and does not forbid it, the stock tasks are used as they are. Elsewhere the splits that a task reads come from the
-local files of `hare.decontamination.benchmarks`, in the hub's schema.
+local files of `hare.benchmarks.registry`, in the hub's schema.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from hare.decontamination import benchmarks
+from hare.benchmarks import registry as benchmarks
+from hare.core.errors import HareError
+from hare.core.files import sha256_of
+from hare.core.paths import cache_folder
+from hare.core.provenance import digest_of
 from hare.evaluation.hub import hub_reachable
-from hare.run.errors import HareError
-from hare.run.files import sha256_of
-from hare.run.paths import cache_folder
-from hare.run.provenance import digest_of
 
 FROM_HUB = hub_reachable()
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "0" if FROM_HUB else "1"

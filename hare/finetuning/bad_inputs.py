@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from hare.core.errors import HareError
 from hare.finetuning.calls import Reading, read_spelled
 from hare.finetuning.dialogue import ROUND_END, control_id, prompt_ids, text_ids
 from hare.finetuning.functions import NO_CALL, Phone
 from hare.finetuning.tools import ToolModel, carry_out
-from hare.run.errors import HareError
 
 EXECUTED, REFUSED, ANSWERED_NO_CALL = "executed", "refused", "no call"
 _OUT_OF_ORDER = (["user", "user"], ["assistant"], ["user", "assistant"], ["user", "system"], ["root"], [])

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from transformers import DynamicCache, MistralForCausalLM
 
+from hare.core.progress import track
 from hare.finetuning.dialogue import API_TOKENS, ROUND_END, SLOT, control_id
 from hare.finetuning.functions import FUNCTIONS
-from hare.run.progress import track
 
 _BATCH = 128
 LONGEST_ANSWER = 48  # tokens

@@ -15,9 +15,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import MistralForCausalLM, PreTrainedTokenizerFast
 
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole
 from hare.finetuning.functions import FUNCTIONS
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole
 from hare.tokens.tokenizer import mistral_tokenizer, packing_tokenizer
 
 ROUND_START, ROUND_END, SLOT = "<round_start>", "<round_end>", "<slot>"

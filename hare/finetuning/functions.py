@@ -7,7 +7,7 @@ whose functions only write down what they were asked for.
 import re
 from dataclasses import dataclass, field
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 
 LONGEST_REQUEST = 400  # characters
 _EDGE = "\0"  # of a value, where these look for what would make it a part of something longer

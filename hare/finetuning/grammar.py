@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hare.run.archives import archive_of, read_member
+from hare.data.archives import archive_of, read_member
 
 SPLITS = ("train", "validation", "test")
 _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache, MistralForCausalLM
 
+from hare.core.errors import HareError
 from hare.finetuning.calls import Reading, checked
 from hare.finetuning.decoding import batches_in
 from hare.finetuning.dialogue import API_TOKENS, MARKS, ROUND_END, Example, control_id, prompt_ids, text_ids
 from hare.finetuning.functions import FUNCTIONS, Call
-from hare.run.errors import HareError
 
 _PIECE = re.compile(r"[^\s,!?:]*[^\s,!?:.]|[,!?:.]+")
 _BATCH = 64

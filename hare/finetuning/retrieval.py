@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from hare.core.errors import HareError
 from hare.decontamination.intervals import wilson_interval
 from hare.finetuning.calls import Reading, read_text, written_out
 from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call, Function
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
-from hare.run.errors import HareError
 from hare.synthesis.embeddings import embed
 from hare.synthesis.generator import FAILED, Decoding, Generator, Request
 

@@ -17,8 +17,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import MistralForCausalLM
 
+from hare.core.progress import Progress
 from hare.finetuning.dialogue import Example
-from hare.run.progress import Progress
 
 _NEGATIVES = 1024  # tokens drawn evenly from the vocabulary
 _WARMUP = 0.1  # share of the steps

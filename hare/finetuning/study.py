@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from hare.core.profile import Finetuning
 from hare.finetuning import retrieval
 from hare.finetuning.dialogue import load_for_chat
 from hare.finetuning.functions import FUNCTIONS, Call
@@ -25,7 +26,6 @@ from hare.finetuning.tools import (
     in_all_passes,
     train_tool,
 )
-from hare.run.profile import Finetuning
 from hare.synthesis.generator import Generator
 
 HARE_TOOL, COPYING, NO_TOKENS, BASE = "hare-tool", "hare-tool-copying", "no-functional-tokens", "base"

@@ -7,11 +7,11 @@ from typing import TextIO
 import torch
 from transformers import DynamicCache, MistralForCausalLM
 
+from hare.core.errors import HareError
+from hare.core.paths import Workspace
 from hare.finetuning.dialogue import ROUND_END, Message, control_id, prompt_ids, text_of
 from hare.finetuning.functions import Phone
 from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel, carry_out
-from hare.run.errors import HareError
-from hare.run.paths import Workspace
 
 _LONGEST = 200  # new tokens an answer
 _PENALTY = 1.3  # on tokens of the answer so far: small models run in circles

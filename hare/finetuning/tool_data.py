@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hare.core.errors import HareError
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
 from hare.finetuning.grammar import (
     Phrasing,
@@ -21,7 +22,6 @@ from hare.finetuning.grammar import (
     phrasings,
     spoken,
 )
-from hare.run.errors import HareError
 
 VALIDATION_ITEMS = 50  # of each function
 FREE_TEXT = ("query", "content")

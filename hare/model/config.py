@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from hare.run.profile import Model, Training
+from hare.core.profile import Model, Training
 
 
 @dataclass

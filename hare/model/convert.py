@@ -14,9 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole
 from hare.model.config import HareConfig
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole
 
 CONFIG_FILE = "model_config.json"
 _NORMS = ("input_layernorm", "post_attention_layernorm")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 
 EXTRA = "float8"  # of pyproject.toml
 _CAPABILITY = (8, 9)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
 from hare.model.attention import Boundaries, SequenceBoundaries, attended
 from hare.model.config import HareConfig
 from hare.model.cross_entropy import head_cross_entropy

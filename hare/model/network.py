@@ -2,7 +2,7 @@
 
 import torch
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
 from hare.model.attention import Boundaries, SequenceBoundaries
 from hare.model.config import HareConfig
 from hare.model.layers import DecoderLayer, LanguageModelHead, RMSNorm, TokenEmbedding

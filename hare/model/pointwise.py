@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 
 
 def normalised(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:

@@ -8,7 +8,7 @@ counted, and neither is any recomputation.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from hare.run.profile import Model
+from hare.core.profile import Model
 
 VOCABULARY = 32000
 

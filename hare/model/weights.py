@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
+from hare.core.errors import HareError
 from hare.model.config import HareConfig
-from hare.run.errors import HareError
 
 # isort: split
 from nanotron.models import NanotronModel

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from hare.core.errors import HareError
+from hare.core.files import write_json, write_text
+from hare.core.provenance import git_commit
 from hare.report import study
 from hare.report.figures import redraw
 from hare.report.paper import write_report
 from hare.report.recorded import STAGES, Recorded
 from hare.report.tables import tables
-from hare.run.errors import HareError
-from hare.run.files import write_json, write_text
-from hare.run.provenance import git_commit
 
 NOTEBOOK = "notebooks/10_draw_figures.ipynb"
 

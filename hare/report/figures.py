@@ -22,8 +22,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from hare.run.errors import HareError
-from hare.run.files import write_json, written_whole
+from hare.core.errors import HareError
+from hare.core.files import write_json, written_whole
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 _SCREEN_DPI = 110

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import jinja2
 
+from hare.core.files import write_text
+from hare.core.paths import REPOSITORY
 from hare.report import cost, published, study
 from hare.report.recorded import STAGES, Recorded
 from hare.report.study_figures import ablation_finding, score_leakage_finding
 from hare.report.tables import LEGEND, markdown, tables
-from hare.run.files import write_text
-from hare.run.paths import REPOSITORY
 
 TEMPLATE = REPOSITORY / "paper" / "template.md"
 DEFAULT_PROFILE = "laptop"

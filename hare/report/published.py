@@ -4,7 +4,7 @@ from functools import cache
 
 import pandas as pd
 
-from hare.run.paths import REPOSITORY
+from hare.core.paths import REPOSITORY
 
 PUBLISHED = REPOSITORY / "results" / "published"
 

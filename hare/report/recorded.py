@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hare.run.paths import Workspace
+from hare.core.paths import Workspace
 
 STAGES = (
     "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hare.core.paths import REPOSITORY
+from hare.core.progress import Progress
 from hare.corpus.diversity import ReferenceModel
-from hare.run.paths import REPOSITORY
-from hare.run.progress import Progress
 from hare.synthesis.bleu import self_bleu
 from hare.synthesis.embeddings import embed
 from hare.synthesis.passages import rank, read_documents, words

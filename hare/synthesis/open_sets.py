@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hare.run.archives import archive_of, read_lines
+from hare.data.archives import archive_of, read_lines
 from hare.synthesis.items import OPEN_SET, Item, objection_to
 from hare.synthesis.passages import rank
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hare.corpus.words import words_of
-from hare.run.progress import track
+from hare.core.progress import track
+from hare.data.words import words_of
 from hare.synthesis.passages import read_documents
 
 SHINGLE_WORDS = 5

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole, read_jsonl, write_jsonl
-from hare.run.progress import track
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole, read_jsonl, write_jsonl
+from hare.core.progress import track
 
 LINE_BASED = frozenset({"code", "math"})  # categories whose line breaks carry meaning
 WINDOW_WORDS = 60  # a passage ends with the sentence that reaches this many words

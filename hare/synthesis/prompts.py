@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from hare.run.errors import HareError
-from hare.run.files import sha256_of
-from hare.run.typed import build
+from hare.core.errors import HareError
+from hare.core.files import sha256_of
+from hare.core.typed import build
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hare.run.progress import Progress
+from hare.core.progress import Progress
 from hare.synthesis.builders import BUILDERS, PROSE_ONLY, Builder, Material, Topic, content_words, names
 from hare.synthesis.items import Item, objection_to
 from hare.synthesis.passages import Passage, is_punctuated, passages_of, rank, sentences

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from hare.core.files import written_whole
 from hare.corpus.registry import source_named
-from hare.run.archives import archive_of
-from hare.run.files import written_whole
+from hare.data.archives import archive_of
 from hare.synthesis.open_sets import OPEN_SETS
 from hare.synthesis.passages import rank
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.passages import Passage, rank
 

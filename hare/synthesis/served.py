@@ -23,9 +23,9 @@ from datatrove.pipeline.inference.types import ServerError
 from datatrove.pipeline.writers import JsonlWriter
 from loguru import logger
 
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl
-from hare.run.progress import Progress
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl
+from hare.core.progress import Progress
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
 from hare.synthesis.schema import schema_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.gates import GATES, Candidate, first_objection, tidied
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Request

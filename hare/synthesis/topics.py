@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.synthesis.embeddings import embed
 
 _FEATURES = 20_000

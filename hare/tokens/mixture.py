@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hare.run.errors import HareError
-from hare.run.profile import Tokens
+from hare.core.errors import HareError
+from hare.core.profile import Tokens
 from hare.tokens.packed import TokenFile, fingerprint
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.tokens.permutation import Permutation
 
 TOKEN_TYPE = np.dtype("<u2")

@@ -14,9 +14,9 @@ from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
 from tokenizers import Tokenizer
 
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole, read_jsonl, written_whole
-from hare.run.progress import Progress
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole, read_jsonl, written_whole
+from hare.core.progress import Progress
 from hare.tokens.tokenizer import packing_tokenizer
 
 _DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes a token, and documents can be whole books

@@ -11,7 +11,7 @@ from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from hare.run.archives import archive_of, read_member
+from hare.data.archives import archive_of, read_member
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 _PACKAGE, _MEMBER = "mistral-common", "mistral_common/data/tokenizer.model.v1"

@@ -1,7 +1,7 @@
 """What the arms' held-out text says: bits per byte with intervals, and paired differences from D1 with a verdict.
 
 All arms see the same held-out sequences, and runs of one seed start from the same weights, so differences are paired by
-sequence and by seed. Intervals are those of `hare.run.statistics`: sequences are resampled within each category, and
+sequence and by seed. Intervals are those of `hare.core.statistics`: sequences are resampled within each category, and
 seeds are a random effect. The bits per byte of an arm are the mean over categories, so that a large category does not
 drown the others.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hare.run.statistics import Draws, Estimate, Spread, estimate
+from hare.core.statistics import Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
 RESAMPLES = 2000

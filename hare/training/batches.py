@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
+from hare.core.errors import HareError
 from hare.model.attention import document_numbers
-from hare.run.errors import HareError
 from hare.tokens.mixture import Mixture
 
 # isort: split

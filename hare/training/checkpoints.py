@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hare.run.errors import HareError
-from hare.run.files import sha256_of, write_json
+from hare.core.errors import HareError
+from hare.core.files import sha256_of, write_json
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"

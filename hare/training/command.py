@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from hare.run.errors import HareError
-from hare.run.files import write_json, write_text
-from hare.run.paths import Workspace
-from hare.run.profile import Profile
-from hare.training import scale_out, simulate
+from hare.core.errors import HareError
+from hare.core.files import write_json, write_text
+from hare.core.paths import Workspace
+from hare.core.profile import Profile
+from hare.training.cluster import scale_out, simulate
 from hare.training.inputs import Inputs
 from hare.training.launch import prepare, train_all
 from hare.training.preflight import refuse_used_port

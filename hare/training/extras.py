@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hare.run.profile import Model, Tokens, Training
+from hare.core.profile import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage
 from hare.tokens.packed import TokenFile, fingerprint
 from hare.training.ablation import SaidOfText, heldout_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 from hare.tokens.packed import TokenFile
 from hare.training.vocabulary import bytes_by_token
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl, write_jsonl
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl, write_jsonl
 from hare.training.heldout import HeldoutSequences, bits_per_byte
 from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainingRun
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from hare.core.errors import HareError
+from hare.core.files import write_json
+from hare.core.profile import Training
+from hare.core.progress import Progress
 from hare.model.convert import export
-from hare.run.errors import HareError
-from hare.run.files import write_json
-from hare.run.profile import Training
-from hare.run.progress import Progress
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus

@@ -5,14 +5,14 @@ import socket
 
 import torch
 
+from hare.core.errors import HareError
 from hare.model.config import HareConfig
 from hare.model.convert import CONFIG_FILE, config_of_hugging_face, read_config
 from hare.model.float8 import refuse_without_torchao
 from hare.model.pointwise import refuse_without_compiler
-from hare.run.errors import HareError
 from hare.tokens.packed import TOKEN_TYPE
 from hare.training.checkpoints import last_good, refuse_other_layout
-from hare.training.estimate import pipeline_stages
+from hare.training.cluster.estimate import pipeline_stages
 from hare.training.journal import refuse_without_tensorboard
 from hare.training.run import TrainingRun
 from hare.training.vocabulary import vocabulary_size

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hare.run.errors import HareError
-from hare.run.files import read_jsonl, write_json
-from hare.run.profile import Model, Training
-from hare.run.provenance import digest_of
-from hare.run.typed import build
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl, write_json
+from hare.core.profile import Model, Training
+from hare.core.provenance import digest_of
+from hare.core.typed import build
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
 from hare.training.vocabulary import vocabulary_size

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
+from hare.core.errors import HareError
+from hare.core.files import write_text
+from hare.core.profile import Training
 from hare.model.config import HareConfig
-from hare.run.errors import HareError
-from hare.run.files import write_text
-from hare.run.profile import Training
 from hare.training.run import TrainingRun
 from hare.training.vocabulary import vocabulary_size
 

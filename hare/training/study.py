@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from hare.run.errors import HareError
-from hare.run.files import folder_written_whole
-from hare.run.profile import Model, Tokens, Training
+from hare.core.errors import HareError
+from hare.core.files import folder_written_whole
+from hare.core.profile import Model, Tokens, Training
 from hare.tokens.mixture import arm_mixture
 from hare.training.extras import Extra, extra_runs
 from hare.training.inputs import Inputs

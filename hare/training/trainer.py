@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-import hare.model.nanotron_shim  # noqa: F401
+import hare.model.nanotron.shim  # noqa: F401
+from hare.core.errors import HareError
+from hare.core.files import naming_disk_errors
 from hare.model.config import HareConfig
 from hare.model.convert import read_weights
-from hare.model.device import ON_GPU, prepare_process_group, training_device
+from hare.model.nanotron.device import ON_GPU, prepare_process_group, training_device
 from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
-from hare.run.errors import HareError
-from hare.run.files import naming_disk_errors
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-import hare.model.nanotron_shim  # noqa: F401
-from hare.model.device import ON_GPU
+import hare.model.nanotron.shim  # noqa: F401
+from hare.model.nanotron.device import ON_GPU
 from hare.training.batches import Batch, micro_batch
 from hare.training.heldout import HeldoutSequences
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hare.run.errors import HareError
+from hare.core.errors import HareError
 
 
 def vocabulary_size(tokenizer: Path) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 import filelock
 import torch
 
-import hare.model.nanotron_shim  # noqa: F401
-from hare.model.device import ON_GPU, prepare_process_group
-from hare.run.errors import HareError
-from hare.run.files import write_json
+import hare.model.nanotron.shim  # noqa: F401
+from hare.core.errors import HareError
+from hare.core.files import write_json
+from hare.model.nanotron.device import ON_GPU, prepare_process_group
 from hare.tokens.mixture import Mixture
 from hare.training.batches import training_batches
 from hare.training.checkpoints import last_good, prune

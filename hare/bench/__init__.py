@@ -1,0 +1,1 @@
+"""Speeds and costs, measured apart from the chain; nothing imports this."""

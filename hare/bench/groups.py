@@ -1,0 +1,84 @@
+"""`hare bench`: how fast the parts are, measured apart from the chain; recorded in ``results/<profile>/bench``."""
+
+import csv
+import importlib
+import time
+
+from hare.core.errors import HareError
+from hare.core.paths import Workspace
+from hare.core.profile import Profile
+from hare.core.provenance import peak_rss_mb
+from hare.driver.cost import STAGES_CSV, record_bench
+from hare.driver.watch import spelled
+
+# Each module offers bench(profile) -> metrics, named as in DESIGN.md with the unit at the end.
+MODULES = {
+    "corpus": "hare.bench.corpus",
+    "decontamination": "hare.bench.decontamination",
+    "synthesis": "hare.bench.synthesis",
+    "training": "hare.bench.training",
+    "evaluation": "hare.bench.evaluation",
+    "peer": "hare.bench.peer",
+    "leakage": "hare.bench.leakage",
+    "finetuning": "hare.bench.finetuning",
+    "deployment": "hare.bench.deployment",
+}
+STAGES = "stages"
+GROUPS = (*MODULES, STAGES)
+
+
+def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
+    """Measure ``groups`` (all, unless named), record each as soon as it is measured, and print what was found.
+
+    A group that cannot be measured keeps no other from being measured.
+
+    Raises:
+        HareError: a group is unknown, or has nothing to measure with; all of them are listed.
+    """
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown:
+        raise HareError(f"There is no benchmark named {', '.join(unknown)}.", f"choose among {', '.join(GROUPS)}")
+    found: dict[str, float] = {}
+    failed: list[HareError] = []
+    for group in groups or GROUPS:
+        try:
+            found |= _measure(profile, group)
+        except HareError as error:
+            failed.append(HareError(f"{group}: {error.what}", error.mend))
+    if failed:
+        raise HareError("\n".join(error.what for error in failed), "; ".join(error.mend for error in failed))
+    return found
+
+
+def _measure(profile: Profile, group: str) -> dict[str, float]:
+    if group == STAGES:
+        return _stages(profile)
+    print(f"{group} …", flush=True)
+    started = time.monotonic()
+    metrics = importlib.import_module(MODULES[group]).bench(profile)
+    seconds = time.monotonic() - started
+    record_bench(profile, f"bench {group}", metrics, seconds, peak_rss_mb())
+    _print_table(metrics)
+    return metrics
+
+
+def _stages(profile: Profile) -> dict[str, float]:
+    """Seconds a stage, as the driver recorded them at the end of the last whole run."""
+    path = Workspace(profile.name).results / "bench" / STAGES_CSV
+    if not path.exists():
+        raise HareError(
+            f"{path} is missing: profile {profile.name} has not been run to its end.",
+            f"run `hare reproduce --profile {profile.name}` first",
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    print("stages, as the last whole run recorded them")
+    for row in rows:
+        memory = float(row["peak_rss_mb"]) / 1000
+        print(f"  {row['notebook']:<40} {spelled(float(row['wall_seconds'])):>14} {memory:8.2f} GB")
+    return {f"stage_wall_seconds.{row['stage']}": float(row["wall_seconds"]) for row in rows}
+
+
+def _print_table(metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        print(f"  {name:<48} {value:>14,.4g}")

@@ -1,0 +1,136 @@
+"""Deterministic rewrites of benchmark samples: the same task, with its answer, in other words and another order.
+
+The paper had GPT-3.5 rewrite every sample, and its rewritten sets are not published except for GSM8K's. These rewrites
+need no model, so anyone gets the same ones, and every one of them is checked (`faults`). They change less than a
+language model does: neighbouring words sometimes stay together, so a memorised sample is still partly recognised, and
+Δ comes out smaller than with stronger rewrites. How much they change is measured (`novelty`) and reported beside it.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hare.benchmarks.rewrites_numbers import calculations_hold, exchanged, other_numbers
+from hare.benchmarks.rewrites_order import move_clauses, other_order, question_first, refers_by_place, swap_pairs
+from hare.benchmarks.rewrites_words import exchange, exchange_words, other_names, quantities, respell_numbers
+
+_CALCULATION = re.compile(r"<<.*?>>|#### .*|[^\s]*[=+*/][^\s]*")  # GSM8K's worked steps
+_LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One benchmark sample; ``options`` are listed in the question's text, ``answer`` is the gold text.
+
+    ``gold`` is the index of the right option, and -1 where there are no options. ``numbers``: which values a rewrite
+    has put in the place of which, in the question and, worked again, in the answer.
+    """
+
+    question: str
+    answer: str
+    options: tuple[str, ...] = ()
+    gold: int = -1
+    glue: str = " "  # between question and answer; the method's code has none for HellaSwag, MMLU and TruthfulQA
+    numbers: tuple[tuple[Fraction, Fraction], ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the answer: the question with its lettered options."""
+        listed = "".join(f" {letter}. {option}" for letter, option in zip(_LETTERS, self.options, strict=False))
+        return f"{self.question}{listed}{self.glue}"
+
+    @property
+    def text(self) -> str:
+        """What the leakage measure reads: `prompt`, then the answer."""
+        return self.prompt + (f"{_LETTERS[self.gold]}. {self.answer}" if self.options else self.answer)
+
+
+def rewrite(sample: Sample) -> Sample:
+    """The sample in other words and order; equal samples give equal rewrites on every machine.
+
+    Changes, in this order: options put in another order; numbers of a worked problem exchanged and the solution worked
+    again; names exchanged for others; small numbers between digits and words in the question; contractions, phrases,
+    verb forms and words exchanged; clauses and pairs of words turned round; the question put before what it is about.
+    """
+    draw = int.from_bytes(hashlib.sha256(sample.text.encode()).digest()[:8], "big")
+    changed = _exchange_numbers(_reorder_options(sample, draw), draw)
+    names = other_names(changed.text, draw)
+    changed = _each_text(changed, lambda text: exchange(text, names, keep_case=False))
+    changed = replace(changed, question=_outside_calculations(respell_numbers, changed.question))
+    changed = _each_text(changed, lambda text: _outside_calculations(exchange_words, text))
+    changed = _each_text(changed, lambda text: swap_pairs(move_clauses(text)))
+    return replace(changed, question=question_first(changed.question))
+
+
+def rewrite_around(sample: Sample, question: str) -> Sample:
+    """The sample with a question that was rewritten elsewhere: options in another order, and the answer in other words,
+    by rule. Names and numbers are left alone, since the question has them still."""
+    draw = int.from_bytes(hashlib.sha256(sample.text.encode()).digest()[:8], "big")
+    changed = _each_text(_reorder_options(sample, draw), lambda text: _outside_calculations(exchange_words, text))
+    return replace(changed, question=question)
+
+
+def faults(original: Sample, rewritten: Sample) -> list[str]:
+    """What is wrong with a rewrite, in words; empty when it may be used."""
+    found = []
+    numbers = dict(rewritten.numbers)
+    if rewritten.text == original.text:
+        found.append("nothing changed")
+    if not rewritten.question.strip() or not rewritten.answer.strip():
+        found.append("a part is empty")
+    if quantities(exchanged(original.question, numbers)) != quantities(rewritten.question):
+        found.append("the numbers of the question changed")
+    if _CALCULATION.findall(exchanged(original.answer, numbers)) != _CALCULATION.findall(rewritten.answer):
+        found.append("the calculation in the answer changed")
+    if numbers and not calculations_hold(rewritten.answer):
+        found.append("the calculation in the answer is wrong")
+    if rewritten.options and rewritten.options[rewritten.gold] != rewritten.answer:
+        found.append("the answer is no longer the right option")
+    if len(set(rewritten.options)) != len(set(original.options)):
+        found.append("two options became one")
+    if not 0.6 < len(rewritten.text) / len(original.text) < 1.6:
+        found.append("the length changed too much")
+    return found
+
+
+def novelty(original: str, rewritten: str, words: int = 3) -> float:
+    """Share of the rewrite's word n-grams that the original does not have: 0 unchanged, 1 nothing in common."""
+    before, after = (_word_ngrams(text, words) for text in (original, rewritten))
+    total = sum(after.values())
+    return sum((after - before).values()) / total if total else 0.0
+
+
+def _word_ngrams(text: str, words: int) -> Counter[tuple[str, ...]]:
+    parts = text.split()
+    return Counter(tuple(parts[i: i + words]) for i in range(len(parts) - words + 1))
+
+
+def _each_text(sample: Sample, change: Callable[[str], str]) -> Sample:
+    """Apply ``change`` to question, options and answer alike, so that the answer stays the right option."""
+    return replace(sample, question=change(sample.question), answer=change(sample.answer),
+                   options=tuple(change(option) for option in sample.options))
+
+
+def _reorder_options(sample: Sample, draw: int) -> Sample:
+    if len(sample.options) < 2 or refers_by_place(sample.options):
+        return sample
+    order = other_order(len(sample.options), draw)
+    return replace(sample, options=tuple(sample.options[old] for old in order), gold=order.index(sample.gold))
+
+
+def _exchange_numbers(sample: Sample, draw: int) -> Sample:
+    """Only a solution that shows its arithmetic can be worked again."""
+    numbers = {} if sample.options else other_numbers(sample.question, sample.answer, draw)
+    changed = replace(sample, numbers=tuple(sorted(numbers.items())))
+    return replace(changed, question=exchanged(sample.question, numbers), answer=exchanged(sample.answer, numbers))
+
+
+def _outside_calculations(change: Callable[[str], str], text: str) -> str:
+    pieces, last = [], 0
+    for match in _CALCULATION.finditer(text):
+        pieces += [change(text[last: match.start()]), match[0]]
+        last = match.end()
+    return "".join([*pieces, change(text[last:])])

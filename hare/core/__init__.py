@@ -1,0 +1,1 @@
+"""What every stage stands on: errors, paths, files, profiles, the record of a stage, statistics."""

@@ -1,0 +1,151 @@
+"""Files that appear whole or not at all, and digests of what lies on disk."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hare.core.errors import HareError
+
+_MENDS = {
+    errno.ENOSPC: "free some disk space (`hare doctor` shows how much is needed)",
+    errno.EDQUOT: "free some of your disk quota",
+    errno.EACCES: "give yourself write permission on that folder, or clone the project somewhere you own",
+    errno.EPERM: "give yourself write permission on that folder, or clone the project somewhere you own",
+    errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or choose another folder through "
+    "$HARE_RESULTS, $HARE_WORK or $HARE_CACHE",
+    errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
+    errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
+}
+_MENDS[errno.EEXIST] = _MENDS[errno.ENOTDIR]
+# How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).
+_NUMBER = re.compile(r"\[[Ee]rrno (\d+)\]|\(os error (\d+)\)")
+_UNNUMBERED = ("Not enough free space to write", "unexpected pos")  # a full disk, as NumPy and torch.save say it
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+
+
+@contextlib.contextmanager
+def naming_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into a `HareError` that names ``path``."""
+    try:
+        yield
+    except HareError:
+        raise
+    except Exception as error:
+        number = disk_fault(str(error))
+        if number is None:
+            raise
+        raise HareError(f"{path} could not be written: {os.strerror(number)}.", _MENDS[number]) from error
+
+
+def disk_fault(said: str) -> int | None:
+    """The system's number of the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    found = _NUMBER.search(said)
+    if found and int(found[1] or found[2]) in _MENDS:
+        return int(found[1] or found[2])
+    return errno.ENOSPC if any(words in said for words in _UNNUMBERED) else None
+
+
+def disk_mend(said: str) -> str | None:
+    """What to do about the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    number = disk_fault(said)
+    return None if number is None else _MENDS[number]
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it."""
+    with naming_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``, on failure it is removed."""
+    with naming_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that a killed process left under ``folder``."""
+    for path in [path for path in folder.rglob(".*") if _TEMPORARY.fullmatch(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Any) -> int:
+    """Write an iterable of dictionaries as JSON lines, atomically; return the number of rows."""
+    count = 0
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+        for row in rows:
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a JSON-lines file.
+
+    Raises:
+        HareError: a line is not JSON; the message names file and line.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise HareError(
+                    f"{path}, line {number} is not valid JSON ({error.msg}).",
+                    "the file was damaged after it was written: delete it and rerun the stage that makes it",
+                ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, or of a folder: over the sorted relative paths and the contents of its files."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
+
+import datetime
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hare.core import provenance
+from hare.core.chain import Step, step_of_stage
+from hare.core.errors import HareError
+from hare.core.files import sha256_of, write_json, written_whole
+from hare.core.manifest import MANIFEST, read_manifest
+from hare.core.paths import Workspace
+
+METRICS = "metrics.json"
+
+
+class Stage:
+    """One run of one stage.
+
+    Inputs are artifacts of earlier stages under ``work/<profile>/<stage>/``; they are verified against the digest that
+    their own stage recorded. Outputs are registered with `output` and become visible to later stages only when
+    `record` has written the manifest, as the very last file.
+    """
+
+    def __init__(self, step: Step, workspace: Workspace, parameters: dict[str, Any]):
+        self.step, self.workspace, self.parameters = step, workspace, parameters
+        self.work = workspace.work / step.stage
+        self.results = workspace.results / step.stage
+        self._inputs: dict[str, str] = {}
+        self._outputs: dict[str, Path] = {}
+        self._clock = time.monotonic()
+        self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    @classmethod
+    def open(cls, stage: str, profile: str, parameters: dict[str, Any]) -> "Stage":
+        """Start a run of ``stage``; ``parameters`` are those of the notebook, for the record."""
+        opened = cls(step_of_stage(stage), Workspace(profile), parameters)
+        for folder in (opened.work, opened.results):
+            with written_whole(folder / ".writable"):
+                pass
+            (folder / ".writable").unlink()
+        (opened.work / MANIFEST).unlink(missing_ok=True)
+        return opened
+
+    def input(self, artifact: str) -> Path:
+        """Path of an artifact such as ``corpus/d1.jsonl``, a file or a folder, after checking that it is intact.
+
+        Raises:
+            HareError: the stage is not declared in the chain, has not run to its end, or its file has changed since.
+        """
+        stage, name = artifact.split("/", 1)
+        if stage not in self.step.needs:
+            raise HareError(
+                f"{self.step.notebook} reads {artifact}, but the chain does not say that it needs {stage!r}.",
+                "add the stage to `needs` in hare/core/chain.py",
+            )
+        path = self.workspace.work / artifact
+        maker = step_of_stage(stage)
+        rerun = f"run `hare reproduce --profile {self.workspace.profile} --only {maker.number}` first"
+        known = read_manifest(self.workspace, stage)
+        if known is None or name not in known or not path.exists():
+            raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
+        digest = sha256_of(path)
+        if digest != known[name]:
+            raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
+        self._inputs[artifact] = digest
+        return path
+
+    def output(self, name: str) -> Path:
+        """Path under ``work/<profile>/<stage>/`` at which this stage will have written a file or folder."""
+        path = self.work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._outputs[name] = path
+        return path
+
+    def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """Save ``frame`` as ``results/<profile>/<stage>/<name>.csv`` and return it, to be looked at."""
+        with written_whole(self.results / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        return frame
+
+    def record(self, metrics: dict[str, float], seeds: list[int]) -> dict[str, float]:
+        """Write ``metrics.json`` and then the manifest of outputs, which marks the stage as done; return ``metrics``.
+
+        Raises:
+            HareError: a metric is not a finite number, or an output that was announced is not there.
+        """
+        wrong = {name: value for name, value in metrics.items() if not _is_finite_number(value)}
+        if wrong:
+            raise HareError(f"Metrics that are not finite numbers: {wrong}.", "mend the measurement, or leave it out")
+        missing = [str(path) for path in self._outputs.values() if not path.exists()]
+        if missing:
+            raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
+        write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(seeds)})
+        write_json(self.work / MANIFEST, {name: sha256_of(path) for name, path in sorted(self._outputs.items())})
+        return metrics
+
+    def origin(self) -> dict[str, Any]:
+        """Which notebook, commit and configuration a result comes from."""
+        return {
+            "notebook": f"notebooks/{self.step.notebook}.ipynb",
+            "git_commit": provenance.git_commit(),
+            "config_sha256": provenance.digest_of(self.parameters),
+        }
+
+    def _provenance(self, seeds: list[int]) -> dict[str, Any]:
+        return {
+            **self.origin(),
+            "parameters": self.parameters,
+            "inputs": self._inputs,
+            "seeds": seeds,
+            "packages": provenance.packages(),
+            "hardware": provenance.hardware(),
+            "wall_seconds": round(time.monotonic() - self._clock, 2),
+            "peak_rss_mb": provenance.peak_rss_mb(),
+            "started_at": self._started_at,
+        }
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Text tools for all stages: archives from the index, shards, words, hashes, MinHash."""

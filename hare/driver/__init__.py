@@ -1,0 +1,1 @@
+"""The chain run as a build: keys, execution of notebooks, doctor, status."""

@@ -1,0 +1,68 @@
+"""What the study and its parts cost, recorded as ``results/<profile>/bench``."""
+
+import csv
+import dataclasses
+import datetime
+import json
+from typing import Any
+
+from hare.core import provenance
+from hare.core.chain import Step
+from hare.core.files import write_json, written_whole
+from hare.core.paths import Workspace
+from hare.core.profile import Profile
+from hare.driver.state import StepState, read_state
+
+STAGES_CSV = "stages.csv"
+
+
+def record_bench(
+    profile: Profile, group: str, metrics: dict[str, float], wall_seconds: float, peak_rss_mb: float
+) -> None:
+    """Merge ``metrics`` into ``bench/metrics.json``; each group of metrics keeps the provenance of its own run."""
+    path = Workspace(profile.name).results / "bench" / "metrics.json"
+    known: dict[str, Any] = {"metrics": {}, "provenance": {}}
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+    origin = {
+        "notebook": "",
+        "command": f"hare {group} --profile {profile.name}",
+        "git_commit": provenance.git_commit(),
+        "config_sha256": provenance.digest_of(dataclasses.asdict(profile)),
+        "inputs": {},
+        "seeds": [],
+        "packages": provenance.packages(),
+        "hardware": provenance.hardware(),
+        "wall_seconds": round(wall_seconds, 2),
+        "peak_rss_mb": round(peak_rss_mb, 1),
+        "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    groups = known["provenance"].get("groups", {}) | {group: origin}
+    merged = dict(sorted((known["metrics"] | metrics).items()))
+    write_json(path, {"metrics": merged, "provenance": origin | {"groups": groups}})
+
+
+def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:
+    """Record the resolved profile, seconds and memory of every step, and their sum and maximum.
+
+    A study that was stopped and continued costs what its steps cost, so the sum does not depend on interruptions.
+    Memory is that of the driver and all its descendants together, sampled once a second.
+    """
+    workspace = Workspace(profile.name)
+    write_json(workspace.results / "profile.json", dataclasses.asdict(profile))
+    done = [(step, state) for step in chain if (state := read_state(step, workspace))]
+    _write_stages(workspace, done)
+    wall = sum(state.wall_seconds for _, state in done)
+    peak = max(state.peak_rss_mb for _, state in done)
+    metrics = {"reproduce_wall_seconds": round(wall, 1), "reproduce_peak_rss_mb": peak}
+    for step, state in done:
+        metrics[f"stage_wall_seconds.{step.stage}"] = state.wall_seconds
+        metrics[f"stage_peak_rss_mb.{step.stage}"] = state.peak_rss_mb
+    record_bench(profile, "reproduce", metrics, wall, peak)
+
+
+def _write_stages(workspace: Workspace, done: list[tuple[Step, StepState]]) -> None:
+    with written_whole(workspace.results / "bench" / STAGES_CSV) as temporary, temporary.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["notebook", "stage", "wall_seconds", "peak_rss_mb"])
+        table.writerows([step.notebook, step.stage, state.wall_seconds, state.peak_rss_mb] for step, state in done)

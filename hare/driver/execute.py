@@ -1,0 +1,105 @@
+"""One notebook, executed by papermill in a kernel of this very interpreter."""
+
+import logging
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from hare.core.errors import HareError
+from hare.core.files import disk_mend
+
+_MEND_MARK = "\n  To mend it: "
+_SECONDS_TO_START = 300  # a busy machine takes its time
+_SECONDS_FOR_OUTPUT = 120
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class NotebookStopped(HareError):
+    """A notebook did not reach its end; ``what`` and ``mend`` say why, ``cell`` where (counted from 1)."""
+
+    def __init__(self, cell: int, what: str, mend: str):
+        super().__init__(what, mend)
+        self.cell = cell
+
+
+def execute(
+    source: Path,
+    draft: Path,
+    parameters: dict[str, Any],
+    environment: dict[str, str],
+    log: TextIO,
+    on_cell: Callable[[int], None],
+    seconds_left: Callable[[], float],
+) -> None:
+    """Run ``source`` with ``parameters`` and write it to ``draft`` as it goes.
+
+    The kernel gets ``environment`` on top of this process's, and its own stray output goes to ``log``. ``on_cell`` is
+    called with each cell's number as it starts; ``seconds_left`` is what a cell may still take.
+
+    Raises:
+        NotebookStopped: a cell failed, time ran out, or the kernel died.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    reached = [0]
+
+    def started(cell: Any, cell_index: int) -> None:
+        reached[0] = cell_index + 1
+        on_cell(reached[0])
+
+    try:
+        papermill.execute_notebook(
+            source, draft, parameters, progress_bar=False, cwd=source.parent, on_cell_execute=started,
+            start_timeout=_SECONDS_TO_START, iopub_timeout=_SECONDS_FOR_OUTPUT,
+            timeout_func=lambda cell: max(1, int(seconds_left())),
+            kernel_manager_class=_this_interpreter(environment, log),
+            shutdown_kernel="immediate",  # asked politely, it is killed as well, three seconds later
+        )
+    except papermill.PapermillExecutionError as error:
+        raise _stopped(reached[0], error) from error
+    except CellTimeoutError as error:
+        raise NotebookStopped(
+            reached[0], "the time limit of the notebook has passed.",
+            "raise notebook_minutes in the profile, or lower its scale",
+        ) from error
+    except (DeadKernelError, RuntimeError) as error:
+        raise NotebookStopped(
+            reached[0], f"the kernel died ({str(error)[:200]}), most often because memory ran out.",
+            f"close other programs or choose a smaller profile; its last words are in {log.name}",
+        ) from error
+
+
+def _stopped(cell: int, error: Any) -> NotebookStopped:
+    """A `HareError` raised in the kernel keeps its own words; any other error is named with its type."""
+    if error.ename == "HareError":
+        what, _, mend = error.evalue.partition(_MEND_MARK)
+        return NotebookStopped(cell, what, mend)
+    lines = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
+    frames = [line for line in lines if line.startswith(("Cell In", "File "))]
+    where = "; ".join(dict.fromkeys(frames[:1] + frames[-1:]))
+    mend = disk_mend(error.evalue) or "correct the cause"
+    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", mend)
+
+
+def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
+    """A kernel manager that starts this interpreter, whatever kernel is registered as "python3"."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisInterpreter(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
+                      "--HistoryManager.enabled=False"],
+                display_name="Python 3", language="python", env=environment,
+            )
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(stdout=log, stderr=log, **options)
+
+    return ThisInterpreter

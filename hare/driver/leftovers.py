@@ -1,0 +1,74 @@
+"""No process outlives its driver: not the kernel, not its torchrun workers, not even when the driver is killed.
+
+Every process of a run inherits one environment variable. A guard, itself outside the run, waits for the driver's end,
+however it comes, and then ends whatever still carries that variable.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+
+import psutil
+
+MARK = "HARE_RUN"
+_SECONDS_TO_END = 10
+_SECONDS_BETWEEN_LOOKS = 0.05
+
+
+def new_mark(owner: str) -> str:
+    """A value of the variable that no other run has; ``owner`` tells whose run it is."""
+    return f"{owner}:{uuid.uuid4().hex}"
+
+
+def end_processes(mark: str) -> int:
+    """Kill every process whose mark starts with ``mark`` and wait until they are gone; return how many there were.
+
+    They are looked for until two looks find none: one may start another meanwhile, and a process that is just starting
+    shows no mark for a moment.
+    """
+    ended, looks, deadline = 0, 0, time.monotonic() + _SECONDS_TO_END
+    while looks < 2 and time.monotonic() < deadline:
+        found = [process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark)]
+        looks = 0 if found else looks + 1
+        if not found:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        ended += len(found) - len(psutil.wait_procs(found, timeout=_SECONDS_TO_END)[1])
+    return ended
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get(MARK, "").startswith(mark)
+    except (psutil.Error, OSError):
+        return False  # another user's, or gone meanwhile
+
+
+@contextlib.contextmanager
+def guarded(mark: str) -> Iterator[None]:
+    """Run the body under a guard that outlives this process for as long as it takes to end its children."""
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "hare.driver.leftovers", mark], stdin=subprocess.PIPE, start_new_session=True,
+        env=environment,
+    )
+    try:
+        yield
+    finally:
+        guard.communicate()
+
+
+def main() -> None:
+    """Wait until the driver closes its end of the pipe, as it does even when killed, then end what is left."""
+    sys.stdin.buffer.read()
+    end_processes(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""`hare status`: how far a profile is, read from files alone."""
+
+import filelock
+
+from hare.core.chain import CHAIN, Step
+from hare.core.paths import Workspace
+from hare.core.profile import Profile
+from hare.driver.reproduce import reason_to_run
+from hare.driver.state import failed_path, read_state
+from hare.driver.watch import describe, read_progress, spelled
+
+
+def status(profile: Profile, chain: tuple[Step, ...] = CHAIN) -> list[str]:
+    """One line a step, and one for what runs now."""
+    workspace = Workspace(profile.name)
+    lines = [f"profile {profile.name}: {len(chain)} notebooks"]
+    lines += [f"  {step.notebook:<24} {_state(step, profile, workspace)}" for step in chain]
+    if _is_running(workspace):
+        progress = read_progress(workspace.work / "progress.json", since=0)
+        lines.append(f"  running now: {' · '.join(describe(progress)) if progress else 'no progress reported yet'}")
+    return lines
+
+
+def _state(step: Step, profile: Profile, workspace: Workspace) -> str:
+    if not step.source.is_file():
+        return "its notebook is missing"
+    reason = reason_to_run(step, profile)
+    state = read_state(step, workspace)
+    if state is None:
+        failed = failed_path(step, workspace)
+        asked = f", on request: hare reproduce --from {step.number}" if step.on_request else ""
+        return f"failed; see {failed}" if failed.exists() else f"not run yet{asked}"
+    when = state.finished_at[:16].replace("T", " ")
+    cost = f"{when}, {spelled(state.wall_seconds)}, {state.peak_rss_mb / 1000:.2f} GB"
+    return f"done        {cost}" if reason is None else f"out of date {cost}: {reason}"
+
+
+def _is_running(workspace: Workspace) -> bool:
+    lock = filelock.FileLock(workspace.work / "driver.lock", timeout=0)
+    if not workspace.work.exists():
+        return False
+    try:
+        with lock:
+            return False
+    except filelock.Timeout:
+        return True

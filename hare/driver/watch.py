@@ -1,0 +1,128 @@
+"""What the driver shows and measures while a notebook runs: one line of progress, and the memory of the whole tree."""
+
+import contextlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+_SECONDS_BETWEEN_SAMPLES = 1.0
+_SECONDS_BETWEEN_LINES = 15.0  # where there is no terminal to redraw a line on
+
+
+@dataclass
+class Cursor:
+    """Which cell runs, since when (`time.monotonic`); written by the executor and read by the watch."""
+
+    cells: int
+    cell: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def move(self, cell: int) -> None:
+        """Say that cell number ``cell``, counted from 1, has started."""
+        self.cell, self.since = cell, time.monotonic()
+
+
+class Watch(threading.Thread):
+    """Samples once a second, from `start` to `stop`; ``peak_mb`` is the largest memory of this process tree, in MB."""
+
+    def __init__(self, label: str, cursor: Cursor, progress: Path, stream: TextIO):
+        super().__init__(daemon=True)
+        self.label, self.cursor, self.progress, self.stream = label, cursor, progress, stream
+        self.peak_mb = 0.0
+        self._begun = time.monotonic()
+        self._shown = time.monotonic()
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Sample until `stop`."""
+        while not self._over.wait(_SECONDS_BETWEEN_SAMPLES):
+            self.peak_mb = max(self.peak_mb, tree_mb())
+            self._show()
+
+    def stop(self) -> float:
+        """End the thread, clear its line and return the seconds that it ran."""
+        self._over.set()
+        self.join()
+        if self.stream.isatty():
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+        return time.monotonic() - self._begun
+
+    def _show(self) -> None:
+        terminal = self.stream.isatty()
+        if not terminal and time.monotonic() - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        self._shown = time.monotonic()
+        line = self.line()
+        with contextlib.suppress(OSError):
+            self.stream.write(f"\r\x1b[K{line[:_columns()]}" if terminal else f"{line}\n")
+            self.stream.flush()
+
+    def line(self) -> str:
+        """One line: which notebook and cell, what it does, how far it is, and how long it will take."""
+        parts = [f"{self.label} · cell {self.cursor.cell}/{self.cursor.cells}"]
+        state = read_progress(self.progress, self.cursor.since)
+        if state:
+            parts += describe(state)
+        parts.append(f"{spelled(time.monotonic() - self._begun)} so far")
+        return " · ".join(parts)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1
+
+
+def read_progress(file: Path, since: float) -> dict[str, Any] | None:
+    """State that `hare.core.progress.Progress` left in ``file`` after the moment ``since``; None when there is none.
+
+    The report itself says when it was made, on the clock that all processes share: the time of a file lags behind by a
+    tick of the kernel, so that a report of a cell's first milliseconds would seem older than the cell.
+    """
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        return state if state["at"] >= since else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def describe(state: dict[str, Any]) -> list[str]:
+    """What is done, how far, how fast and for how long still, as parts of a line."""
+    done, total, unit = state["done"], state["total"], state["unit"]
+    rate = done / state["seconds"] if state["seconds"] > 0 else 0.0
+    parts = [state["what"] + (f" {done / total:.0%}" if total else f" {done:,.6g} {unit}")]
+    if rate > 0:
+        parts.append(f"{rate:,.3g} {unit}/s")
+        if total:
+            parts.append(f"{spelled(max(0.0, total - done) / rate)} left")
+    return parts
+
+
+def spelled(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def tree_mb() -> float:
+    """Memory of this process and all its descendants, MB, a page shared by several counted once where Linux tells."""
+    this = psutil.Process()
+    return sum(_memory_mb(process) for process in [this, *this.children(recursive=True)])
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    try:
+        memory = process.memory_full_info()
+        return getattr(memory, "pss", memory.rss) / 1e6
+    except (psutil.Error, OSError):
+        return 0.0

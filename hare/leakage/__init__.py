@@ -1,0 +1,1 @@
+"""The 5-gram leakage measure and its controls."""

@@ -1,0 +1,78 @@
+"""nanotron on a CPU: it knows only "cuda" and NCCL, so inside one scope "cuda" means the CPU, and groups are gloo."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.distributed
+from torch.distributed import ReduceOp
+from torch.overrides import TorchFunctionMode
+
+import hare.model.nanotron.shim  # noqa: F401
+
+# isort: split
+import nanotron.distributed
+import nanotron.trainer
+from nanotron.parallel import ParallelContext
+
+ON_GPU = torch.cuda.is_available()
+
+
+class CudaMeansCpu(TorchFunctionMode):
+    """While active, every torch call that names the device "cuda" is made on the CPU."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if _is_cuda(kwargs.get("device")):
+            kwargs = {**kwargs, "device": "cpu"}
+        if function is torch.Tensor.to and len(args) > 1 and _is_cuda(args[1]):
+            args = (args[0], "cpu", *args[2:])
+        return function(*args, **kwargs)
+
+
+def _is_cuda(device: Any) -> bool:
+    return isinstance(device, str | torch.device) and torch.device(device).type == "cuda"
+
+
+class GlooContext(ParallelContext):
+    """A `ParallelContext` over the default group, which must exist already; there is no GPU to choose."""
+
+    def set_device(self) -> None:
+        """Nothing to set."""
+
+
+def training_device() -> contextlib.AbstractContextManager[Any]:
+    """The scope in which nanotron's trainer is built, trains and saves; on a machine with a GPU it changes nothing."""
+    return contextlib.nullcontext() if ON_GPU else CudaMeansCpu()
+
+
+class _Done:
+    """Stands for the handle of a communication that was not needed."""
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+
+def _all_reduce(tensor: torch.Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Any:
+    """torch's, but nothing at all in a group of one, where every reduction leaves the tensor as it is.
+
+    gloo would pass it through a thread of its own, whose OpenMP team then makes the model's threads sleep instead of
+    waiting for each other actively. `hare bench training` shows it beside a plain loop.
+    """
+    if torch.distributed.get_world_size(group) > 1:
+        return torch.distributed.all_reduce(tensor, op=op, group=group, async_op=async_op)
+    return _Done() if async_op else None
+
+
+def prepare_process_group() -> None:
+    """Replace names of nanotron's that no method can override, and on a CPU start gloo."""
+    nanotron.distributed.all_reduce = _all_reduce
+    if ON_GPU:
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    nanotron.trainer.ParallelContext = GlooContext
+    nanotron.trainer.log_memory = lambda logger: None

@@ -1,1 +1,0 @@
-"""The base that every stage stands on: profiles, data archives, artifacts with provenance, the notebook driver."""

@@ -1,0 +1,1 @@
+"""What a run on many GPUs takes: estimate, simulation, scripts."""
