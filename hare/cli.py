@@ -1,8 +1,9 @@
-"""The command line: ``hare reproduce | figures | status | doctor | bench | train | chat``."""
+"""The command line: ``hare reproduce | figures | verify | status | doctor | bench | train | chat``."""
 
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 from hare.core.errors import HareError
 from hare.core.profile import known_profiles, load_profile
@@ -45,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
     command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
     command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
+    verify = command("verify", _verify, "Compare a rerun's results with the record, verdicts first; exit code 0 or 1.")
+    verify.add_argument("--against", type=Path, metavar="DIR", help="the record; else the commit's results")
     chat = command("chat", _chat, "Talk to the fine-tuned model of a profile; a line is a message.")
     chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
@@ -95,6 +98,14 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
         print(estimate(profile))
     return int(any(check.verdict == "fail" for check in checks))
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from hare.driver.verify import verify
+
+    verification = verify(load_profile(chosen.profile).name, chosen.against)
+    print("\n".join(verification.lines()))
+    return 0 if verification.agrees else 1
 
 
 def _bench(chosen: argparse.Namespace) -> int:

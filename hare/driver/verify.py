@@ -1,0 +1,199 @@
+"""`hare verify`: a rerun's recorded results compared with the record, metric by metric; reads files alone.
+
+Three outcomes for a metric that both sides hold: *identical*; *within*, when it lies inside the interval of the record
+or, where there is none, within `TOLERANCE` of it; *differs*. Speed, memory and time are no claims and are not compared.
+"""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hare.core.errors import HareError
+from hare.core.paths import REPOSITORY, Workspace
+
+TOLERANCE = 0.01  # relative, for a metric without an interval
+IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
+_BOUNDS = (".low", ".high")
+_COST = re.compile(r"seconds|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
+_CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
+_RECORD = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of the record beside the same metric of the rerun."""
+
+    stage: str
+    name: str
+    recorded: float | None
+    rerun: float | None
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All comparisons, the verdicts that changed, and what differs in how the two sides were made."""
+
+    comparisons: list[Comparison]
+    verdicts: list[str]
+    explanations: list[str] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether no metric differs, none is missing, and every contrast has the verdict of the record."""
+        return not any(row.outcome in (DIFFERS, MISSING) for row in self.comparisons) and not any(
+            "CHANGED" in line for line in self.verdicts
+        )
+
+    def count(self, outcome: str) -> int:
+        """Number of metrics with ``outcome``."""
+        return sum(row.outcome == outcome for row in self.comparisons)
+
+    def lines(self) -> list[str]:
+        """The verification as text: verdicts first, then counts per stage, then what differs, then why it could."""
+        stages = dict.fromkeys(row.stage for row in self.comparisons)
+        outcomes = (IDENTICAL, WITHIN, DIFFERS, MISSING, NEW)
+        lines = ["verdicts of the contrasts", *(f"  {line}" for line in self.verdicts or ["none recorded"])]
+        lines += ["", f"{'metrics':<18}" + "".join(f"{outcome:>11}" for outcome in outcomes)]
+        for stage in stages:
+            rows = [row.outcome for row in self.comparisons if row.stage == stage]
+            lines.append(f"  {stage:<16}" + "".join(f"{rows.count(outcome):>11}" for outcome in outcomes))
+        lines.append(f"  {'all':<16}" + "".join(f"{self.count(outcome):>11}" for outcome in outcomes))
+        wrong = [row for row in self.comparisons if row.outcome in (DIFFERS, MISSING)]
+        if wrong:
+            lines += ["", "what differs (record, rerun)"]
+            lines += [f"  {row.stage}: {row.name}  {_text(row.recorded)}  {_text(row.rerun)}" for row in wrong]
+        if self.explanations:
+            lines += ["", "what could explain a difference", *(f"  {line}" for line in self.explanations)]
+        return lines
+
+
+def verify(profile: str, against: Path | None = None) -> Verification:
+    """Compare the results of ``profile`` in this clone with the record.
+
+    The record is the folder ``against`` (``results/<profile>`` of another clone), else what the checked-out commit
+    holds.
+
+    Raises:
+        HareError: one of the two sides has recorded nothing, or holds a file that is no record.
+    """
+    rerun = _records_in(Workspace(profile).results)
+    if not rerun:
+        raise HareError(
+            f"{Workspace(profile).results} holds no recorded stage.", f"run `hare reproduce --profile {profile}` first"
+        )
+    record = _records_in(against) if against else _committed(profile)
+    if not record:
+        raise HareError(
+            f"There is no record of profile {profile} to compare with"
+            + (f" in {against}." if against else " in the checked-out commit."),
+            "name a folder of results: hare verify --against DIR",
+        )
+    stages = sorted(record.keys() & rerun.keys() - {"bench"})
+    comparisons = [row for stage in stages for row in _compare(stage, record[stage], rerun[stage])]
+    return Verification(comparisons, _verdicts(record, rerun), _explanations(record, rerun))
+
+
+def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """Parsed ``metrics.json`` by stage."""
+    return {
+        file.parent.name: _parsed(file.read_bytes(), str(file)) for file in sorted(folder.glob(f"*/{_RECORD}"))
+    }
+
+
+def _committed(profile: str) -> dict[str, dict[str, Any]]:
+    """The same from the checked-out commit, so that a rerun in this very clone can be compared with it."""
+    listed = _git("ls-tree", "-r", "--name-only", "HEAD", f"results/{profile}").decode().split("\n")
+    paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{_RECORD}")]
+    return {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise HareError(
+            "The record cannot be read from git: this is no clone, or git is not installed.",
+            "name a folder of results: hare verify --against DIR",
+        ) from error
+
+
+def _parsed(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        record = json.loads(content)
+        if all(isinstance(record[part], dict) for part in ("metrics", "provenance")):
+            return record
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise HareError(f"{name} is no record of a stage.", "restore it (git checkout) or run its notebook again")
+
+
+def _compare(stage: str, record: dict[str, Any], rerun: dict[str, Any]) -> list[Comparison]:
+    recorded, measured = record["metrics"], rerun["metrics"]
+    names = [name for name in sorted(recorded | measured) if not name.endswith(_BOUNDS) and not _COST.search(name)]
+    return [
+        Comparison(stage, name, recorded.get(name), measured.get(name), _outcome(name, recorded, measured))
+        for name in names
+    ]
+
+
+def _outcome(name: str, recorded: dict[str, float], measured: dict[str, float]) -> str:
+    if name not in measured:
+        return MISSING
+    if name not in recorded:
+        return NEW
+    value, rerun = recorded[name], measured[name]
+    if value == rerun:
+        return IDENTICAL
+    margin = TOLERANCE * abs(value)
+    low, high = recorded.get(f"{name}.low", value - margin), recorded.get(f"{name}.high", value + margin)
+    return WITHIN if low <= rerun <= high else DIFFERS
+
+
+def _verdicts(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
+    """One line per contrast: how its interval lies to 0 in the record and in the rerun."""
+    recorded, measured = (side.get("training", {"metrics": {}})["metrics"] for side in (record, rerun))
+    lines = []
+    for name in sorted(recorded):
+        if _CONTRAST.fullmatch(name) and f"{name}.low" in recorded:
+            before, after = _sign(name, recorded), _sign(name, measured) if name in measured else "not measured"
+            lines.append(f"{name}: {before}" + ("" if before == after else f" → {after}  CHANGED"))
+    return lines
+
+
+def _sign(name: str, metrics: dict[str, float]) -> str:
+    low, high = metrics[f"{name}.low"], metrics[f"{name}.high"]
+    return "better" if high < 0 else "worse" if low > 0 else "undecided"
+
+
+def _explanations(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
+    """Differences in provenance that could explain a different number, each once, with the stages it concerns."""
+    stages: dict[str, list[str]] = {}
+    for stage in sorted(record.keys() & rerun.keys() - {"bench"}):
+        before, after = record[stage]["provenance"], rerun[stage]["provenance"]
+        for line in _provenance_differences(before, after):
+            stages.setdefault(line, []).append(stage)
+    return [f"{line} ({', '.join(names)})" for line, names in stages.items()]
+
+
+def _provenance_differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    lines = []
+    for part, label in (("processor", "another processor"), ("gpus", "another accelerator")):
+        old, new = (side.get("hardware", {}).get(part) for side in (before, after))
+        if old != new:
+            lines.append(f"{label}: {old} → {new}")
+    if before.get("git_commit") != after.get("git_commit"):
+        lines.append(f"other code: {str(before.get('git_commit'))[:12]} → {str(after.get('git_commit'))[:12]}")
+    if before.get("config_sha256") != after.get("config_sha256"):
+        lines.append("other parameters")
+    old, new = before.get("packages", {}), after.get("packages", {})
+    names = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    changed = [f"{name} {old.get(name)} → {new.get(name)}" for name in names]
+    return lines + ([f"other versions: {', '.join(changed)}"] if changed else [])
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
