@@ -2,8 +2,10 @@
 #   docker build -t hare .                                         torch as the default package index offers it
 #   docker build -t hare --build-arg TORCH_INDEX=<index address> .  torch's CPU build, or another CUDA version's
 #   docker build -t hare --build-arg VARIANT=cuda .                 the same, and the build fails unless torch has CUDA
+#   docker build -t hare --build-arg PYTHON=3.13 .                  another Python than 3.11: 3.12 or 3.13
 #   docker run -it -v hare-cache:/cache -v "$PWD/results:/hare/results" hare make reproduce
-FROM python:3.11-slim-bookworm
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim-bookworm
 
 ARG VARIANT=any
 ARG TORCH_INDEX=""

@@ -1,5 +1,5 @@
 # Two commands: `make reproduce` runs the whole study, `make test` checks it. Both set up .venv when it is needed.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 PROFILE ?= laptop
 HARE = .venv/bin/hare
 # Nothing here asks a model or data hub: real data comes from the package index, by hash.
@@ -28,12 +28,15 @@ lab: setup
 setup:
 	@$(PYTHON) hare/driver/environment.py
 
-# For maintainers: resolve pyproject.toml anew (needs uv on the PATH), then write the lock and environment.yml.
-lock:
-	uv pip compile pyproject.toml --extra test --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --quiet --output-file requirements.raw
-	$(PYTHON) hare/driver/lock.py requirements.raw
-	rm requirements.raw
+# For maintainers: resolve pyproject.toml anew (needs uv on the PATH), one version for every Python and platform, and
+# write the lock, environment.yml and the table of wheels. Pins stay what they are unless a requirement moves them.
+lock: setup
+	cp requirements.lock requirements.raw
+	uv pip compile pyproject.toml --extra test --universal --fork-strategy fewest --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file requirements.raw
+	uv pip compile requirements.raw --no-deps --universal --python-version 3.11 --quiet --output-file pylock.toml
+	.venv/bin/python -m hare.driver.lock requirements.raw pylock.toml
+	rm requirements.raw pylock.toml
 
 clean:
 	rm -rf work .venv

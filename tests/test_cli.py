@@ -81,7 +81,7 @@ def test_the_doctor_says_what_to_do(
     monkeypatch.setattr(doctor, "_CPU_FLOPS", 1.0)
     monkeypatch.setattr(doctor, "_gpus", list)
     monkeypatch.setattr(doctor, "_GB_ARCHIVES", 1e9)
-    monkeypatch.setattr(doctor, "PYTHON_WANTED", (4, 0))
+    monkeypatch.setattr(doctor, "PYTHONS", ((4, 0),))
     assert main(["doctor", "--profile", "smoke"]) == 1
     said = capsys.readouterr().out
     for line in (

@@ -1,5 +1,6 @@
 """The lock, environment.yml, the Dockerfile and pyproject.toml name the same versions."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from packaging.version import Version
 
 from hare.core.paths import REPOSITORY
 from hare.driver import environment
-from hare.driver.lock import conda_text, lock_text
+from hare.driver.lock import PLATFORMS, conda_text, lock_text, wheels_missing
 
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
 PINNED = environment.versions_of(LOCK)
@@ -28,10 +29,56 @@ def test_every_package_but_torch_is_pinned_by_hash():
 
 def test_environment_yml_gives_the_versions_of_the_lock():
     conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
-    listed = dict(pin.split("==") for pin in conda["dependencies"][-1]["pip"])
+    lines = conda["dependencies"][-1]["pip"]
     plain = dict(pin.split("=") for pin in conda["dependencies"][:-1])
     assert plain == {"python": "3.11", "pip": PINNED["pip"]}
-    assert listed == {name: version for name, version in PINNED.items() if name != "pip"}
+    pins = environment.pins_of(LOCK)
+    assert lines == [
+        f"{name}=={version}" + (f" ; {marker}" if marker else "")
+        for name, (version, marker) in sorted(pins.items()) if name != "pip"
+    ]
+
+
+def test_every_pin_has_a_wheel_for_every_python_and_platform():
+    """The table is made by `make lock` from the file names on the package index."""
+    table = json.loads(environment.WHEELS.read_text(encoding="utf-8"))
+    wanted = {
+        f"{major}.{minor} {system} {machine}"
+        for major, minor in environment.PYTHONS for system, machine in PLATFORMS
+    }
+    assert set(table["no wheel"]) == wanted
+    for place in (place for place in wanted if "linux x86_64" in place):
+        assert table["no wheel"][place] == [], place
+    assert set(table["built from source"]) <= set(environment.pins_of(LOCK))
+
+
+def test_a_missing_wheel_is_told_by_python_and_platform():
+    lock = "old==1\nmac==2 ; sys_platform == 'darwin'\nsource==3\npure==4\n"
+    files = {
+        "old": ["old-1-cp311-cp311-manylinux_2_17_x86_64.whl", "old-1-cp312-abi3-macosx_11_0_arm64.whl"],
+        "mac": ["mac-2-cp313-cp313-macosx_12_0_arm64.whl"], "source": [], "pure": ["pure-4-py3-none-any.whl"],
+    }
+    pylock = {"packages": [
+        {"name": name, "wheels": [{"url": f"files/{wheel}"} for wheel in wheels]} for name, wheels in files.items()
+    ]}
+    table = wheels_missing(pylock, lock)
+    assert table["built from source"] == ["source"]
+    assert table["no wheel"]["3.11 linux x86_64"] == [] and table["no wheel"]["3.13 linux x86_64"] == ["old"]
+    assert table["no wheel"]["3.11 darwin arm64"] == ["mac", "old"] and table["no wheel"]["3.13 darwin arm64"] == []
+
+
+def test_markers_that_always_or_never_hold_leave_the_lock():
+    bound = "(sys_platform == 'darwin' or sys_platform == 'linux')"
+    resolved = (
+        f"torch==2.13.0+cpu ; {bound}\n"
+        f"always==1 ; python_full_version >= '3.11' and {bound} \\\n    --hash=sha256:0a\n"
+        "never==1 ; sys_platform == 'win32' \\\n    --hash=sha256:0b\n"
+        f"some==1 ; python_full_version < '3.12' and {bound} \\\n    --hash=sha256:0c\n"
+    )
+    assert lock_text(resolved).splitlines()[1:] == [
+        "always==1 \\", "    --hash=sha256:0a", "some==1 ; python_full_version < '3.12' \\", "    --hash=sha256:0c",
+        "torch==2.13.0",
+    ]
 
 
 def test_environment_yml_and_lock_are_what_the_maintainers_command_makes():
@@ -41,7 +88,7 @@ def test_environment_yml_and_lock_are_what_the_maintainers_command_makes():
 
 def test_the_dockerfile_installs_from_the_lock_on_the_locks_python():
     docker = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
-    assert re.search(r"^FROM python:3\.11-", docker, re.M)
+    assert re.search(r"^ARG PYTHON=3\.11\nFROM python:\$\{PYTHON\}-", docker, re.M)
     assert re.search(r"^COPY requirements\.lock .*\nCOPY hare hare\nRUN make setup$", docker, re.M)
     assert "ARG VARIANT" in docker
     assert not re.search(r"pip install|conda install", docker), "packages come from the lock alone"
@@ -116,5 +163,5 @@ def test_another_python_is_refused_with_the_mend(tmp_path):
            "from hare.driver import environment; environment.main()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "HARE needs Python 3.11" in ended.stderr
-    assert "make PYTHON=python3.11" in ended.stderr
+    assert "HARE runs on Python 3.11 to 3.13" in ended.stderr
+    assert "make PYTHON=python3.12" in ended.stderr

@@ -1,7 +1,9 @@
 """`hare doctor`: whether this machine can run a profile, and what to do where it cannot."""
 
 import importlib.metadata
+import json
 import os
+import platform
 import shutil
 import sys
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from hare.core.profile import Profile
 from hare.data.archives import ARCHIVES
 from hare.data.download import index_url
 from hare.data.fetching import missing
-from hare.driver.environment import LOCK, PYTHON_WANTED, versions_of
+from hare.driver.environment import LOCK, PYTHONS, PYTHONS_NAMED, WHEELS, versions_of
 from hare.driver.notebooks import check_parameters
 
 GB_MEMORY_WANTED = 8.0
@@ -86,11 +88,22 @@ def gpus_needed(profile: Profile, parameters: int) -> int:
 
 
 def _python() -> Check:
-    wanted = ".".join(map(str, PYTHON_WANTED))
-    found = sys.version.split()[0]
-    if sys.version_info[:2] == PYTHON_WANTED:
-        return Check("Python", "ok", found)
-    return Check("Python", "fail", found, f"install Python {wanted}, then `make PYTHON=python{wanted} setup`")
+    version = sys.version.split()[0]
+    if sys.version_info[:2] not in PYTHONS:
+        return Check("Python", "fail", version, f"install one of {PYTHONS_NAMED}, then `make PYTHON=python3.12 setup`")
+    here = f"{sys.version_info[0]}.{sys.version_info[1]} {sys.platform} {platform.machine()}"
+    missing = json.loads(WHEELS.read_text(encoding="utf-8"))["no wheel"].get(here)
+    if missing is None:
+        return Check(
+            "Python", "warn", f"{version}; no wheels were looked up for {here}",
+            "take a platform of hare/driver/wheels.json, or build what lacks a wheel from source",
+        )
+    if missing:
+        return Check(
+            "Python", "warn", f"{version}; no wheel for {here}: {', '.join(missing)}",
+            "build them from source, or take Linux x86_64",
+        )
+    return Check("Python", "ok", version)
 
 
 def _packages() -> Check:

@@ -5,6 +5,8 @@ installed from the lock by hash, without dependency resolution; torch alone goes
 builds differ: ``TORCH_INDEX`` names the package index to take it from, when the default one has the wrong build.
 """
 
+from __future__ import annotations  # an older Python shall get as far as the message
+
 import hashlib
 import os
 import re
@@ -16,9 +18,11 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCK = REPOSITORY / "requirements.lock"
-PYTHON_WANTED = (3, 11)
+WHEELS = Path(__file__).with_name("wheels.json")  # pins without a wheel, by Python and platform
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+PYTHONS_NAMED = f"{'.'.join(map(str, PYTHONS[0]))} to {'.'.join(map(str, PYTHONS[-1]))}"
 BUILD_TOOLS = ("pip", "setuptools")  # needed to build the few pure-Python packages that ship no wheel
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\;]+)")
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\;]+)(?:\s*;\s*(?P<marker>[^\\\n]*[^\\\s]))?")
 
 
 def requirements_of(lock: str) -> dict[str, str]:
@@ -35,10 +39,18 @@ def requirements_of(lock: str) -> dict[str, str]:
     return entries
 
 
-def versions_of(lock: str) -> dict[str, str]:
-    """Map each package of a lock file to its version."""
+def pins_of(lock: str) -> dict[str, tuple[str, str]]:
+    """Map each package of a lock file to its version and its marker ("": needed everywhere)."""
     pins = (_PIN.match(entry) for entry in requirements_of(lock).values())
-    return {pin["name"].lower(): pin["version"] for pin in pins if pin}
+    return {pin["name"].lower(): (pin["version"], pin["marker"] or "") for pin in pins if pin}
+
+
+def versions_of(lock: str) -> dict[str, str]:
+    """Map each package of a lock file that this interpreter needs to its version."""
+    from packaging.markers import Marker  # here: before the set-up there is only the standard library
+
+    pins = pins_of(lock).items()
+    return {name: version for name, (version, marker) in pins if not marker or Marker(marker).evaluate()}
 
 
 def state_wanted() -> str:
@@ -88,11 +100,10 @@ def _run(command: list[str], purpose: str) -> None:
 
 def main() -> None:
     """Create ``.venv`` (or the folder given as the argument) when it is missing or stale."""
-    if sys.version_info[:2] != PYTHON_WANTED:
-        wanted = ".".join(map(str, PYTHON_WANTED))
+    if sys.version_info[:2] not in PYTHONS:
         sys.exit(
-            f"HARE needs Python {wanted}, this is {sys.version.split()[0]}.\n"
-            f"  To mend it: install Python {wanted} and run `make PYTHON=python{wanted} …`."
+            f"HARE runs on Python {PYTHONS_NAMED}, this is {sys.version.split()[0]}.\n"
+            "  To mend it: install one of them and run `make PYTHON=python3.12 …`."
         )
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / ".venv")
     stamp = folder / "hare-state"
