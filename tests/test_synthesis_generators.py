@@ -13,10 +13,11 @@ import torch
 
 from hare.core.errors import HareError
 from hare.core.profile import load_profile
+from hare.data.shards import write_documents
 from hare.synthesis import embedded
 from hare.synthesis.choice import chosen_generator
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request
-from hare.synthesis.passages import Passage, write_documents
+from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import Prompt
 from hare.synthesis.schema import Field, schema_of
 from hare.synthesis.seeds import Seed

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.translate import bleu_score
 
+from hare.data.text import words
 from hare.synthesis import diversity, summaries
 from hare.synthesis.bleu import self_bleu
 from hare.synthesis.builders import BUILDERS, Material, Topic
 from hare.synthesis.gates import Candidate, first_objection, tidied
 from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, tokens_at_most, wordings
 from hare.synthesis.open_sets import open_items
-from hare.synthesis.passages import Passage, words
+from hare.synthesis.passages import Passage
 from hare.synthesis.restruct import even_shares
 from hare.tokens.tokenizer import mistral_tokenizer
 

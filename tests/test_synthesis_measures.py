@@ -10,9 +10,9 @@ import pytest
 
 from hare.corpus.diversity import ReferenceModel
 from hare.corpus.registry import SOURCES
+from hare.data.shards import write_documents
 from hare.synthesis import diversity, samples
 from hare.synthesis.overlap import share_in_corpus
-from hare.synthesis.passages import write_documents
 
 _TEXTS = [
     "The harbour was closed when a ship from the east brought the plague into the old city by the sea.",

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
+from hare.data.shards import read_documents, write_documents
+from hare.data.text import sentences
 from hare.synthesis import passages as p
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.prompts import SEED_CHARACTERS, fill, load_families, shortened
@@ -48,7 +50,7 @@ def test_windows_of_code_stay_within_the_limit(text):
 
 
 def test_sentences_know_abbreviations():
-    assert p.sentences("Dr. Brown met J. Smith. They left!  Why?") == ["Dr. Brown met J. Smith.", "They left!", "Why?"]
+    assert sentences("Dr. Brown met J. Smith. They left!  Why?") == ["Dr. Brown met J. Smith.", "They left!", "Why?"]
 
 
 def test_sample_does_not_depend_on_the_order_of_documents(tmp_path):
@@ -56,8 +58,8 @@ def test_sample_does_not_depend_on_the_order_of_documents(tmp_path):
         {"text": passage.text, "id": passage.document, "metadata": {"source": "x", "category": passage.source}}
         for passage in corpus()
     ]
-    p.write_documents(tmp_path / "a", rows)
-    p.write_documents(tmp_path / "b", rows[::-1], shard_rows=7)
+    write_documents(tmp_path / "a", rows)
+    write_documents(tmp_path / "b", rows[::-1], shard_rows=7)
     first, second = (p.sample_passages(tmp_path / name, 10, 20, seed=3) for name in "ab")
     assert first == second
     assert len(first.balanced) == 40 and len(first.natural) == 20
@@ -65,9 +67,9 @@ def test_sample_does_not_depend_on_the_order_of_documents(tmp_path):
 
 
 def test_an_empty_folder_is_refused_by_name(tmp_path):
-    p.write_documents(tmp_path / "d1", [])
+    write_documents(tmp_path / "d1", [])
     with pytest.raises(HareError, match="d1 holds no document"):
-        list(p.read_documents(tmp_path / "d1"))
+        list(read_documents(tmp_path / "d1"))
 
 
 def test_topics_find_the_subjects_and_repeat_themselves():

@@ -23,11 +23,12 @@ from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.progress import track
 from hare.core.provenance import peak_rss_mb
+from hare.data.shards import shard_files
 from hare.data.word_hashes import word_hashes
 from hare.decontamination import curve, planted
 from hare.decontamination.index import build_index
 from hare.decontamination.ngrams import find_matches
-from hare.decontamination.removal import batches, shards
+from hare.decontamination.removal import batches
 from hare.decontamination.rules import ShareRule
 
 _N = 13
@@ -102,7 +103,7 @@ def _texts(profile: Profile) -> list[str]:
     if not folder.is_dir():
         raise HareError(f"{folder} is missing: there is no text to measure with.",
                         f"run `hare reproduce --profile {profile.name} --only 01` first")
-    return [row["text"] for shard in shards(folder) for row in read_jsonl(shard)]
+    return [row["text"] for shard in shard_files(folder) for row in read_jsonl(shard)]
 
 
 def _taken(texts: list[str], megabytes: float) -> Iterator[dict[str, str]]:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from hare.core.files import read_jsonl
+from hare.data.shards import shard_files
 from hare.data.word_hashes import word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
-from hare.decontamination.removal import batches, shards
+from hare.decontamination.removal import batches
 
 THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -41,7 +42,7 @@ def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.
 
 def sample_texts(folder: Path, count: int, seed: int) -> list[str]:
     """Texts of ``count`` documents of a part, drawn without replacement; all of them when there are fewer."""
-    total = sum(1 for shard in shards(folder) for _ in shard.open("rb"))
+    total = sum(1 for shard in shard_files(folder) for _ in shard.open("rb"))
     chosen = set(np.random.default_rng(seed).permutation(total)[:count].tolist())
-    documents = (document for shard in shards(folder) for document in read_jsonl(shard))
+    documents = (document for shard in shard_files(folder) for document in read_jsonl(shard))
     return [document["text"] for number, document in enumerate(islice(documents, total)) if number in chosen]

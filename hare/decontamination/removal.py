@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hare.core.errors import HareError
 from hare.core.files import folder_written_whole, read_jsonl, write_jsonl
 from hare.core.progress import Progress
+from hare.data.shards import shard_files
 from hare.data.word_hashes import word_hashes, word_spans
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches, find_matches
@@ -57,18 +57,6 @@ class PartReport:
     touched: list[Overlap] = field(default_factory=list)  # kept, though a 13-gram of theirs is in a benchmark
 
 
-def shards(folder: Path) -> list[Path]:
-    """The JSON-lines shards of a part, in order.
-
-    Raises:
-        HareError: there are none.
-    """
-    found = sorted(folder.glob("*.jsonl"))
-    if not found:
-        raise HareError(f"{folder} holds no .jsonl shards.", "run the stage that makes it again")
-    return found
-
-
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     """Group documents into lists of some millions of characters, so that memory stays bounded."""
     batch, size = [], 0
@@ -89,9 +77,9 @@ def decontaminate(plan: Plan, source: Path, target: Path, index: BenchmarkIndex)
     """
     report = PartReport(plan.part)
     sets = {n: index.sets[n] for n in sorted({*plan.rule.ngrams, ANY_HIT.ngram})}
-    megabytes = sum(shard.stat().st_size for shard in shards(source)) / 1e6
+    megabytes = sum(shard.stat().st_size for shard in shard_files(source)) / 1e6
     with folder_written_whole(target) as temporary, Progress(f"decontaminate {plan.part}", megabytes, "MB") as progress:
-        for shard in shards(source):
+        for shard in shard_files(source):
             kept = (document for batch in batches(read_jsonl(shard)) for document in _kept(plan, batch, sets, report))
             write_jsonl(temporary / shard.name, kept)
             progress.advance(shard.stat().st_size / 1e6)

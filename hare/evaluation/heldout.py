@@ -16,12 +16,14 @@ import pandas as pd
 from hare.core.errors import HareError
 from hare.core.progress import track
 from hare.data.hash_set import HashSet
+from hare.data.shards import read_documents
+from hare.data.text import rank
 from hare.data.word_hashes import word_hashes
 from hare.decontamination.ngrams import find_matches, ngram_blocks
 from hare.decontamination.removal import batches
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.items import Item, rendered
-from hare.synthesis.passages import Passage, passages_of, rank, read_documents
+from hare.synthesis.passages import Passage, passages_of
 from hare.synthesis.restruct import build_items, materials
 from hare.synthesis.topics import fit_topics
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hare.synthesis.passages import words
+from hare.data.text import words
 
 _BLEU_ORDERS = 4
 _BLEU_WORDS = 60  # of each text, its first words

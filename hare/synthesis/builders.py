@@ -12,8 +12,9 @@ from typing import Any
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from hare.data.text import sentences
 from hare.synthesis.items import DETERMINISTIC, Item
-from hare.synthesis.passages import Passage, sentences
+from hare.synthesis.passages import Passage
 
 GAP = "____"
 _CONTENT = re.compile(r"\b[A-Za-z][a-z]{4,}\b")

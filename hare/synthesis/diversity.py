@@ -21,9 +21,10 @@ import pandas as pd
 from hare.core.paths import REPOSITORY
 from hare.core.progress import Progress
 from hare.corpus.diversity import ReferenceModel
+from hare.data.shards import read_documents
+from hare.data.text import rank, words
 from hare.synthesis.bleu import self_bleu
 from hare.synthesis.embeddings import embed
-from hare.synthesis.passages import rank, read_documents, words
 from hare.synthesis.topics import TopicModel
 
 ORDERS = (1, 2, 3)

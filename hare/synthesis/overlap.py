@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hare.core.progress import track
+from hare.data.shards import read_documents
 from hare.data.words import words_of
-from hare.synthesis.passages import read_documents
 
 SHINGLE_WORDS = 5
 MOST_SHARED = 0.5  # share of a text's word 5-grams; fluent text of its own lies far below

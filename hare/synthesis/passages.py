@@ -1,16 +1,15 @@
 """Passages: stretches of a few sentences, the unit that topics, seeds and tasks are made of."""
 
-import hashlib
 import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hare.core.errors import HareError
-from hare.core.files import folder_written_whole, read_jsonl, write_jsonl
 from hare.core.progress import track
+from hare.data.shards import read_documents
+from hare.data.text import is_punctuated, rank, sentences
 
 LINE_BASED = frozenset({"code", "math"})  # categories whose line breaks carry meaning
 WINDOW_WORDS = 60  # a passage ends with the sentence that reaches this many words
@@ -20,10 +19,6 @@ LONGEST_BLOCK = 1000  # characters of a passage of code or mathematics
 WINDOWS_PER_DOCUMENT = 24
 _DOCUMENT_CHARACTERS = 200_000  # no more of one document is looked at
 
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
-_ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:[A-Z]|Mrs?|Ms|Dr|St|Prof|Sr|Jr|Gen|Hon|No|vs|etc|e\.g|i\.e|ca?|cf|al)\.$")
-_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -35,27 +30,6 @@ class Passage:
     source: str
     category: str
     text: str
-
-
-def words(text: str) -> list[str]:
-    """Words in lower case; digits count as words, punctuation does not."""
-    return _WORD.findall(text.lower())
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of running text, in order, with white space collapsed; abbreviations such as ``Dr.`` end none."""
-    found: list[str] = []
-    for piece in _SENTENCE_END.split(_SPACES.sub(" ", text).strip()):
-        if found and _ABBREVIATION.search(found[-1]):
-            found[-1] = f"{found[-1]} {piece}"
-        elif piece:
-            found.append(piece)
-    return found
-
-
-def is_punctuated(text: str) -> bool:
-    """Whether sentence ends can be seen: some corpora come stripped of punctuation and capitals."""
-    return bool(re.search(r"[A-Z]", text)) and text.rstrip(" \"'”’)]").endswith((".", "!", "?"))
 
 
 def windows(text: str, category: str) -> Iterator[str]:
@@ -96,35 +70,6 @@ def _block_windows(text: str) -> Iterator[str]:
         gathered += block[:LONGEST_BLOCK] + "\n"
     if len(gathered.split()) >= SHORTEST_WORDS:
         yield gathered.strip("\n")
-
-
-def rank(seed: int, key: str) -> int:
-    """A 64-bit number drawn by hashing: the same for the same seed and key on every machine and in every order."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest(), "big")
-
-
-def read_documents(folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows of every shard of a folder, in the order of the shards' names.
-
-    Raises:
-        HareError: the folder holds no document.
-    """
-    empty = True
-    for shard in sorted(folder.rglob("*.jsonl")):
-        for row in read_jsonl(shard):
-            empty = False
-            yield row
-    if empty:
-        raise HareError(f"{folder} holds no document.", "rerun the notebook that writes it, with more text")
-
-
-def write_documents(folder: Path, rows: Iterable[dict[str, Any]], shard_rows: int = 50_000) -> int:
-    """Write rows as JSON-lines shards into a folder that appears whole; return the number of rows."""
-    rows = list(rows)
-    with folder_written_whole(folder) as temporary:
-        for number, start in enumerate(range(0, max(len(rows), 1), shard_rows)):
-            write_jsonl(temporary / f"{number:05d}.jsonl", rows[start : start + shard_rows])
-    return len(rows)
 
 
 def passages_of(document: dict[str, Any], seed: int) -> list[Passage]:

@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from hare.data.text import is_punctuated, rank, sentences, words
 from hare.synthesis.builders import Material, content_words
 from hare.synthesis.gates import repeated_trigrams
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Message, Request
 from hare.synthesis.items import SCHEMA, Item
-from hare.synthesis.passages import is_punctuated, rank, sentences, words
 from hare.synthesis.schema import Field, parsed
 from hare.synthesis.summaries import TELLING
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hare.core.progress import Progress
+from hare.data.text import is_punctuated, rank, sentences
 from hare.synthesis.builders import BUILDERS, PROSE_ONLY, Builder, Material, Topic, content_words, names
 from hare.synthesis.items import Item, objection_to
-from hare.synthesis.passages import Passage, is_punctuated, passages_of, rank, sentences
+from hare.synthesis.passages import Passage, passages_of
 from hare.synthesis.topics import TopicModel
 
 _D2_SHARE = 1 / 3  # of the items of a kind, at the most: D2 is small and its facts are weak

@@ -11,8 +11,8 @@ import pandas as pd
 from hare.core.files import written_whole
 from hare.corpus.registry import source_named
 from hare.data.archives import archive_of
+from hare.data.text import rank
 from hare.synthesis.open_sets import OPEN_SETS
-from hare.synthesis.passages import rank
 
 # Not in here: posts, newswire and web pages, whose packers own no right to the text; the Bible, under Crown rights.
 MAY_BE_PASSED_ON = frozenset({

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hare.core.errors import HareError
+from hare.data.text import rank
 from hare.synthesis.duplicates import NearDuplicates, signatures
-from hare.synthesis.passages import Passage, rank
+from hare.synthesis.passages import Passage
 
 
 @dataclass(frozen=True)

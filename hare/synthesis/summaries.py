@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from hare.data.text import is_punctuated, rank, sentences, words
 from hare.synthesis.builders import Material, content_words
 from hare.synthesis.gates import echoed_share, repeated_trigrams, tidied
 from hare.synthesis.generator import FAILED, Decoding, Generator, Request
 from hare.synthesis.items import GENERATED, Item
-from hare.synthesis.passages import is_punctuated, rank, sentences, words
 
 _INSTRUCTION = "Summarise the following text in one or two short sentences.\n\n{passage}"
 _SYSTEM = "You write short, faithful summaries. You never add anything that the text does not say."

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from hare.core.errors import HareError
+from hare.data.text import rank
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.gates import GATES, Candidate, first_objection, tidied
 from hare.synthesis.generator import FAILED, Decoding, Generation, Generator, Request
 from hare.synthesis.overlap import MOST_SHARED, share_in_corpus
-from hare.synthesis.passages import rank
 from hare.synthesis.prompts import SYSTEM, Prompt, PromptFamily, fill
 from hare.synthesis.seeds import Seed
 from hare.synthesis.topics import TopicModel

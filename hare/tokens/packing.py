@@ -15,8 +15,9 @@ from datatrove.pipeline.writers import JsonlWriter
 from tokenizers import Tokenizer
 
 from hare.core.errors import HareError
-from hare.core.files import folder_written_whole, read_jsonl, written_whole
+from hare.core.files import folder_written_whole, written_whole
 from hare.core.progress import Progress
+from hare.data.shards import read_documents
 from hare.tokens.tokenizer import packing_tokenizer
 
 _DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes a token, and documents can be whole books
@@ -73,10 +74,9 @@ def index(packed: dict[str, PackedFile], heldout: dict[str, PackedFile]) -> dict
 
 def _documents_in(folder: Path) -> Iterator[Document]:
     """Documents with text, shard by shard; unlike datatrove's reader this one refuses a damaged line."""
-    for shard in sorted(folder.glob("*.jsonl")):
-        for row in read_jsonl(shard):
-            if row["text"]:
-                yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
+    for row in read_documents(folder):
+        if row["text"]:
+            yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
 
 
 def texts(folder: Path, at_most: int) -> list[str]:
