@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hare.bench.training_contestants import REPLY
+from hare.bench.training_contestants import IN_A_GROUP, REPLY
 from hare.core.errors import HareError
 from hare.core.profile import Model, Profile, Training
 from hare.model.float8 import refuse_without_torchao
@@ -32,6 +31,7 @@ from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import mistral_tokenizer
 from hare.training.matrix_rate import matrix_flops
+from hare.training.processes import place
 from hare.training.run import TrainingRun
 
 ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
@@ -159,12 +159,9 @@ def _errors(run: TrainingRun, name: str) -> Path:
 
 @contextlib.contextmanager
 def _started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
     environment = dict(os.environ) | {
         "OMP_NUM_THREADS": str(run.training.cpu_threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
-        "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port),
+        **(place(run.folder / f"{name}.store", 0, 1) if name in IN_A_GROUP else {}),
     }
     with _errors(run, name).open("w") as errors:
         process = subprocess.Popen(

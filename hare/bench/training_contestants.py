@@ -24,6 +24,7 @@ from hare.model.config import HareConfig
 from hare.model.convert import hugging_face_config
 from hare.model.sizes import VOCABULARY
 from hare.tokens.mixture import Mixture
+from hare.training.processes import meet
 from hare.training.run import TrainingRun
 
 REPLY = "@block "  # begins a line of standard output that is meant for the benchmark, as JSON
@@ -231,9 +232,11 @@ def _dtype(run: TrainingRun) -> torch.dtype:
 CONTESTANTS = {
     "trainer": trainer, "plain": plain, "compiled": compiled, "hf": hugging_face, "nanotron_llama": nanotron_llama,
 }
+IN_A_GROUP = ("trainer", "plain", "nanotron_llama")  # nanotron's modules want a process group, be it of one
 
 if __name__ == "__main__":
     chosen = TrainingRun.load(Path(sys.argv[2]))
     torch.set_num_threads(chosen.training.cpu_threads)
+    meet()
     CONTESTANTS[sys.argv[1]](chosen, Turns())
     sys.exit(0)

@@ -1,13 +1,12 @@
-"""Training as a `torchrun` subprocess, watched line by line; complete runs are skipped and killed ones continue."""
+"""Training in processes of its own, watched line by line; complete runs are skipped and killed ones continue."""
 
 import json
-import os
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.files import write_json
@@ -17,6 +16,7 @@ from hare.model.convert import export
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
+from hare.training.processes import started
 from hare.training.run import DONE_FILE, TrainedRun, TrainingRun, finished
 
 _TAIL_LINES = 30
@@ -61,21 +61,10 @@ def _launch(runs: list[TrainingRun]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "runs.json"
         write_json(listed, [str(run.folder) for run in runs])
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runs[0].processes}",
-            "--log-dir", folder,  # or an empty folder of torchrun's own stays behind in the temporary one
-            "-m", "hare.training.worker", str(listed),
-        ]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=dict(os.environ) | worker_environment(max((run.training for run in runs), key=_tensor_parallel)),
-        )
-        try:
-            assert process.stdout is not None
-            tail = _watch(process.stdout, runs)
-            code = process.wait()
-        finally:
-            process.terminate()
+        environment = worker_environment(max((run.training for run in runs), key=_tensor_parallel))
+        with started(["-m", "hare.training.worker", str(listed)], runs[0].processes, environment) as ranks:
+            tail = _watch(ranks.output, runs)
+            code = ranks.wait()
         _raise_failure(code, Path(folder) / "error.json", tail)
 
 
@@ -85,9 +74,7 @@ def _tensor_parallel(training: Training) -> int:
 
 def worker_environment(training: Training) -> dict[str, str]:
     """Threads fixed by the profile; the one stream of CUDA work that tensor parallelism demands."""
-    environment = {
-        "OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
-    }
+    environment = {"OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false"}
     return environment | ({"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if training.tensor_parallel > 1 else {})
 
 
@@ -100,8 +87,7 @@ def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
     what = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
     with log, Progress(what, steps, "steps") as progress:
         for line in lines:
-            if line.startswith(NEWS):
-                news = json.loads(line.removeprefix(NEWS))
+            if news := _news(line):
                 before = sum(run.training.train_steps for run in runs[: place[news["run"]]])
                 progress.advance(before + news["step"] - progress.done)
                 continue
@@ -112,9 +98,23 @@ def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
     return tail
 
 
+def _news(line: str) -> dict[str, Any] | None:
+    """What a line of news says; None for any other line, and for one into which another process printed."""
+    try:
+        return json.loads(line.removeprefix(NEWS)) if line.startswith(NEWS) else None
+    except json.JSONDecodeError:
+        return None
+
+
 def _raise_failure(code: int, error: Path, tail: list[str]) -> None:
     if error.exists():
         raise HareError(**json.loads(error.read_text(encoding="utf-8")))
+    if code == -signal.SIGKILL:
+        raise HareError(
+            "A process of the training was killed, most often because memory ran out.",
+            "close other programs or lower micro_batch, and run the same command again: it continues from the last "
+            "checkpoint",
+        )
     if code:
         raise HareError(
             f"Training stopped with exit code {code}. The end of its log:\n{''.join(tail)}",

@@ -1,4 +1,4 @@
-"""One process of a launch: ``torchrun … -m hare.training.worker LIST``, where LIST names run folders as JSON.
+"""One process of a launch: ``python -m hare.training.worker LIST``, where LIST names run folders as JSON.
 
 The runs are trained one after the other in one process group, since starting up takes longer than a small run.
 """
@@ -21,6 +21,7 @@ from hare.training.batches import training_batches
 from hare.training.checkpoints import last_good, prune
 from hare.training.heldout import heldout_sequences
 from hare.training.preflight import refuse_other_world
+from hare.training.processes import end_with_launcher, meet
 from hare.training.run import TrainingRun
 from hare.training.trainer import HareTrainer
 
@@ -33,6 +34,7 @@ ERROR_FILE = "error.json"
 def main(listed: Path) -> int:
     """Train all runs; a `HareError` is left beside the list for the launcher to raise again."""
     try:
+        meet()
         prepare_process_group()
         for folder in json.loads(listed.read_text(encoding="utf-8")):
             train_here(TrainingRun.load(Path(folder)))
@@ -70,6 +72,7 @@ def _synchronise() -> None:
 
 
 if __name__ == "__main__":
+    end_with_launcher()
     code = main(Path(sys.argv[1]))
     sys.stdout.flush()
     if torch.distributed.is_initialized() and code == 0 and not ON_GPU:
