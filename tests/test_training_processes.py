@@ -78,7 +78,7 @@ def test_loopback_may_be_called_anything(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_when_one_process_fails_the_others_end() -> None:
     script = (
-        "import os, sys, time; print('rank', os.environ['RANK'], flush=True); "
+        "import os, sys, time; os.write(1, f\"rank {os.environ['RANK']}\\n\".encode()); "
         "os.environ['RANK'] == '1' and sys.exit(7); time.sleep(600)"
     )
     with started(["-c", script], 2, {}) as ranks:

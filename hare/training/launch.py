@@ -74,7 +74,10 @@ def _tensor_parallel(training: Training) -> int:
 
 def worker_environment(training: Training) -> dict[str, str]:
     """Threads fixed by the profile; the one stream of CUDA work that tensor parallelism demands."""
-    environment = {"OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        "OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "",  # unbuffered, a line is written in parts, and another process may print in between
+    }
     return environment | ({"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if training.tensor_parallel > 1 else {})
 
 
