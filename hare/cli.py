@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | verify | status | doctor | bench | train | chat``."""
+"""The command line: ``hare reproduce | figures | site | verify | status | doctor | bench | train | chat``."""
 
 import argparse
 import signal
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
     command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
     command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
+    command("site", _site, "Lay out notebooks, figures and article as pages to be opened from disk.")
     verify = command("verify", _verify, "Compare a rerun's results with the record, verdicts first; exit code 0 or 1.")
     verify.add_argument("--against", type=Path, metavar="DIR", help="the record; else the commit's results")
     chat = command("chat", _chat, "Talk to the fine-tuned model of a profile; a line is a message.")
@@ -98,6 +99,13 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
         print(estimate(profile))
     return int(any(check.verdict == "fail" for check in checks))
+
+
+def _site(chosen: argparse.Namespace) -> int:
+    from hare.report.site import build_site
+
+    print(build_site(load_profile(chosen.profile).name))
+    return 0
 
 
 def _verify(chosen: argparse.Namespace) -> int:
