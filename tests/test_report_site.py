@@ -81,7 +81,8 @@ def test_a_browser_shows_the_page_without_errors_in_its_width(site: Path, page: 
     probe.write_text((site / f"{page}.html").read_text(encoding="utf-8").replace("</body>", f"{script}</body>"))
     command = [
         str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", f"--user-data-dir={tmp_path}",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+        f"--user-data-dir={tmp_path}",
         "--enable-logging=stderr", "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", probe.as_uri(),
     ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=120)
