@@ -31,7 +31,7 @@ def test_status_of_a_fresh_clone(roots: Path, capsys: pytest.CaptureFixture[str]
 def test_an_error_of_ours_is_a_message_and_exit_code_2(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--profile", "labtop"]) == CANNOT
     error = capsys.readouterr().err
-    assert error.startswith("hare: There is no profile 'labtop'.") and "To mend it: choose one of" in error
+    assert error.startswith("hare: There is no profile 'labtop'.") and "Fix: choose one of" in error
 
 
 def test_an_interruption_is_exit_code_130(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,14 +96,14 @@ def test_an_index_out_of_reach_is_no_fault_once_everything_is_cached(monkeypatch
     monkeypatch.setattr(doctor, "index_url", lambda: "http://127.0.0.1:9/simple")
     monkeypatch.setattr(doctor, "missing", list)
     check = doctor._index()
-    assert check.verdict == "warn" and "every archive is in the cache" in check.mend
+    assert check.verdict == "warn" and "every archive is in the cache" in check.fix
 
 
 def test_folders_that_cannot_be_written_are_found(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (roots / "file").write_text("in the way")
     monkeypatch.setenv("HARE_RESULTS", str(roots / "file" / "below"))
     check = doctor._folders(Workspace("smoke"))
-    assert check.verdict == "fail" and "could not be written" in check.said
+    assert check.verdict == "fail" and "could not be written" in check.message
 
 
 def test_the_paper_needs_its_gpus_and_a_laptop_none() -> None:

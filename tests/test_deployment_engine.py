@@ -138,11 +138,11 @@ def test_measures_of_every_precision(model: tuple[Path, dict[str, Path]]) -> Non
     heldout = HeldoutSequences(["web", "books"], [0, 0], np.array([40, 44]), tokens)
     table = measures.quality_table(model[1], heldout)
     assert len(table) == 9 and table[table.precision == "fp32"].worse_by.eq(0).all()
-    with pytest.raises(HareError, match="failed"):
+    with pytest.raises(HareError, match="exit code|missing|not a"):
         measures.speed_table({"int4": model[0]}, IDS, 4, repeats=1, threads=1)
-    with pytest.raises(HareError, match="tokens do not fit.*\n  To mend it: shorten") as stopped:
+    with pytest.raises(HareError, match="tokens do not fit.*\n  Fix: shorten") as stopped:
         measures.speed_table({"int4": model[1]["int4"]}, IDS, 2000, repeats=1, threads=1)
-    assert str(stopped.value).count("To mend it") == 1
+    assert str(stopped.value).count("Fix:") == 1
 
 
 def test_the_phone_is_bounded_by_its_bandwidth() -> None:

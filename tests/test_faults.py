@@ -74,8 +74,8 @@ def test_an_error_of_ours_is_shown_as_its_message(roots: Path) -> None:
         roots, 'from hare.core.errors import HareError\nraise HareError("The well is dry.", "dig deeper")'
     )
     assert "01_count stopped in cell 6: The well is dry." in message
-    assert "To mend it: dig deeper; then run the same command again" in message
-    assert "Traceback" not in message and message.count("To mend it") == 1
+    assert "Fix: dig deeper; then run the same command again" in message
+    assert "Traceback" not in message and message.count("Fix:") == 1
     failed = _workspace().work / "failed" / "01_count.ipynb"
     assert f"up to that cell: {failed}" in message
     assert json.loads(failed.read_text())["cells"]

@@ -75,7 +75,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "mend"),
+    ("section", "key", "value", "fix"),
     [
         ("model", "attention_heads", 5, "not a multiple"),
         ("model", "key_value_heads", 3, "does not divide attention_heads"),
@@ -92,8 +92,8 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("deployment", "speed_prompt_tokens", 10**6, "longer than model.max_positions"),
     ],
 )
-def test_impossible_combinations_are_refused(section: str, key: str, value: Any, mend: str) -> None:
-    with pytest.raises(HareError, match=f"{section}.{key} = .*{mend}"):
+def test_impossible_combinations_are_refused(section: str, key: str, value: Any, fix: str) -> None:
+    with pytest.raises(HareError, match=f"{section}.{key} = .*{fix}"):
         check_profile(_changed(section, **{key: value}), SMOKE)
 
 

@@ -185,7 +185,7 @@ def _block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) 
         if line.startswith(REPLY):
             return json.loads(line.removeprefix(REPLY))
     said = errors.read_text(encoding="utf-8")[-2000:]
-    raise HareError(f"The benchmark's process {name!r} stopped:\n{said}", "mend what its log names")
+    raise HareError(f"The benchmark's process {name!r} stopped:\n{said}", "fix what its log names")
 
 
 def _median_seconds(blocks: list[dict[str, float]]) -> float:

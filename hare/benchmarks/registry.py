@@ -123,8 +123,8 @@ def _check_name(name: str) -> None:
 def _sources(name: str, subset: str) -> dict[str, Source]:
     _check_name(name)
     if subset not in subsets(name):
-        mend = "choose one of its 57 subjects" if name == "mmlu" else "leave the subset out"
-        raise HareError(f"{name} has no subset {subset!r}.", mend)
+        fix = "choose one of its 57 subjects" if name == "mmlu" else "leave the subset out"
+        raise HareError(f"{name} has no subset {subset!r}.", fix)
     return _SOURCES[name](subset)
 
 

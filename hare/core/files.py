@@ -14,7 +14,7 @@ from typing import Any
 
 from hare.core.errors import HareError
 
-_MENDS = {
+_FIXES = {
     errno.ENOSPC: "free some disk space (`hare doctor` shows how much is needed)",
     errno.EDQUOT: "free some of your disk quota",
     errno.EACCES: "give yourself write permission on that folder, or clone the project somewhere you own",
@@ -24,7 +24,7 @@ _MENDS = {
     errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
     errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
 }
-_MENDS[errno.EEXIST] = _MENDS[errno.ENOTDIR]
+_FIXES[errno.EEXIST] = _FIXES[errno.ENOTDIR]
 # How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).
 _NUMBER = re.compile(r"\[[Ee]rrno (\d+)\]|\(os error (\d+)\)")
 _UNNUMBERED = ("Not enough free space to write", "unexpected pos")  # a full disk, as NumPy and torch.save say it
@@ -42,21 +42,21 @@ def naming_disk_errors(path: Path) -> Iterator[None]:
         number = disk_fault(str(error))
         if number is None:
             raise
-        raise HareError(f"{path} could not be written: {os.strerror(number)}.", _MENDS[number]) from error
+        raise HareError(f"{path} could not be written: {os.strerror(number)}.", _FIXES[number]) from error
 
 
 def disk_fault(said: str) -> int | None:
     """The system's number of the fault of disk or folder that an error's text speaks of; None when of no such one."""
     found = _NUMBER.search(said)
-    if found and int(found[1] or found[2]) in _MENDS:
+    if found and int(found[1] or found[2]) in _FIXES:
         return int(found[1] or found[2])
     return errno.ENOSPC if any(words in said for words in _UNNUMBERED) else None
 
 
-def disk_mend(said: str) -> str | None:
+def disk_fix(said: str) -> str | None:
     """What to do about the fault of disk or folder that an error's text speaks of; None when of no such one."""
     number = disk_fault(said)
-    return None if number is None else _MENDS[number]
+    return None if number is None else _FIXES[number]
 
 
 @contextlib.contextmanager

@@ -229,7 +229,7 @@ def load_profile(name: str) -> Profile:
     """Read and check ``profiles/<name>.yaml``, or the YAML file at path ``name``.
 
     Raises:
-        HareError: no such profile, or anything wrong in it; all mistakes are listed, each with key, value and mend.
+        HareError: no such profile, or anything wrong in it; all mistakes are listed, each with key, value and fix.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
@@ -256,7 +256,7 @@ def check_profile(values: Any, path: Path) -> Profile:
 
 
 def _contradictions(profile: Profile) -> list[str]:
-    """Combinations that cannot work, each with the key, the value and the mend."""
+    """Combinations that cannot work, each with the key, the value and the fix."""
     model, tokens, training = profile.model, profile.tokens, profile.training
     tp, pp, dp = training.tensor_parallel, training.pipeline_parallel, training.data_parallel
     rules = [
@@ -313,7 +313,7 @@ def _contradictions(profile: Profile) -> list[str]:
         (0 < profile.decontamination.overlap_threshold < 1, "decontamination.overlap_threshold",
          profile.decontamination.overlap_threshold, "choose a share above 0 and below 1"),
     ]
-    return [f"{key} = {value!r}: {mend}" for holds, key, value, mend in rules if not holds]
+    return [f"{key} = {value!r}: {fix}" for holds, key, value, fix in rules if not holds]
 
 
 def section_from(kind: type[SectionType], parameters: dict[str, Any]) -> SectionType:

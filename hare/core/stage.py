@@ -91,7 +91,7 @@ class Stage:
         """
         wrong = {name: value for name, value in metrics.items() if not _is_finite_number(value)}
         if wrong:
-            raise HareError(f"Metrics that are not finite numbers: {wrong}.", "mend the measurement, or leave it out")
+            raise HareError(f"Metrics that are not finite numbers: {wrong}.", "fix the measurement, or leave it out")
         missing = [str(path) for path in self._outputs.values() if not path.exists()]
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def build(kind: type[T], values: Any, where: str, mistakes: list[str]) -> T | None:
-    """Build dataclass ``kind`` from a mapping; append what is wrong to ``mistakes``, each with key, value and mend.
+    """Build dataclass ``kind`` from a mapping; append what is wrong to ``mistakes``, each with key, value and fix.
 
     Lists become tuples, and a whole number is taken where a float is wanted; nothing else is converted. Returns None
     when anything was wrong.
@@ -24,8 +24,8 @@ def build(kind: type[T], values: Any, where: str, mistakes: list[str]) -> T | No
     for key in values:
         if key not in names:
             close = difflib.get_close_matches(str(key), names, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"remove it; known keys: {', '.join(names)}"
-            mistakes.append(f"{where}.{key} = {values[key]!r}: unknown key; {mend}")
+            fix = f"did you mean {close[0]!r}?" if close else f"remove it; known keys: {', '.join(names)}"
+            mistakes.append(f"{where}.{key} = {values[key]!r}: unknown key; {fix}")
     built = {}
     for name in names:
         if name not in values:

@@ -149,7 +149,7 @@ def _run_to_the_end(what: str, executor: PipelineExecutor, logs: Path) -> None:
     if done < tasks:
         raise HareError(
             f"{tasks - done} of {tasks} tasks of '{what}' failed.",
-            f"read the logs below {logs}, mend what they say and run the same again: complete tasks are kept",
+            f"read the logs below {logs}, fix what they say and run the same again: complete tasks are kept",
         )
 
 
@@ -158,13 +158,13 @@ def _is_queued(executor: PipelineExecutor) -> bool:
 
 
 def _check_available(name: str) -> None:
-    missing, mend = "", ""
+    missing, fix = "", ""
     if name == "slurm" and shutil.which("sbatch") is None:
-        missing, mend = "the command sbatch", "run where it is"
+        missing, fix = "the command sbatch", "run where it is"
     elif name == "ray" and find_spec("ray") is None:
-        missing, mend = "the package ray", "install it with `pip install -e .[ray]`"
+        missing, fix = "the package ray", "install it with `pip install -e .[ray]`"
     if missing:
         raise HareError(
             f"corpus.cleaning_executor is {name}, but {missing} is not to be found.",
-            f"{mend}, or set cleaning_executor to local",
+            f"{fix}, or set cleaning_executor to local",
         )

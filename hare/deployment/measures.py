@@ -56,10 +56,12 @@ def _in_own_process(asked: Mapping[str, Any]) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        what, _, mend = done.stderr.strip().rpartition("HareError: ")[2].partition("\n  To mend it: ")
-        raise HareError(f"The measurement of {asked['path']} failed: {what.splitlines()[-1]}",
-                        mend or "export the file again")
-    return json.loads(done.stdout.strip().split("\n")[-1])
+        raise HareError(f"The process that measures {asked['path']} stopped with exit code {done.returncode}. The end "
+                        f"of its log:\n{done.stderr[-2000:]}", "close other programs, or export the file again")
+    answer = json.loads(done.stdout.strip().split("\n")[-1])
+    if "fix" in answer:
+        raise HareError(**answer)
+    return answer
 
 
 def quality_table(files: Mapping[str, Path], heldout: HeldoutSequences) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """One model file in a process of its own: how much memory it takes, how long the first token and each next one take.
 
-Run as ``python -m hare.deployment.worker`` with a JSON object on standard input; prints one on standard output.
+Run as ``python -m hare.deployment.worker`` with a JSON object on standard input; prints one on standard output: the
+measures, or the fields of a `HareError`.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from hare.core.errors import HareError
 from hare.deployment.engine import Engine
 
 
@@ -50,4 +52,7 @@ def measure(path: Path, prompt: list[int], new_tokens: int, repeats: int, thread
 
 if __name__ == "__main__":
     asked = json.loads(sys.stdin.read())
-    print(json.dumps(measure(Path(asked.pop("path")), **asked)))
+    try:
+        print(json.dumps(measure(Path(asked.pop("path")), **asked)))
+    except HareError as error:
+        print(json.dumps(error.fields))

@@ -40,17 +40,17 @@ _SECONDS_WITHOUT_ANSWER = 10
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: ``said`` is what was seen, ``mend`` what to do about it when it is not well."""
+    """One finding: ``message`` is what was seen, ``fix`` what to do about it when it is not well."""
 
     name: str
     verdict: Literal["ok", "warn", "fail"]
-    said: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
     def line(self) -> str:
-        """The finding as one line, with the mend below it when something is not well."""
-        told = f"{self.verdict:<4}  {self.name:<10}  {self.said}"
-        return told if self.verdict == "ok" else f"{told}\n{'':18}to mend it: {self.mend}"
+        """The finding as one line, with the fix below it when something is not well."""
+        line = f"{self.verdict:<4}  {self.name:<10}  {self.message}"
+        return line if self.verdict == "ok" else f"{line}\n{'':18}Fix: {self.fix}"
 
 
 def examine(profile: Profile, parameters: int) -> list[Check]:
@@ -127,7 +127,7 @@ def _notebooks(profile: Profile) -> Check:
         try:
             check_parameters(step, profile)
         except HareError as error:
-            return Check("notebooks", "fail", error.what, error.mend)
+            return Check("notebooks", "fail", error.what, error.fix)
     return Check("notebooks", "ok", f"{len(CHAIN)} notebooks take the profile's parameters")
 
 
@@ -140,19 +140,19 @@ def _cores() -> Check:
 
 def _memory() -> Check:
     free = psutil.virtual_memory().available / 1e9
-    said = f"{free:.1f} GB available, {GB_MEMORY_WANTED:.0f} GB wanted"
+    message = f"{free:.1f} GB available, {GB_MEMORY_WANTED:.0f} GB wanted"
     if free >= GB_MEMORY_WANTED:
-        return Check("memory", "ok", said)
-    return Check("memory", "warn" if free > GB_MEMORY_WANTED / 2 else "fail", said, "close other programs")
+        return Check("memory", "ok", message)
+    return Check("memory", "warn" if free > GB_MEMORY_WANTED / 2 else "fail", message, "close other programs")
 
 
 def _disk(workspace: Workspace, wanted: float) -> Check:
     free = {path: shutil.disk_usage(_existing(path)).free / 1e9 for path in (workspace.work, cache_folder())}
     path, least = min(free.items(), key=lambda item: item[1])
-    said = f"{least:,.0f} GB free for {path}, about {wanted:,.1f} GB wanted"
+    message = f"{least:,.0f} GB free for {path}, about {wanted:,.1f} GB wanted"
     if least >= wanted:
-        return Check("disk", "ok", said)
-    return Check("disk", "fail", said, "free some, or point $HARE_WORK and $HARE_CACHE at a larger disk")
+        return Check("disk", "ok", message)
+    return Check("disk", "fail", message, "free some, or point $HARE_WORK and $HARE_CACHE at a larger disk")
 
 
 def _existing(path: Path) -> Path:
@@ -166,17 +166,17 @@ def _folders(workspace: Workspace) -> Check:
                 pass
             (folder / ".writable").unlink()
         except HareError as error:
-            return Check("folders", "fail", error.what, error.mend)
+            return Check("folders", "fail", error.what, error.fix)
     return Check("folders", "ok", "results, work and cache can be written")
 
 
 def _gpu(needed: int) -> Check:
     found = _gpus() if needed or shutil.which("nvidia-smi") else []
-    said = ", ".join(found) or "none"
+    message = ", ".join(found) or "none"
     if len(found) >= needed:
-        return Check("GPU", "ok", said if found else "none, and this profile needs none")
+        return Check("GPU", "ok", message if found else "none, and this profile needs none")
     return Check(
-        "GPU", "fail", f"{said}; this profile trains on {needed}",
+        "GPU", "fail", f"{message}; this profile trains on {needed}",
         "run it where there are that many (several machines: torchrun or Slurm), or take a smaller profile; with GPUs "
         "but a CPU build of torch: set TORCH_INDEX to the index of the CUDA build and `make setup`",
     )
@@ -190,10 +190,12 @@ def _gpus() -> list[str]:
 
 def _archives() -> Check:
     lacking = [archive.filename for archive in missing()]
-    said = f"{len(ARCHIVES) - len(lacking)} of {len(ARCHIVES)} are in the cache"
+    message = f"{len(ARCHIVES) - len(lacking)} of {len(ARCHIVES)} are in the cache"
     if not lacking:
-        return Check("archives", "ok", said)
-    return Check("archives", "warn", said, "nothing: `hare reproduce` fetches the others from the package index first")
+        return Check("archives", "ok", message)
+    return Check(
+        "archives", "warn", message, "nothing: `hare reproduce` fetches the others from the package index first"
+    )
 
 
 def _index() -> Check:
@@ -205,9 +207,9 @@ def _index() -> Check:
         answer.raise_for_status()
     except requests.RequestException as error:
         verdict = "fail" if missing() else "warn"
-        mend = "connect to the network or set PIP_INDEX_URL to a mirror that you reach"
-        mend += "" if missing() else "; not needed now, since every archive is in the cache"
-        return Check("index", verdict, f"{address} cannot be reached ({type(error).__name__})", mend)
+        fix = "connect to the network or set PIP_INDEX_URL to a mirror that you reach"
+        fix += "" if missing() else "; not needed now, since every archive is in the cache"
+        return Check("index", verdict, f"{address} cannot be reached ({type(error).__name__})", fix)
     return Check("index", "ok", f"{address} answers")
 
 

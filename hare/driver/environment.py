@@ -94,7 +94,7 @@ def _run(command: list[str], purpose: str) -> None:
     if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
         sys.exit(
             f"Could not {purpose}; the lines above say why.\n"
-            "  To mend it: check the network (PIP_INDEX_URL may name a mirror) and the disk, then run the same again."
+            "  Fix: check the network (PIP_INDEX_URL may name a mirror) and the disk, then run the same again."
         )
 
 
@@ -103,7 +103,7 @@ def main() -> None:
     if sys.version_info[:2] not in PYTHONS:
         sys.exit(
             f"HARE runs on Python {PYTHONS_NAMED}, this is {sys.version.split()[0]}.\n"
-            "  To mend it: install one of them and run `make PYTHON=python3.12 …`."
+            "  Fix: install one of them and run `make PYTHON=python3.12 …`."
         )
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / ".venv")
     stamp = folder / "hare-state"

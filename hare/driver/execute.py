@@ -7,20 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from hare.core.errors import HareError
-from hare.core.files import disk_mend
+from hare.core.errors import HareError, fields_in_notebook
+from hare.core.files import disk_fix
 
-_MEND_MARK = "\n  To mend it: "
 _SECONDS_TO_START = 300  # a busy machine takes its time
 _SECONDS_FOR_OUTPUT = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class NotebookStopped(HareError):
-    """A notebook did not reach its end; ``what`` and ``mend`` say why, ``cell`` where (counted from 1)."""
+    """A notebook did not reach its end; ``what`` and ``fix`` say why, ``cell`` where (counted from 1)."""
 
-    def __init__(self, cell: int, what: str, mend: str):
-        super().__init__(what, mend)
+    def __init__(self, cell: int, what: str, fix: str):
+        super().__init__(what, fix)
         self.cell = cell
 
 
@@ -75,14 +74,13 @@ def execute(
 
 def _stopped(cell: int, error: Any) -> NotebookStopped:
     """A `HareError` raised in the kernel keeps its own words; any other error is named with its type."""
-    if error.ename == "HareError":
-        what, _, mend = error.evalue.partition(_MEND_MARK)
-        return NotebookStopped(cell, what, mend)
+    if fields := fields_in_notebook(error.traceback):
+        return NotebookStopped(cell, **fields)
     lines = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
     frames = [line for line in lines if line.startswith(("Cell In", "File "))]
     where = "; ".join(dict.fromkeys(frames[:1] + frames[-1:]))
-    mend = disk_mend(error.evalue) or "correct the cause"
-    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", mend)
+    fix = disk_fix(error.evalue) or "correct the cause"
+    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", fix)
 
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:

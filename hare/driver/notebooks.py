@@ -17,14 +17,14 @@ def read_cells(step: Step) -> list[dict[str, Any]]:
     Raises:
         HareError: there is no such notebook, or it is not one.
     """
-    mend = "restore it from the repository: git checkout -- notebooks"
+    fix = "restore it from the repository: git checkout -- notebooks"
     if not step.source.is_file():
-        raise HareError(f"{step.source} is missing.", mend)
+        raise HareError(f"{step.source} is missing.", fix)
     try:
         cells = json.loads(step.source.read_text(encoding="utf-8"))["cells"]
         return [cell | {"source": "".join(cell["source"])} for cell in cells]
     except (ValueError, KeyError, TypeError) as error:
-        raise HareError(f"{step.source} is not a notebook: {type(error).__name__} {error}", mend) from error
+        raise HareError(f"{step.source} is not a notebook: {type(error).__name__} {error}", fix) from error
 
 
 def parameters_of(step: Step) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def parameters_of(step: Step) -> dict[str, Any]:
         HareError: there is no such cell, or it holds anything but assignments of literals.
     """
     tagged = [cell for cell in read_cells(step) if PARAMETERS_TAG in cell["metadata"].get("tags", [])]
-    mend = "keep one cell tagged `parameters`, with lines such as `train_steps = 150  # steps`"
+    fix = "keep one cell tagged `parameters`, with lines such as `train_steps = 150  # steps`"
     if len(tagged) != 1:
-        raise HareError(f"{step.notebook} has {len(tagged)} cells tagged `parameters` instead of one.", mend)
+        raise HareError(f"{step.notebook} has {len(tagged)} cells tagged `parameters` instead of one.", fix)
     values = {}
     for statement in ast.parse(tagged[0]["source"]).body:
         try:
@@ -46,7 +46,7 @@ def parameters_of(step: Step) -> dict[str, Any]:
             values[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
         except (AttributeError, ValueError) as error:
             where = f"The parameters cell of {step.notebook}, line {statement.lineno},"
-            raise HareError(f"{where} is not an assignment of a literal.", mend) from error
+            raise HareError(f"{where} is not an assignment of a literal.", fix) from error
     return values
 
 

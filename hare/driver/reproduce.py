@@ -259,7 +259,7 @@ class _Run:
             shown = f" The notebook up to that cell: {failed}"
         return HareError(
             f"{step.notebook} stopped in cell {stop.cell}: {stop.what}",
-            f"{stop.mend}; then run the same command again, which continues from here.{shown}",
+            f"{stop.fix}; then run the same command again, which continues from here.{shown}",
         )
 
 

@@ -121,7 +121,7 @@ def _raise_failure(code: int, error: Path, tail: list[str]) -> None:
     if code:
         raise HareError(
             f"Training stopped with exit code {code}. The end of its log:\n{''.join(tail)}",
-            "mend what the log names and run the same command again: it continues from the last checkpoint",
+            "fix what the log names and run the same command again: it continues from the last checkpoint",
         )
 
 

@@ -1,4 +1,4 @@
-"""What is checked before any process is started: each fault is named, with its mend, and nothing has been lost."""
+"""What is checked before any process is started: each fault is named, with its fix, and nothing has been lost."""
 
 import json
 import socket

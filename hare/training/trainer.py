@@ -1,4 +1,4 @@
-"""nanotron's trainer with the defects of 0.4 mended, held-out validation, metrics and atomic checkpoints."""
+"""nanotron's trainer with the defects of 0.4 fixed, held-out validation, metrics and atomic checkpoints."""
 
 import math
 import time

@@ -40,7 +40,7 @@ def main(listed: Path) -> int:
             train_here(TrainingRun.load(Path(folder)))
             gc.collect()
     except HareError as error:
-        write_json(listed.with_name(ERROR_FILE), {"what": error.what, "mend": error.mend})
+        write_json(listed.with_name(ERROR_FILE), error.fields)
         print(f"hare: {error}", file=sys.stderr, flush=True)
         return 1
     return 0

@@ -1,0 +1,22 @@
+"""The one exception: its message, and its fields on the way between processes."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hare.core.errors import HareError, fields_in_notebook
+
+
+@given(what=st.text(), fix=st.text())
+def test_fields_survive_json_and_notebooks_whatever_they_say(what: str, fix: str) -> None:
+    error = HareError(what, fix)
+    assert str(error) == f"{what}\n  Fix: {fix}"
+    again = HareError(**json.loads(json.dumps(error.fields)))
+    assert (again.what, again.fix) == (what, fix)
+    assert fields_in_notebook(error._render_traceback_()) == error.fields
+
+
+def test_another_exceptions_traceback_has_no_fields() -> None:
+    assert fields_in_notebook(["Traceback", "Cell In[1]", "ZeroDivisionError: division by zero"]) is None
+    assert fields_in_notebook([]) is None
