@@ -9,6 +9,7 @@ import pytest
 
 from hare.bench.neural_neighbours import compare
 from hare.benchmarks import registry as benchmarks
+from hare.benchmarks.registry import passages
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, write_jsonl
 from hare.data.hash_set import HashSet
@@ -20,7 +21,6 @@ from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
-from hare.decontamination.passages import passages
 from hare.decontamination.removal import Plan, decontaminate
 from hare.decontamination.rules import ANY_HIT, LONG_SPAN, AnyHitRule, ShareRule, SpanRule
 

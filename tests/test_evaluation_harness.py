@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from hare.bench import peer as peer_bench
+from hare.benchmarks.registry import SPECS
 from hare.core.files import write_json
 from hare.core.profile import Evaluation, load_profile
 from hare.evaluation import harness, reading
 from hare.evaluation.comparison import difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
-from hare.evaluation.scores import item_scores, right_answers
-from hare.evaluation.tasks import PROTOCOL, Benchmark, load
+from hare.evaluation.scores import item_scores
+from hare.evaluation.tasks import Benchmark, load
 from hare.report.published import published
 from tests.evaluation_toys import local_benchmarks, row, save_model
 
@@ -139,7 +140,7 @@ def test_the_peers_public_figures_stand_beside_ours_with_what_was_done_otherwise
     first, cloze, base, theirs = beside["done_otherwise"]
     assert first == "0 shots, not 10; metric not stated (ours: acc_norm); lighteval"
     assert "cloze" in cloze and "before instruction tuning" in base
-    assert theirs == "0 shots, not 10; lm-eval" and set(printed["benchmark"]) <= set(PROTOCOL)
+    assert theirs == "0 shots, not 10; lm-eval" and set(printed["benchmark"]) <= set(SPECS)
 
 
 def sample(name: str, likelihoods: list[float], target: object, **more: object) -> dict:
@@ -153,7 +154,7 @@ def sample(name: str, likelihoods: list[float], target: object, **more: object) 
 
 
 def test_measures_are_in_bits_and_bytes_of_what_was_scored() -> None:
-    benchmark = Benchmark("arc_challenge", PROTOCOL["arc_challenge"], {})
+    benchmark = Benchmark("arc_challenge", SPECS["arc_challenge"].protocol, {})
     (found,) = item_scores(benchmark, "arc_challenge", [sample("arc_challenge", [-5.0, -10.0, -1.0], 1)])
     bits = [5 / 5 / math.log(2), 10 / 5 / math.log(2), 1 / 2 / math.log(2)]  # " ünd" has five bytes
     assert found["bpb"] == pytest.approx(bits[1])
@@ -163,6 +164,9 @@ def test_measures_are_in_bits_and_bytes_of_what_was_scored() -> None:
 
 
 def test_right_answers_by_kind_of_task() -> None:
-    assert right_answers(sample("winogrande", [-1.0, -2.0], "common end", answer="2")) == [1]
-    assert right_answers(sample("truthfulqa", [-1.0, -2.0], 0)) == [0, 1]
-    assert right_answers(sample("hellaswag", [-1.0, -2.0], 1)) == [1]
+    def right(name: str, asked: dict) -> list[int]:
+        return SPECS[name].right_choices(asked["doc"], asked["target"])
+
+    assert right("winogrande", sample("winogrande", [-1.0, -2.0], "common end", answer="2")) == [1]
+    assert right("truthfulqa", sample("truthfulqa", [-1.0, -2.0], 0)) == [0, 1]
+    assert right("hellaswag", sample("hellaswag", [-1.0, -2.0], 1)) == [1]

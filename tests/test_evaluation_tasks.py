@@ -1,8 +1,7 @@
 """Our requests are the stock tasks' requests, letter by letter; subsets are fixed, nested and spread."""
 
-import http.server
-import threading
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -15,12 +14,12 @@ from lm_eval.tasks import TaskManager
 from hare.benchmarks import registry as benchmarks
 from hare.core.errors import HareError
 from hare.evaluation import tasks
-from hare.evaluation.hub import hub_reachable
-from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, load, missing
+from hare.evaluation.tasks import Benchmark, choose_items, load, missing
 from tests.evaluation_toys import HUB, SUBJECTS, local_benchmarks
 
 __all__ = ["local_benchmarks"]
 Files = dict[tuple[str, str], Path]
+PROTOCOL = {name: spec.protocol for name, spec in benchmarks.SPECS.items()}
 ROWS = [3, 11, 12, 30]
 
 
@@ -75,43 +74,17 @@ def test_our_requests_are_the_stock_tasks_requests(
         assert len(expected) >= len(ROWS)
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers every question for a page."""
-
-    def do_HEAD(self) -> None:  # noqa: N802
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.HTTPServer]:
-    server = http.server.HTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize(("offline", "asked"), [(None, True), ("0", True), ("1", False), ("true", False)])
-def test_the_hub_is_asked_unless_forbidden(
-    offline: str | None, asked: bool, endpoint: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    if offline is not None:
-        monkeypatch.setenv("HF_HUB_OFFLINE", offline)
-    assert hub_reachable() is asked
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "not an address"])
-def test_a_hub_that_does_not_answer_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    assert not hub_reachable()
+def test_importing_does_nothing_to_lm_eval_the_environment_or_the_network() -> None:
+    script = (
+        "import os, socket; before = dict(os.environ)\n"
+        "socket.socket.connect = lambda *_: (_ for _ in ()).throw(AssertionError('a request'))\n"
+        "import lm_eval.utils, lm_eval.api.task; stock = lm_eval.utils.env.from_string, lm_eval.api.task.tqdm\n"
+        "known = dict(os.environ)\n"
+        "import hare.evaluation.tasks, hare.evaluation.harness\n"
+        "assert (lm_eval.utils.env.from_string, lm_eval.api.task.tqdm) == stock\n"
+        "assert dict(os.environ) == known, 'the environment was changed'"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("name", ["winogrande", "mmlu", "truthfulqa"])
@@ -119,12 +92,11 @@ def test_with_a_hub_the_stock_tasks_are_used_as_they_are(
     name: str, local_benchmarks: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (local,) = load([name])
-    monkeypatch.setattr(tasks, "FROM_HUB", True)
     monkeypatch.setattr(benchmarks, "splits", lambda name, subset="": [])  # no local file is needed
     monkeypatch.setattr(benchmarks, "file", lambda *_: pytest.fail("a local file was read"))
     hub_of(local_benchmarks, monkeypatch)
-    assert missing([name]) == {}
-    (stock,) = load([name])
+    assert missing([name], from_hub=True) == {} and missing([name])
+    (stock,) = load([name], from_hub=True)
     for task, found in stock.tasks.items():
         assert found.config.dataset_path != "json"
         assert requests_of(found, PROTOCOL[name].shots) == requests_of(local.tasks[task], PROTOCOL[name].shots)
@@ -135,10 +107,9 @@ def test_a_hub_that_withholds_a_benchmark_is_named(monkeypatch: pytest.MonkeyPat
     def gated(path: str, *_: object, **__: object) -> None:
         raise datasets.exceptions.DatasetNotFoundError(f"{path} is gated")
 
-    monkeypatch.setattr(tasks, "FROM_HUB", True)
     monkeypatch.setattr(lm_eval.api.task.datasets, "load_dataset", gated)
-    with pytest.raises(HareError, match="set HF_HUB_OFFLINE=1 to read local files instead"):
-        load(["winogrande"])
+    with pytest.raises(HareError, match="read local files instead"):
+        load(["winogrande"], from_hub=True)
 
 
 def test_prompts_show_as_many_examples_as_the_leaderboard(local_benchmarks: Files) -> None:
@@ -172,7 +143,7 @@ def test_a_file_that_is_gone_is_named(local_benchmarks: Files, monkeypatch: pyte
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
-    with pytest.raises(HareError, match="no leaderboard benchmark 'piqa'"):
+    with pytest.raises(HareError, match="no benchmark 'piqa'"):
         missing(["piqa"])
 
 

@@ -19,7 +19,6 @@ from hare.core.progress import track
 from hare.data.hash_set import HashSet
 from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.ngrams import ngram_blocks
-from hare.decontamination.passages import passages
 
 _THREADS = 2
 _CACHE_FORMAT = 1  # raise it when passages or word hashes are made otherwise
@@ -122,7 +121,7 @@ def _hashed_benchmarks(longest: int, items_per_split: int) -> Hashed:
 
 def _parts() -> list[tuple[str, str, str]]:
     """Benchmark, subset and split of everything that can be read on this machine."""
-    return [(name, subset, split) for name in benchmarks.BENCHMARKS if benchmarks.available(name)
+    return [(name, subset, split) for name in benchmarks.SPECS if benchmarks.available(name)
             for subset in benchmarks.subsets(name) for split in benchmarks.splits(name, subset)]
 
 
@@ -130,7 +129,7 @@ def _hash_benchmarks(longest: int, items_per_split: int) -> Hashed:
     splits, batches, owners = [], [], []
     first = 0
     for name, subset, split in track(_parts(), "read the benchmarks", "splits"):
-        found = [passages(name, row, longest) for row in _first_rows(name, subset, split, items_per_split)]
+        found = [benchmarks.passages(name, row, longest) for row in _first_rows(name, subset, split, items_per_split)]
         batches.append(word_hashes([text for texts in found for text in texts]))
         owners.append(np.repeat(np.arange(first, first + len(found), dtype=np.int32), [len(p) for p in found]))
         splits.append(Split(name, subset, split, first, len(found)))

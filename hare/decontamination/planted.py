@@ -11,15 +11,13 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from hare.benchmarks.registry import question_answer, rewrites, texts
+from hare.benchmarks.registry import SPECS, question_answer, rewrites, spec_of
 from hare.benchmarks.rewrites import Sample, faults, rewrite
-from hare.benchmarks.sources import Row
 from hare.core.errors import HareError
 from hare.data.word_hashes import word_hashes, word_spans, words
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
-from hare.decontamination.passages import lettered, without_calculator_notes
 from hare.decontamination.rules import Rule
 
 _NUMBER = re.compile(r"\d+")
@@ -30,7 +28,6 @@ _PHRASE_STARTS = frozenset(
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _DOCUMENT_WORDS = 400  # of the clean documents that items are planted in and clean passages cut from
 _DOCUMENT_CHARACTERS = 4_000  # of a clean document that are used at the most
-_LETTERED = ("arc_challenge", "mmlu", "truthfulqa")  # benchmarks whose options an exam lists
 CLEAN, CLEAN_DOCUMENTS = "clean", "clean_documents"
 
 # A case is a list of documents that hold one item together: it is detected when any of them is dropped.
@@ -41,20 +38,9 @@ Change = Callable[[Item, str, np.random.Generator], Case | None]
 def item_text(item: Item, order: Sequence[int] | None = None) -> str:
     """An item as a training sample would hold it: question, options in ``order`` where it has any, gold answer."""
     question, answer = question_answer(item.benchmark, item.row)
-    options = _options(item.benchmark, item.row)
-    return _as_sample(item.benchmark, question, answer, [options[place] for place in order or range(len(options))])
-
-
-def _as_sample(benchmark: str, question: str, answer: str, options: Sequence[str]) -> str:
-    if benchmark in ("winogrande", "hellaswag"):
-        return f"{question} {answer}".strip()
-    if benchmark == "gsm8k":
-        return f"Question: {question.strip()}\nAnswer: {without_calculator_notes(answer).strip()}"
-    return f"Question: {question}\n{lettered(options)}\nAnswer: {answer}"
-
-
-def _options(benchmark: str, row: Row) -> list[str]:
-    return row["mc1_targets"]["choices"] if benchmark == "truthfulqa" else texts(benchmark, row)[1:]
+    spec = spec_of(item.benchmark)
+    options = spec.options(item.row)
+    return spec.form.sample(question, answer, [options[place] for place in order or range(len(options))])
 
 
 def _verbatim(item: Item, _: str, __: np.random.Generator) -> Case:
@@ -66,9 +52,10 @@ def _case_and_punctuation(item: Item, _: str, __: np.random.Generator) -> Case:
 
 
 def _options_reordered(item: Item, _: str, rng: np.random.Generator) -> Case | None:
-    if item.benchmark not in _LETTERED:
+    spec = spec_of(item.benchmark)
+    if not spec.form.lettered:
         return None
-    return [item_text(item, _other_order(len(_options(item.benchmark, item.row)), rng))]
+    return [item_text(item, _other_order(len(spec.options(item.row)), rng))]
 
 
 def _other_order(count: int, rng: np.random.Generator) -> list[int]:
@@ -115,12 +102,13 @@ def _mirrored(clause: str) -> str:
 def _paraphrased(item: Item, _: str, __: np.random.Generator) -> Case | None:
     """The item as the rewriter by rule puts it: other words, names, numbers, order of options, clauses, sentences."""
     question, answer = question_answer(item.benchmark, item.row)
-    options = tuple(_options(item.benchmark, item.row)) if item.benchmark in _LETTERED else ()
+    spec = spec_of(item.benchmark)
+    options = tuple(spec.options(item.row)) if spec.form.lettered else ()
     sample = Sample(question, answer, options, options.index(answer) if options else -1)
     changed = rewrite(sample)
     if faults(sample, changed):
         return None
-    return [_as_sample(item.benchmark, changed.question, changed.answer, changed.options)]
+    return [spec.form.sample(changed.question, changed.answer, changed.options)]
 
 
 def _split_across_documents(item: Item, clean: str, _: np.random.Generator) -> Case:
@@ -172,11 +160,10 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
     for kind, change in CHANGES.items():
         cases = (change(item, _clean_document(clean, rng), rng) for item in items)
         planted[kind] = list(islice((case for case in cases if case is not None), count))
-    rewritten = [row for split in ("train", "test") for rows in rewrites("gsm8k", split) for row in rows]
+    rewritten = [[spec.form.sample(row["question"], row["answer"], ())] for spec in SPECS.values()
+                 for split in spec.sources for rows in rewrites(spec.name, split) for row in rows]
     if rewritten:
-        chosen = rng.permutation(len(rewritten))[:count]
-        planted["rewritten"] = [[_as_sample("gsm8k", rewritten[place]["question"], rewritten[place]["answer"], ())]
-                                for place in chosen]
+        planted["rewritten"] = [rewritten[place] for place in rng.permutation(len(rewritten))[:count]]
     lengths = [len(word_spans(case[0])) for case in planted["verbatim"]] * 5
     planted[CLEAN] = [[_excerpt(_clean_document(clean, rng), length, rng)] for length in lengths]
     planted[CLEAN_DOCUMENTS] = [[_clean_document(clean, rng)] for _ in range(2 * count)]

@@ -173,7 +173,7 @@ def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]],
         lm.what = f"{label} on {benchmark.name}"
         asked = benchmark.asked(chosen)
         tasks = {"tasks": {name: benchmark.tasks[name] for name in chosen}}
-        groups = {"groups": {asked.name: asked}} if benchmark.name == "mmlu" else {}
+        groups = {"groups": {asked.name: asked}} if benchmark.protocol.group else {}
         result = lm_eval_evaluate(lm, {**tasks, **groups}, samples=chosen, bootstrap_iters=0)
     samples = result.pop("samples")
     items = [row for name in chosen for row in item_scores(benchmark, name, samples[name])]

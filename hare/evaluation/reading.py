@@ -1,12 +1,14 @@
 """What a reader of the evaluation looks at: the protocol, the leaderboard as a table, single items."""
 
+from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from hare.benchmarks.registry import spec_of
 from hare.evaluation.comparison import AVERAGE
-from hare.evaluation.tasks import PROTOCOL, Benchmark, choose_items, missing, origin_of
+from hare.evaluation.tasks import Benchmark, choose_items, missing, origin_of
 
 _CHARACTERS = 300
 
@@ -23,15 +25,16 @@ def protocol_table(benchmarks: list[Benchmark], names: list[str], items: int, se
         chosen, tasks = choose_items(benchmark, items, seed), benchmark.tasks.values()
         rows.append({
             **_asked(benchmark.name), "version": next(iter(tasks)).VERSION,
-            "rows_from": origin_of(benchmark.name), "items": sum(map(len, chosen.values())),
+            "rows_from": origin_of(benchmark), "items": sum(map(len, chosen.values())),
             "items_in_all": sum(len(task.eval_docs) for task in tasks), "skipped": "",
         })
-    rows += [{**_asked(name), "items": 0, "skipped": why} for name, why in missing(names).items()]
+    from_hub = any(benchmark.from_hub for benchmark in benchmarks)
+    rows += [{**_asked(name), "items": 0, "skipped": why} for name, why in missing(names, from_hub).items()]
     return pd.DataFrame(rows)
 
 
 def _asked(name: str) -> dict[str, Any]:
-    protocol = PROTOCOL[name]
+    protocol = spec_of(name).protocol
     return {"benchmark": name, "lm_eval_task": protocol.task, "shots": protocol.shots, "metric": protocol.metric}
 
 
@@ -99,7 +102,7 @@ def beside_published(scores: pd.DataFrame, printed: pd.DataFrame, arm: str) -> p
 
 
 def _done_otherwise(printed: Any) -> str:
-    protocol = PROTOCOL[printed.benchmark]
+    protocol = spec_of(printed.benchmark).protocol
     reasons = [] if printed.shots == protocol.shots else [f"{printed.shots} shots, not {protocol.shots}"]
     reasons += [] if printed.metric == protocol.metric else [f"metric {printed.metric} (ours: {protocol.metric})"]
     reasons += [printed.formulation] if isinstance(printed.formulation, str) else []
@@ -125,8 +128,9 @@ def _example(benchmark: Benchmark, row: Any) -> dict[str, Any]:
     question, choices = task.doc_to_text(document), task.doc_to_choice(document)
     if task.multiple_input:
         question = task.doc_to_target(document)
-    if choices == ["A", "B", "C", "D"]:
-        choices = [f"{letter}. {text}" for letter, text in zip(choices, document["choices"], strict=True)]
+    if choices == list(ascii_uppercase[: len(choices)]):
+        options = spec_of(benchmark.name).options(document)
+        choices = [f"{letter}. {text}" for letter, text in zip(choices, options, strict=True)]
     return {
         "benchmark": benchmark.name, "question": str(question)[-_CHARACTERS:], "gold": choices[int(row.gold)],
         "preferred": choices[int(row.preferred)], "margin": row.margin,

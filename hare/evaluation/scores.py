@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hare.benchmarks.registry import spec_of
 from hare.evaluation.tasks import Benchmark
 
 
@@ -29,7 +30,7 @@ def item_scores(benchmark: Benchmark, task: str, samples: list[dict[str, Any]]) 
         if "acc_norm" in sample:
             row["acc_norm"] = float(sample["acc_norm"])
         if isinstance(sample["filtered_resps"][0], list | tuple):
-            row |= _likelihood_scores(sample)
+            row |= _likelihood_scores(sample, benchmark.name)
         rows.append({**row, "prompt_hash": sample["prompt_hash"]})
     return rows
 
@@ -39,9 +40,10 @@ def first_filtered(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
 
 
-def _likelihood_scores(sample: dict[str, Any]) -> dict[str, float]:
+def _likelihood_scores(sample: dict[str, Any], benchmark: str) -> dict[str, float]:
     continuations = [continuation for _, continuation in sample["arguments"]]
-    return likelihood_scores(continuations, [nats for nats, _ in sample["filtered_resps"]], right_answers(sample))
+    return likelihood_scores(continuations, [nats for nats, _ in sample["filtered_resps"]],
+                             spec_of(benchmark).right_choices(sample["doc"], sample["target"]))
 
 
 def likelihood_scores(continuations: Sequence[str], nats: Sequence[float], right: list[int]) -> dict[str, float]:
@@ -63,13 +65,3 @@ def likelihood_scores(continuations: Sequence[str], nats: Sequence[float], right
         "gold": right[0],
         "preferred": int(bits.argmin()),
     }
-
-
-def right_answers(sample: dict[str, Any]) -> list[int]:
-    """Numbers of the right choices of a logged sample, the gold one first; only TruthfulQA has more than one."""
-    document, target = sample["doc"], sample["target"]
-    if "mc2_targets" in document:
-        return [number for number, label in enumerate(document["mc2_targets"]["labels"]) if label == 1]
-    if isinstance(target, int):
-        return [target]
-    return [int(document["answer"]) - 1]  # Winogrande: the choices stand in the contexts, the target is what follows

@@ -14,8 +14,6 @@ from hare.benchmarks.rewrites import Sample, faults, novelty, rewrite
 from hare.core.errors import HareError
 
 SURFACE, PUBLISHED, MODEL = "surface", "published", "model"
-_LISTED_OPTIONS = ("arc_challenge", "mmlu")  # multiple choice whose options belong to the question's text
-_NO_SPACE = ("hellaswag", "mmlu", "truthfulqa")  # as in the method's code
 _EMPTY = "empty answer"
 
 
@@ -134,9 +132,10 @@ def sample_of(name: str, row: dict) -> Sample:
         HareError: the row has no gold label.
     """
     question, answer = benchmarks.question_answer(name, row)
-    options = tuple(benchmarks.texts(name, row)[1:]) if name in _LISTED_OPTIONS else ()
+    spec = benchmarks.spec_of(name)
+    options = tuple(spec.options(row)) if spec.leakage_lists_options else ()
     gold = options.index(answer) if options else -1
-    return Sample(question, answer, options, gold, "" if name in _NO_SPACE else " ")
+    return Sample(question, answer, options, gold, spec.leakage_glue)
 
 
 def usable_samples(name: str, rows: Sequence[dict], skipped: Counter[str]) -> Iterator[tuple[dict, Sample]]:

@@ -9,15 +9,13 @@ import pandas as pd
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from hare.benchmarks.registry import spec_of
 from hare.core.errors import HareError
 from hare.leakage.delta import Pairs, delta_rows, measure_set, perplexity_rows
 from hare.leakage.measure import Measure
 from hare.leakage.sets import SampleSet, recorded_name
 
 PEER = "smollm2-135m-instruct"
-_LABELS = {"arc_challenge": "ARC-C", "hellaswag": "HellaSwag", "winogrande": "Winogrande", "mmlu": "MMLU",
-           "gsm8k": "GSM8K", "truthfulqa": "TruthfulQA"}  # as the published table spells them
-_PUBLISHED_SPLITS = {("truthfulqa", "validation"): "train"}  # its only split, which the paper calls train
 
 Measured = dict[str, list[tuple[SampleSet, list[Pairs]]]]
 
@@ -85,8 +83,9 @@ def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
     ours = table.assign(origin="measured here", benchmark=names, plain=table.benchmark)
     printed = []
     for benchmark, plain, split in dict.fromkeys(zip(ours.benchmark, ours.plain, ours.split, strict=True)):
-        wanted = _PUBLISHED_SPLITS.get((plain, split), split)
-        rows = published[(published.benchmark == _LABELS[plain]) & (published.split == wanted)]
+        spec = spec_of(plain)
+        wanted = spec.published_splits.get(split, split)
+        rows = published[(published.benchmark == spec.published_label) & (published.split == wanted)]
         printed.append(rows.assign(benchmark=benchmark, split=split, estimate="at_starts", origin="published",
                                    low=np.nan, high=np.nan))
     return pd.concat([ours, *printed], ignore_index=True)[

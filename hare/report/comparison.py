@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from hare.benchmarks.registry import SPECS
 from hare.report import cost
 from hare.report.published import published, published_epochs, setup
 from hare.report.recorded import Measured, Recorded
 from hare.report.study import (
     ALONE,
-    BENCHMARKS,
     NOT_GIVEN,
     NOT_MEASURED,
     PUBLISHED,
@@ -18,6 +18,7 @@ from hare.report.study import (
     REPRODUCED,
     SCALED,
     in_percent,
+    printed_benchmarks,
 )
 
 COLUMNS = (
@@ -119,9 +120,10 @@ def _ablation(recorded: Recorded) -> Iterator[Row]:
 
 def _leaderboard(recorded: Recorded) -> Iterator[Row]:
     hare = published("open_llm_leaderboard_base").set_index("model").loc["HARE"]
-    for benchmark, (label, column) in BENCHMARKS.items():
+    for benchmark, spec in printed_benchmarks().items():
         found = recorded.measured("evaluation", f"{benchmark}.{_FULL_ARM}.score")
-        yield _row("evaluation", label, "% (leaderboard metric)", hare[column], found and in_percent(found))
+        yield _row("evaluation", spec.published_label, "% (leaderboard metric)", hare[spec.published_column],
+                   found and in_percent(found))
     found = recorded.measured("evaluation", f"average.{_FULL_ARM}.score")
     yield _row("evaluation", "average", "%", hare.average, found and in_percent(found),
                remark="ours is over the benchmarks that were measured")
@@ -130,7 +132,7 @@ def _leaderboard(recorded: Recorded) -> Iterator[Row]:
 
 
 def _leakage(recorded: Recorded) -> Iterator[Row]:
-    labels = {label: name for name, (label, _) in BENCHMARKS.items()}
+    labels = {spec.published_label: name for name, spec in printed_benchmarks().items()}
     for row in published("leakage_5gram").query("model == 'HARE'").itertuples():
         found = recorded.measured("leakage", f"delta.{labels[row.benchmark]}.{row.split}.{_FULL_ARM}")
         yield _row("leakage", f"Δ on {row.benchmark} {row.split}", "points", row.delta, found)
@@ -152,7 +154,7 @@ def _downstream(recorded: Recorded) -> Iterator[Row]:
     chat = published("open_llm_leaderboard_chat").set_index("model").average
     yield _row("fine-tuning", "average of six, chat model", "%", chat["HARE"])
     for match, found in recorded.matching("finetuning", r"chat\.(.+)\.(before|after)"):
-        benchmark = BENCHMARKS[match[1]][0] if match[1] in BENCHMARKS else match[1].replace("_", " ")
+        benchmark = SPECS[match[1]].published_label if match[1] in SPECS else match[1].replace("_", " ")
         yield _row("fine-tuning", f"{benchmark}, {match[2]} the chat fine-tune", "%", None, in_percent(found))
     for match, found in recorded.matching("finetuning", r"chat_nats\.(before|after)"):
         yield _row("fine-tuning", f"answers of conversations kept aside, {match[1]} the chat fine-tune", "nats/token",

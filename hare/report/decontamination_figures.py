@@ -6,13 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 
 _PART_NAMES = {"d1": "D1", "heldout": "held out", "d2": "D2", "d3": "D3", "planted": "planted items, verbatim"}
-_BENCHMARK_NAMES = {
-    "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "winogrande": "Winogrande", "mmlu": "MMLU",
-    "gsm8k": "GSM8K", "truthfulqa": "TruthfulQA",
-}
 _KIND_NAMES = {
     "verbatim": "verbatim", "case_and_punctuation": "case, punctuation changed",
     "options_reordered": "options reordered", "numbers_changed": "numbers changed",
@@ -46,7 +43,7 @@ def _counts_panel(axis: Axes, counts: np.ndarray, parts: list[str], names: list[
     axis.imshow(np.log1p(counts), cmap="Blues", vmin=0, vmax=max(np.log1p(counts).max() * 1.5, 1), aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
         axis.text(column, row, f"{count:,}", ha="center", va="center", color="black" if count else "#999999")
-    axis.set_xticks(range(len(names)), [_BENCHMARK_NAMES[name] for name in names], rotation=30, ha="right")
+    axis.set_xticks(range(len(names)), [label_of(name) for name in names], rotation=30, ha="right")
     axis.set_yticks(range(len(parts)), [_PART_NAMES[part] for part in parts])
 
 

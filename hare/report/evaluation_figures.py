@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 
 _COLOURS = {"d1": "#0072B2", "d1+d2": "#E69F00", "d1+d2+d3": "#009E73"}
@@ -20,10 +21,6 @@ _PANELS = {
     "difference": (1, "bits per byte minus D1's"),
 }
 _LETTERS_OF_A_REASON = 42
-_LABELS = {
-    "arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
-    "winogrande": "Winogrande", "gsm8k": "GSM8K", _AVERAGE: "average",
-}
 
 
 @figure("evaluation", "scores")
@@ -67,7 +64,7 @@ def _side_by_side(frame: pd.DataFrame, label: str, title: str) -> Figure:
     for axes, benchmark in zip(np.atleast_1d(panels), benchmarks, strict=True):
         for found in frame[frame.benchmark == benchmark].itertuples():
             _interval(axes, found, arms.index(found.arm), _COLOURS.get(found.arm, _PEER))
-        axes.set_title(_LABELS.get(benchmark, benchmark), fontsize=9, fontweight="normal")
+        axes.set_title(label_of(benchmark), fontsize=9, fontweight="normal")
         axes.locator_params(axis="x", nbins=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.2)
@@ -160,7 +157,7 @@ def draw_peer(frame: pd.DataFrame) -> Figure:
         axes.plot([found.ours], [row], "o", color=_PEER, markersize=5)
         axes.plot([found.published], [row], "D", color="black", markersize=5)
     labels = [
-        f"{_LABELS[row.benchmark]} (n = {row.items:.0f})\n{textwrap.fill(row.done_otherwise, _LETTERS_OF_A_REASON)}"
+        f"{label_of(row.benchmark)} (n = {row.items:.0f})\n{textwrap.fill(row.done_otherwise, _LETTERS_OF_A_REASON)}"
         for row in frame.itertuples()
     ]
     axes.set_yticks(range(len(frame)), labels, fontsize=7)
@@ -216,7 +213,7 @@ def _difference(axes: Axes, found: object, place: float, colour: str, scale: flo
 
 
 def _name_rows(axes: Axes, benchmarks: list[str]) -> None:
-    axes.set_yticks(range(len(benchmarks)), [_LABELS.get(name, name) for name in benchmarks])
+    axes.set_yticks(range(len(benchmarks)), [label_of(name) for name in benchmarks])
     axes.set_ylim(len(benchmarks) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
 

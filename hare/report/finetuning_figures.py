@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 
 _SYSTEMS = {
@@ -17,8 +18,6 @@ _SYSTEMS = {
 _BASELINES = ("retrieval", "retrieval-examples")
 _SETS = {"validation": "validation", "test": "test set", "hard": "harder test set"}
 _EXACT, _FUNCTION = "#0072B2", "#E69F00"
-_BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "mmlu": "MMLU", "truthfulqa": "TruthfulQA",
-               "winogrande": "Winogrande", "gsm8k": "GSM8K"}
 _MODELS = {"before": "#0072B2", "after": "#D55E00"}
 
 
@@ -123,7 +122,7 @@ def chat_change(frame: pd.DataFrame) -> Figure:
             shift = -0.14 if found.model == "before" else 0.14
             _bar(axes, row + shift, found.value, found.low, found.high, _MODELS[found.model], "o")
             axes.plot([100 * found.chance] * 2, [row - 0.35, row + 0.35], color="black", linewidth=1, linestyle=":")
-    axes.set_yticks(range(len(benchmarks)), [_BENCHMARKS.get(name, name) for name in benchmarks])
+    axes.set_yticks(range(len(benchmarks)), [label_of(name) for name in benchmarks])
     axes.set_ylim(len(benchmarks) - 0.5, -0.5)
     axes.set_xlabel(f"score, % (bars: 95 % intervals over {frame['items'].max():.0f} items; dotted: guessing)")
     axes.grid(axis="y", visible=False)

@@ -8,10 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 
-_BENCHMARKS = {"arc_challenge": "ARC-Challenge", "hellaswag": "HellaSwag", "winogrande": "Winogrande", "mmlu": "MMLU",
-               "gsm8k": "GSM8K", "truthfulqa": "TruthfulQA"}
 _MODELS = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3", "smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
@@ -51,7 +50,7 @@ def delta(frame: pd.DataFrame) -> Figure:
 
 def _panel_title(recorded: str, split: str) -> str:
     benchmark, _, rewrites = recorded.partition("-")
-    title = f"{_BENCHMARKS.get(benchmark, benchmark)}, {split}"
+    title = f"{label_of(benchmark)}, {split}"
     return f"{title}: {rewrites.replace('-', ' ')}" if rewrites else title
 
 

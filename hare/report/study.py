@@ -7,6 +7,8 @@ Every function takes what was recorded and returns a tidy frame; what was not re
 
 import pandas as pd
 
+from hare.benchmarks.registry import SPECS
+from hare.benchmarks.spec import BenchmarkSpec
 from hare.report.published import published, setup
 from hare.report.recorded import Measured, Recorded
 
@@ -18,13 +20,14 @@ PRIORS = {
     "textbook+synthetic": "textbooks + synthetic", "D1+D2+D3": "synthetic + NLP tasks", "undisclosed": "undisclosed",
     "": "not stated",
 }
-BENCHMARKS = {
-    "mmlu": ("MMLU", "mmlu_5shot"), "arc_challenge": ("ARC-C", "arc_c_25shot"),
-    "truthfulqa": ("TruthfulQA", "truthfulqa_0shot"), "winogrande": ("Winogrande", "winogrande_5shot"),
-    "hellaswag": ("HellaSwag", "hellaswag_10shot"), "gsm8k": ("GSM8K", "gsm8k_5shot"),
-}
-CHANCE = {"mmlu": 25.0, "arc_challenge": 25.0, "winogrande": 50.0, "hellaswag": 25.0, "gsm8k": 0.0}  # %, by options
 _INTERVAL = ["value", "low", "high"]
+
+
+def printed_benchmarks() -> dict[str, BenchmarkSpec]:
+    """The benchmarks of the paper's Table 1 by name, in the order of its columns."""
+    columns = list(published("open_llm_leaderboard_base").columns)
+    printed = [spec for spec in SPECS.values() if spec.published_column in columns]
+    return {spec.name: spec for spec in sorted(printed, key=lambda spec: columns.index(spec.published_column))}
 
 
 def frames(recorded: Recorded) -> dict[str, pd.DataFrame]:
@@ -76,19 +79,20 @@ def _published_range() -> tuple[float, float]:
 
 def leaderboard(recorded: Recorded) -> pd.DataFrame:
     """Table 1 and our rows: model, benchmark, value (%), low, high, items, origin, label, chance (%)."""
-    rows = []
+    rows, printed = [], printed_benchmarks()
     for model in published("open_llm_leaderboard_base").to_dict("records"):
-        for benchmark, (_, column) in BENCHMARKS.items():
-            rows.append((model["model"], benchmark, model[column], None, None, None, PUBLISHED))
+        for benchmark, spec in printed.items():
+            rows.append((model["model"], benchmark, model[spec.published_column], None, None, None, PUBLISHED))
     for match, found in recorded.matching("evaluation", r"(\w+)\.([^.]+)\.score"):
         benchmark, arm = match.groups()
-        if benchmark in BENCHMARKS:
+        if benchmark in printed:
             items = recorded.metrics("evaluation").get(f"{benchmark}.{arm}.items")
             share = in_percent(found)
             rows.append((arm, benchmark, share.value, share.low, share.high, items, SCALED))
     frame = pd.DataFrame(rows, columns=["model", "benchmark", *_INTERVAL, "items", "origin"])
-    frame["label"] = frame.benchmark.map({name: label for name, (label, _) in BENCHMARKS.items()})
-    frame["chance"] = frame.benchmark.map(CHANCE)
+    frame["label"] = frame.benchmark.map({name: spec.published_label for name, spec in printed.items()})
+    frame["chance"] = frame.benchmark.map(
+        {name: 100 * spec.chance for name, spec in printed.items() if spec.chance is not None})
     return frame
 
 
@@ -104,7 +108,7 @@ def leakage(recorded: Recorded) -> pd.DataFrame:
         (row.model, row.benchmark, row.split, row.delta, None, None, PUBLISHED)
         for row in published("leakage_5gram").itertuples()
     ]
-    labels = {name: label for name, (label, _) in BENCHMARKS.items()}
+    labels = {name: spec.published_label for name, spec in printed_benchmarks().items()}
     for match, found in recorded.matching("leakage", r"delta\.([^.]+)\.([^.]+)\.([^.]+)"):
         benchmark, split, model = match.groups()
         if benchmark in labels:
@@ -117,7 +121,8 @@ def misprints() -> pd.DataFrame:
     rows = []
     for table, name in (("open_llm_leaderboard_base", "Table 1"), ("open_llm_leaderboard_chat", "Table 7")):
         frame = published(table)
-        scores = frame[[column for column in frame if column.startswith(tuple(key[:5] for key in BENCHMARKS))]]
+        prefixes = tuple(spec.published_column.rsplit("_", 1)[0] for spec in printed_benchmarks().values())
+        scores = frame[[column for column in frame if column.startswith(prefixes)]]
         for model, printed, mean in zip(frame.model, frame.average, scores.mean(axis=1), strict=True):
             rows.append((f"{name}: average of {model}", printed, mean))
     for row in published("leakage_5gram").itertuples():

@@ -6,7 +6,6 @@ from hare.report.comparison import comparison
 from hare.report.recorded import STAGES, Recorded
 from hare.report.study import (
     ALONE,
-    BENCHMARKS,
     NOT_GIVEN,
     NOT_MEASURED,
     PUBLISHED,
@@ -16,6 +15,7 @@ from hare.report.study import (
     leaderboard,
     leakage,
     misprints,
+    printed_benchmarks,
 )
 
 MARKS = {PUBLISHED: "ᵖ", RECOMPUTED: "ᶜ", REPRODUCED: "ʳ", SCALED: "ˢ", ALONE: "ᵒ", NOT_MEASURED: "", NOT_GIVEN: ""}
@@ -39,7 +39,7 @@ def leaderboard_table(recorded: Recorded) -> pd.DataFrame:
     frame = leaderboard(recorded)
     frame["cell"] = [_cell(row, 1) + (f", n = {row.items:.0f}" if pd.notna(row.items) else "")
                      for row in frame.itertuples()]
-    return _wide(frame, "label", [label for label, _ in BENCHMARKS.values()])
+    return _wide(frame, "label", [spec.published_label for spec in printed_benchmarks().values()])
 
 
 def leakage_table(recorded: Recorded) -> pd.DataFrame:
