@@ -30,7 +30,8 @@ from hare.data.archives import ARCHIVES, Archive
 from hare.data.minhash import duplicates, signatures_of
 
 CONFIG = Corpus(
-    max_mb_per_source=0.05, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, corpus_seed=0,
+    max_mb_per_source=0.05, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, cleaning_sbatch="",
+    corpus_seed=0,
     hub_shards=0,
 )
 
@@ -241,7 +242,8 @@ def test_every_profile_names_an_executor_that_can_be_built(profile: str, tmp_pat
     config = load_profile(profile).corpus
     steps = pipeline.filtering(config, SOURCES, tmp_path)
     for name in {config.cleaning_executor, "local", "slurm", "ray"}:
-        executor = executor_for(name, steps, 2, tmp_path / name, [1.0] * len(SOURCES))
+        chosen = replace(config, cleaning_executor=name)
+        executor = executor_for(chosen, steps, tmp_path / name, [1.0] * len(SOURCES))
         assert executor.world_size == len(SOURCES) and executor.pipeline is steps
     assert json.dumps([repr(step) for step in steps])
 

@@ -36,7 +36,7 @@ def main(megabytes: float, work: Path) -> None:
     """Clean ``megabytes`` of text in ``work`` and print the peak of this process, in MB."""
     config = Corpus(
         max_mb_per_source=megabytes / _SHARDS, heldout_fraction=0.05, cleaning_executor="local", cleaning_workers=1,
-        corpus_seed=0, hub_shards=0,
+        cleaning_sbatch="", corpus_seed=0, hub_shards=0,
     )
     sources: tuple[Source, ...] = tuple(
         replace(_TEXT_FROM, name=f"made-{shard}", read=made, members=(str(shard),)) for shard in range(_SHARDS)

@@ -27,6 +27,7 @@ class Corpus:
     heldout_fraction: float  # share of cleaned documents kept out of training, per category
     cleaning_executor: Literal["local", "slurm", "ray"]  # where cleaning runs
     cleaning_workers: int  # processes
+    cleaning_sbatch: str  # with Slurm: further options of sbatch, as --name=value
     corpus_seed: int
 
 

@@ -52,6 +52,13 @@ class Progress:
         elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
             self._report()
 
+    def describe(self, what: str) -> None:
+        """Say what is done now in other words."""
+        if what != self.what:
+            self.what = what
+            if self._bar is not None:
+                self._bar.set_description(what)
+
     def _report(self) -> None:
         if not self._file:
             return

@@ -5,10 +5,9 @@ import importlib
 import io
 import logging
 import os
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,17 +19,19 @@ import multiprocess
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.ray import RayPipelineExecutor  # imports Ray when it runs
-from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
+from hare.core import slurm
 from hare.core.errors import HareError
 from hare.core.profile import Corpus
 from hare.core.progress import Progress
+from hare.corpus.slurm_executor import SlurmExecutor
 
 _SECONDS_BETWEEN_LOOKS = 0.25
-_SECONDS_BETWEEN_QUESTIONS = 10.0  # to Slurm's controller
 _GB_PER_TASK = 1.0  # several times what one needs; Ray waits for ever for a node that has it free
+_LONGEST_MESSAGE = 500  # characters of a task's own
+_ERROR = re.compile(r"^(\d+: )?([\w.]*(Error|Exception|Interrupt)\b|slurmstepd: error|srun: error|bash: )")
 _PRELOADED = "hare.corpus.workers"  # one import for all workers of all launches
 
 
@@ -53,32 +54,13 @@ class LocalExecutor(LocalPipelineExecutor):
             return super()._launch_run_for_rank(*arguments, **keywords)
 
 
-class SlurmExecutor(SlurmPipelineExecutor):
-    """One Slurm array job, in the partition $SBATCH_PARTITION; `run` returns when it has been submitted."""
-
-    _asked, _answer = 0.0, True
-
-    def is_queued(self) -> bool:
-        """Whether Slurm still knows the job; one that is neither known nor complete has failed."""
-        if time.monotonic() - self._asked >= _SECONDS_BETWEEN_QUESTIONS:
-            known = subprocess.run(
-                ["squeue", "--noheader", "--jobs", str(self.job_id)], capture_output=True, text=True, check=False
-            )
-            self._asked, self._answer = time.monotonic(), bool(known.stdout.strip())
-        return self._answer
-
-
-def executor_for(
-    name: str, pipeline: list[PipelineStep], workers: int, logs: Path, work: Sequence[float]
-) -> PipelineExecutor:
-    """datatrove's executor called ``name`` (local, slurm or ray) for as many tasks as ``work`` has entries."""
-    common: dict[str, Any] = {"pipeline": pipeline, "tasks": len(work), "workers": workers, "logging_dir": str(logs)}
-    if name == "slurm":
-        return SlurmExecutor(
-            **common, time="24:00:00", partition=os.environ.get("SBATCH_PARTITION", "cpu"), qos="",
-            job_name=f"hare-{logs.name}", env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',
-        )
-    if name == "ray":
+def executor_for(config: Corpus, pipeline: list[PipelineStep], logs: Path, work: Sequence[float]) -> PipelineExecutor:
+    """datatrove's executor for the profile's ``cleaning_executor``, for as many tasks as ``work`` has entries."""
+    common: dict[str, Any] = {"pipeline": pipeline, "tasks": len(work), "workers": config.cleaning_workers}
+    if config.cleaning_executor == "slurm":
+        return SlurmExecutor(slurm.options(config.cleaning_sbatch, "corpus.cleaning_sbatch"), logs, **common)
+    common["logging_dir"] = str(logs)
+    if config.cleaning_executor == "ray":
         return RayPipelineExecutor(**common, mem_per_cpu_gb=_GB_PER_TASK)
     multiprocess.set_forkserver_preload([_PRELOADED])
     return LocalExecutor(work, **common)
@@ -119,18 +101,29 @@ def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, 
     """
     logger.disable("datatrove")
     _check_available(config.cleaning_executor)
-    executor = executor_for(config.cleaning_executor, pipeline, config.cleaning_workers, logs, work)
+    executor = executor_for(config, pipeline, logs, work)
     if config.cleaning_executor == "ray" and executor.get_incomplete_ranks():
         _start_ray()
-    _run_to_the_end(what, executor, logs)
+    adopted = True
+    while adopted:
+        _run_to_the_end(what, executor)
+        adopted = isinstance(executor, SlurmExecutor) and executor.adopted  # what an earlier call left undone is ours
+    missing = executor.get_incomplete_ranks(skip_completed=True)
+    if missing:
+        raise HareError(
+            f"{len(missing)} of {executor.world_size} tasks of '{what}' failed; task {missing[0]}: "
+            f"{_last_words(logs, missing[0])}",
+            f"correct it (logs below {logs}) and run the same again: complete tasks are kept",
+        )
 
 
-def _run_to_the_end(what: str, executor: PipelineExecutor, logs: Path) -> None:
+def _run_to_the_end(what: str, executor: PipelineExecutor) -> None:
     failures: list[BaseException] = []
+    start = executor.launch_job if isinstance(executor, SlurmExecutor) else executor.run
 
     def run() -> None:
         try:
-            executor.run()
+            start()
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             failures.append(error)
 
@@ -140,21 +133,34 @@ def _run_to_the_end(what: str, executor: PipelineExecutor, logs: Path) -> None:
         thread.start()
         while not ended:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            ended = not thread.is_alive() and (bool(failures) or done == tasks or not _is_queued(executor))
+            ended = not thread.is_alive() and (bool(failures) or not _is_queued(executor))
             finished = tasks - len(executor.get_incomplete_ranks(skip_completed=True))
+            progress.describe(what + _reason(executor))
             progress.advance(finished - done)
             done = finished
     if failures:
         raise failures[0]
-    if done < tasks:
-        raise HareError(
-            f"{tasks - done} of {tasks} tasks of '{what}' failed.",
-            f"read the logs below {logs}, fix what they say and run the same again: complete tasks are kept",
-        )
 
 
 def _is_queued(executor: PipelineExecutor) -> bool:
     return isinstance(executor, SlurmExecutor) and executor.is_queued()
+
+
+def _reason(executor: PipelineExecutor) -> str:
+    reason = executor.waits_for if isinstance(executor, SlurmExecutor) else ""
+    return f" (in Slurm's queue: {reason})" if reason else ""
+
+
+def _last_words(logs: Path, rank: int) -> str:
+    """The error that a task ended with, from its own log or from Slurm's."""
+    ours = logs / "logs" / f"task_{rank:05d}.log"
+    newest = sorted((logs / "slurm_logs").glob("*.out"), key=lambda path: path.stat().st_mtime)
+    for path in [ours, *newest[::-1]]:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        errors = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+        if errors:
+            return " ".join(line.strip() for line in lines[errors[-1] : errors[-1] + 2])[:_LONGEST_MESSAGE]
+    return "it left no message"
 
 
 def _check_available(name: str) -> None:

@@ -25,6 +25,7 @@ from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Re
 from hare.corpus.executors import cluster, launch
 from hare.corpus.sample import Sample
 from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
+from hare.corpus.slurm_executor import end_jobs
 from hare.corpus.source import Source
 from hare.data import words
 
@@ -92,6 +93,7 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
     folder = work / f"cleaning-{_digest(config, sources)}"
     for stale in work.glob("cleaning-*"):
         if stale != folder:
+            end_jobs(stale / "logs")
             shutil.rmtree(stale)
     count, logs, filtered = len(sources), folder / "logs", folder / "filtered"
     with cluster(config.cleaning_executor):
@@ -160,7 +162,7 @@ def trace_files(folder: Path) -> Iterator[Path]:
 def _digest(config: Corpus, sources: tuple[Source, ...]) -> str:
     """What decides the outcome: configuration, sources and this package's code; not where and on how many cores."""
     settings = dataclasses.asdict(config)
-    for free in ("cleaning_workers", "cleaning_executor"):
+    for free in ("cleaning_workers", "cleaning_executor", "cleaning_sbatch"):
         settings.pop(free)
     cards = [(s.name, s.category, s.punctuated, s.members, s.version) for s in sources]
     folders = (Path(__file__).parent, Path(words.__file__).parent)
