@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from hare.core.secrets import masked
+
 FIX = "Fix:"
 
 
@@ -9,6 +11,7 @@ class HareError(Exception):
     """Something the user can fix: ``what`` names the thing that is wrong, ``fix`` says what to do about it."""
 
     def __init__(self, what: str, fix: str):
+        what, fix = masked(what), masked(fix)
         super().__init__(f"{what}\n  {FIX} {fix}")
         self.what = what
         self.fix = fix
