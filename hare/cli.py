@@ -90,9 +90,10 @@ def _status(chosen: argparse.Namespace) -> int:
 def _doctor(chosen: argparse.Namespace) -> int:
     from hare.driver.doctor import examine
     from hare.model.sizes import parameters
+    from hare.tokens.tokenizer import Vocabulary
 
     profile = load_profile(chosen.profile)
-    checks = examine(profile, parameters(profile.model))
+    checks = examine(profile, parameters(profile.model, Vocabulary.named(profile.tokens.vocabulary).size))
     print("\n".join(check.line() for check in checks))
     if profile.name == "cluster":
         from hare.training.cluster.estimate import estimate

@@ -11,7 +11,7 @@ import torch
 from transformers import MistralConfig, MistralForCausalLM
 
 from hare.benchmarks import registry as benchmarks
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 WORDS = [
     "apple", "river", "stone", "winter", "music", "letter", "garden", "engine", "silver", "window", "planet", "doctor",
@@ -84,5 +84,5 @@ def save_model(folder: Path, seed: int = 0, **shape: Any) -> Path:
         "initializer_range": 0.2,
     }
     MistralForCausalLM(MistralConfig(**sizes | shape)).save_pretrained(folder)
-    mistral_tokenizer().save_pretrained(folder)
+    fast_tokenizer(mistral_model()).save_pretrained(folder)
     return folder

@@ -17,7 +17,7 @@ from hare.deployment import llama_cpp, measures, phone
 from hare.deployment.engine import Engine, greedy, linear
 from hare.deployment.gguf_file import PRECISIONS, export_gguf, paired, read_gguf, round_trip_table
 from hare.deployment.gguf_reading import halved, open_gguf
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 from hare.training.heldout import HeldoutSequences
 from tests.evaluation_toys import save_model
 
@@ -54,7 +54,7 @@ def test_the_header_says_what_llama_cpp_asks_for(model: tuple[Path, dict[str, Pa
     assert read["general.architecture"] == "llama" and read["llama.block_count"] == 2
     assert read["llama.attention.head_count_kv"] == 2 and read["tokenizer.ggml.bos_token_id"] == 1
     tokens, kinds = read["tokenizer.ggml.tokens"], read["tokenizer.ggml.token_type"]
-    assert tokens == mistral_tokenizer().convert_ids_to_tokens(range(32000))
+    assert tokens == fast_tokenizer(mistral_model()).convert_ids_to_tokens(range(32000))
     assert kinds[1] == gguf.TokenType.CONTROL and kinds[3] == gguf.TokenType.BYTE
     assert len(tokens) == len(kinds) == len(read["tokenizer.ggml.scores"]) == read["llama.vocab_size"]
 

@@ -27,7 +27,7 @@ from hare.leakage.sets import PUBLISHED, SURFACE, SampleSet
 from hare.report.leakage_figures import delta, delta_finding, dose_finding, dose_response
 from hare.report.published import published
 from hare.tokens.mixture import Mixture
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 PROFILE = load_profile("smoke")
 
@@ -97,7 +97,7 @@ def test_too_few_items_for_the_doses_are_refused() -> None:
 
 
 def _run(planted: list[Group], folder: Path):
-    tokenizer = mistral_tokenizer()
+    tokenizer = fast_tokenizer(mistral_model())
     tokenizer.save_pretrained(folder)
     d1 = folder / "d1.ds"
     np.array(tokenizer(" ".join(KNOWN) * 20)["input_ids"], "<u2").tofile(d1)
@@ -120,7 +120,7 @@ def test_the_control_s_data_hold_each_group_at_its_dose(planted: list[Group], tm
 
 
 def test_planted_tokens_are_whole_items_and_the_dose_0_group_is_nowhere(planted: list[Group], tmp_path: Path) -> None:
-    run, tokenizer = _run(planted, tmp_path), mistral_tokenizer()
+    run, tokenizer = _run(planted, tmp_path), fast_tokenizer(mistral_model())
     never = [item for group in planted if group.dose == 0 for item in group.texts]
     for group in (group for group in planted if group.dose > 0):
         ids = np.fromfile(run.mixture.files[group.name], "<u2")
@@ -166,7 +166,7 @@ def test_the_arms_that_hold_0_are_counted_and_the_peer_is_not() -> None:
 @pytest.fixture(scope="module")
 def memorising(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = mistral_tokenizer()
+    tokenizer = fast_tokenizer(mistral_model())
     memoriser(tokenizer, KNOWN, steps=80).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -18,7 +18,7 @@ from hare.leakage.measure import (
     starting_points,
 )
 from hare.leakage.reference import compare, generated_decisions, prefix_ids
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 MEASURE = Measure()
 
@@ -33,7 +33,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return mistral_tokenizer()
+    return fast_tokenizer(mistral_model())
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from hare.model import attention, float8, pointwise
 from hare.model.attention import Boundaries, attended, document_numbers, flash_attended
 from hare.model.config import HareConfig
 from hare.model.nanotron.device import GlooContext, training_device
+from hare.tokens.tokenizer import Vocabulary
 
 BEGIN = 1
 
@@ -57,7 +58,7 @@ def test_sequences_of_a_batch_are_kept_apart() -> None:
 @pytest.mark.parametrize("recompute", [False, True])
 def test_packed_documents_get_the_logits_of_each_alone(context: GlooContext, recompute: bool) -> None:
     config = dataclasses.replace(
-        HareConfig.of(SHAPE, VOCABULARY), mask_documents=True, recompute_activations=recompute
+        HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), mask_documents=True, recompute_activations=recompute
     )
     model = built(config, context)
     alone = [document(length, seed)[None] for seed, length in enumerate((11, 1, 20))]
@@ -73,7 +74,7 @@ def test_packed_documents_get_the_logits_of_each_alone(context: GlooContext, rec
 
 @pytest.mark.parametrize("documents", [False, True])
 def test_recomputed_activations_give_the_same_gradients(context: GlooContext, documents: bool) -> None:
-    config = HareConfig.of(SHAPE, VOCABULARY)
+    config = HareConfig.of(SHAPE, Vocabulary(VOCABULARY))
     tokens = torch.stack([torch.cat([document(9, seed), document(9, seed + 5)]) for seed in (0, 1)])
     gradients = []
     for recompute in (False, True):
@@ -89,7 +90,8 @@ def test_recomputed_activations_give_the_same_gradients(context: GlooContext, do
 def test_recomputation_keeps_fewer_activations(context: GlooContext) -> None:
     kept = {}
     for recompute in (False, True):
-        model = built(dataclasses.replace(HareConfig.of(SHAPE, VOCABULARY), recompute_activations=recompute), context)
+        config = dataclasses.replace(HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), recompute_activations=recompute)
+        model = built(config, context)
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda one, to=sizes: to.append(one.numel()) or one, lambda x: x):
             model.hidden_states(document(32, 0)[None])
@@ -162,7 +164,7 @@ def test_float8_replaces_every_product_of_the_layers(
     monkeypatch.setitem(sys.modules, "torchao.float8", fake)
     monkeypatch.setattr(float8, "refuse_without_torchao", lambda: None)
     float8._template.cache_clear()
-    config, tokens = HareConfig.of(SHAPE, VOCABULARY), document(17, 0)[None]
+    config, tokens = HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), document(17, 0)[None]
     found = []
     for narrow in (False, True):
         model = built(dataclasses.replace(config, float8=narrow), context)

@@ -16,6 +16,7 @@ from hare.model.cross_entropy import head_cross_entropy
 from hare.model.nanotron.device import GlooContext, prepare_process_group, training_device
 from hare.model.network import HareForTraining
 from hare.model.weights import initial_weight, load_slices
+from hare.tokens.tokenizer import Vocabulary
 
 # isort: split
 import nanotron.distributed
@@ -59,7 +60,7 @@ def hugging_face(config: HareConfig, tensors: dict[str, torch.Tensor]) -> Mistra
 @pytest.mark.parametrize("theta", [10_000.0, 500_000.0])
 def test_logits_and_loss_equal_mistral(context: GlooContext, tied: bool, key_values: int, theta: float) -> None:
     shape = dataclasses.replace(SHAPE, tied_embeddings=tied, key_value_heads=key_values)
-    config = dataclasses.replace(HareConfig.of(shape, VOCABULARY), rope_theta=theta)
+    config = dataclasses.replace(HareConfig.of(shape, Vocabulary(VOCABULARY)), rope_theta=theta)
     ours = built(config, context)
     theirs = hugging_face(config, whole_parameters(ours))
     tokens = torch.randint(0, VOCABULARY, (2, 33), generator=torch.Generator().manual_seed(1))
@@ -75,7 +76,7 @@ def test_logits_and_loss_equal_mistral(context: GlooContext, tied: bool, key_val
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_gradients_equal_mistral(context: GlooContext, tied: bool) -> None:
-    config = HareConfig.of(dataclasses.replace(SHAPE, tied_embeddings=tied), VOCABULARY)
+    config = HareConfig.of(dataclasses.replace(SHAPE, tied_embeddings=tied), Vocabulary(VOCABULARY))
     ours = built(config, context)
     theirs = hugging_face(config, whole_parameters(ours))
     tokens = torch.randint(0, VOCABULARY, (3, 17), generator=torch.Generator().manual_seed(2))
@@ -90,7 +91,7 @@ def test_gradients_equal_mistral(context: GlooContext, tied: bool) -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_conversion_and_back_is_exact(context: GlooContext, tied: bool) -> None:
-    config = HareConfig.of(dataclasses.replace(SHAPE, tied_embeddings=tied), VOCABULARY)
+    config = HareConfig.of(dataclasses.replace(SHAPE, tied_embeddings=tied), Vocabulary(VOCABULARY))
     ours = whole_parameters(built(config, context))
     again = from_hugging_face(to_hugging_face(ours, config), config)
     assert again.keys() == ours.keys()
@@ -98,13 +99,13 @@ def test_conversion_and_back_is_exact(context: GlooContext, tied: bool) -> None:
 
 
 def test_weights_of_another_shape_are_refused_by_name(context: GlooContext) -> None:
-    model = built(HareConfig.of(SHAPE, VOCABULARY), context)
+    model = built(HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), context)
     with pytest.raises(HareError, match=r"token_embedding\.pp_block\.weight as \(7, 7\)"):
         load_slices(model, lambda name, shape: torch.zeros(7, 7))
 
 
 def test_initial_weights_depend_on_name_and_seed_alone() -> None:
-    config = HareConfig.of(SHAPE, VOCABULARY)
+    config = HareConfig.of(SHAPE, Vocabulary(VOCABULARY))
     first = initial_weight("decoder.0.pp_block.attn.qkv_proj.weight", (8, 4), 0, config)
     assert torch.equal(first, initial_weight("decoder.0.pp_block.attn.qkv_proj.weight", (8, 4), 0, config))
     assert not torch.equal(first, initial_weight("decoder.1.pp_block.attn.qkv_proj.weight", (8, 4), 0, config))

@@ -97,8 +97,8 @@ def test_costs_agree_with_the_models_own_formulas() -> None:
         layers, hidden_size, intermediate_size, tied_embeddings = 22, 2048, 5632, False
         attention_heads, key_value_heads = 32, 8
 
-    assert shape.parameters == sizes.parameters(Paper) == 1_123_117_056
-    assert shape.flops_per_token(2048) == sizes.training_flops_per_token(Paper, 2048)
+    assert shape.parameters == sizes.parameters(Paper, 32_000) == 1_123_117_056
+    assert shape.flops_per_token(2048) == sizes.training_flops_per_token(Paper, 2048, 32_000)
 
 
 def test_a_cost_is_consistent_with_itself() -> None:

@@ -18,7 +18,7 @@ from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, toke
 from hare.synthesis.open_sets import open_items
 from hare.synthesis.passages import Passage
 from hare.synthesis.restruct import even_shares
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 _PROSE = (
     "Marseille is a port city in southern France. In 1720 the great plague reached the harbour, and many people died. "
@@ -88,7 +88,7 @@ def test_an_invalid_item_is_rejected_for_the_right_reason(change, objection):
 
 
 def test_the_token_estimate_is_on_the_safe_side():
-    tokenizer = mistral_tokenizer()
+    tokenizer = fast_tokenizer(mistral_model())
     for text in (_PROSE, _CODE, _MATHS, "Ça coûte 12 €, naïve “quotes” …", "x" * 50, "def f(): return {1: [2, 3]}"):
         assert len(tokenizer(text)["input_ids"]) <= tokens_at_most(text) <= 4 * len(text) + 4
 

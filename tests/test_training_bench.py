@@ -5,10 +5,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from training_runs import toy_tokenizer
 
 from hare.bench import training as benchmark
 from hare.bench.training_contestants import REPLY, Turns
@@ -18,11 +16,6 @@ from hare.training.run import TrainingRun
 
 SMOKE = load_profile("smoke")
 SECONDS = {"trainer": 1.0, "plain": 0.98, "hf": 1.5, "compiled": 1.1, "nanotron_llama": 1.2}
-
-
-@pytest.fixture(autouse=True)
-def small_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "mistral_tokenizer", lambda: SimpleNamespace(save_pretrained=toy_tokenizer))
 
 
 def blocks(run: TrainingRun, names: list[str]) -> benchmark.Blocks:

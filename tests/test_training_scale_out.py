@@ -11,7 +11,7 @@ from hare.core.errors import HareError
 from hare.core.profile import Profile, load_profile
 from hare.model.sizes import NAMED, parameters
 from hare.training.cluster import simulate as simulation
-from hare.training.cluster.estimate import estimate, pipeline_stages
+from hare.training.cluster.estimate import estimate, pipeline_stages, vocabulary_size
 from hare.training.cluster.scale_out import SLURM, TORCHRUN, YAML, machines, plan
 from hare.training.cluster.simulate import described, simulate, table
 
@@ -69,13 +69,13 @@ def test_sixteen_ranks_hold_the_model_once_a_replica(layout: tuple[int, int, int
         assert [len(rank.groups[kind]) for kind in ("dp", "tp", "pp")] == [data, tensor, pipeline]
     assert max(rank.size for rank in ranks) == estimate(profile).chosen.held
     assert sorted(table(ranks)["rank"]) == list(range(16))
-    assert f"{parameters(profile.model):,} parameters once" in described(profile, ranks)
+    assert f"{parameters(profile.model, vocabulary_size(profile)):,} parameters once" in described(profile, ranks)
 
 
 def test_a_pipeline_rank_without_a_block_is_found() -> None:
     """nanotron shares out by cost: here the head outweighs all layers."""
     small = dataclasses.replace(laid_out(1, 1, 2), model=dataclasses.replace(NAMED["1M"], layers=2))
-    assert (0, 0, 0) in pipeline_stages(small.model, 2)
+    assert (0, 0, 0) in pipeline_stages(small.model, 2, vocabulary_size(small))
     with pytest.raises(HareError, match="rank 1 has no block to run"):
         simulate(small)
     assert all(layout.pipeline_parallel == 1 for layout in estimate(small).layouts)
@@ -86,7 +86,9 @@ def test_faults_of_a_layout_are_named() -> None:
     lost = dataclasses.replace(ranks[1], parameters={
         name: held for name, held in ranks[1].parameters.items() if "qkv" not in name
     })
-    mistakes = simulation._slice_mistakes([ranks[0], lost, *ranks[2:]], parameters(laid_out(2, 2, 1).model))
+    whole = laid_out(2, 2, 1)
+    expected = parameters(whole.model, vocabulary_size(whole))
+    mistakes = simulation._slice_mistakes([ranks[0], lost, *ranks[2:]], expected)
     assert len(mistakes) == 8 and all("qkv_proj.weight of replica 0 is not held once" in one for one in mistakes)
     moved = [dataclasses.replace(rank, groups=rank.groups | {"tp": (rank.number,)}) for rank in ranks[:2]]
     assert simulation._group_mistakes([*moved, *ranks[2:]]) == []

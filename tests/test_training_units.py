@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,15 +9,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from training_runs import OPTIMISATION, SEQUENCE_LENGTH, VOCABULARY, toy_run, toy_tokens
-from transformers import PreTrainedTokenizerFast
 
 import hare.model.nanotron.shim  # noqa: F401
 from hare.core.errors import HareError
 from hare.model.config import HareConfig
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.tokenizer import Vocabulary
 from hare.training.batches import micro_batch
 from hare.training.checkpoints import Checkpoint, checkpoints, last_good, prune, publish, refuse_other_layout
 from hare.training.heldout import bits_per_byte, heldout_sequences
@@ -26,7 +22,6 @@ from hare.training.journal import Journal
 from hare.training.launch import train
 from hare.training.settings import nanotron_settings, refuse_unsupported, schedule
 from hare.training.trainer import HareTrainer
-from hare.training.vocabulary import bytes_by_token, vocabulary_size
 
 # isort: split
 from nanotron.config import LRSchedulerArgs, get_config_from_file
@@ -120,7 +115,7 @@ def test_nanotron_reads_its_settings_back(tmp_path: Path) -> None:
     path = tmp_path / "nanotron.yaml"
     path.write_text(yaml.safe_dump(nanotron_settings(run, tmp_path, None)))
     config = get_config_from_file(path, model_config_class=HareConfig)
-    assert config.model.model_config == HareConfig.of(run.model, VOCABULARY)
+    assert config.model.model_config == HareConfig.of(run.model, Vocabulary(VOCABULARY))
     assert config.model.dtype == torch.bfloat16 and config.optimizer.accumulate_grad_in_fp32
     refuse_unsupported(config)
     config.parallelism.tp_linear_async_communication = True
@@ -160,22 +155,6 @@ def test_a_loss_that_is_not_finite_names_its_batch(tmp_path: Path, loss: float) 
         HareTrainer._refuse_nonfinite(trainer, "loss", loss)
 
 
-@pytest.fixture(scope="module")
-def mistral(tmp_path_factory: pytest.TempPathFactory) -> tuple[PreTrainedTokenizerFast, np.ndarray]:
-    """The paper's tokenizer, and the bytes of each of its tokens."""
-    folder, tokenizer = tmp_path_factory.mktemp("tokenizer"), mistral_tokenizer()
-    tokenizer.save_pretrained(folder)
-    assert vocabulary_size(folder) == 32000
-    return tokenizer, bytes_by_token(folder)
-
-
-@given(text=st.text(min_size=1, max_size=200))
-def test_bytes_of_tokens_add_up_to_the_text(mistral: tuple[PreTrainedTokenizerFast, np.ndarray], text: str) -> None:
-    tokenizer, sizes = mistral
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert sizes[ids].sum() == len(f" {text}".encode())  # a space is put before each document
-
-
 def test_heldout_windows_are_spread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = toy_run(tmp_path, "run")
     files = run.heldout | {"short": toy_tokens(tmp_path / "short.ds", 1, SEQUENCE_LENGTH)}
@@ -190,9 +169,3 @@ def test_heldout_windows_are_spread(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_bits_per_byte() -> None:
     assert bits_per_byte(np.log(256) * 5, 5) == pytest.approx(8.0)
-
-
-def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HareError, match="no tokenizer.json"):
-        vocabulary_size(tmp_path)
-    shutil.rmtree(tmp_path)

@@ -1,11 +1,11 @@
 """Tiny training runs for the tests: token files of a learnable toy language, a tokenizer folder, a small shape."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 
+from hare.core.files import write_json
 from hare.core.profile import Model, Training
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
@@ -42,12 +42,16 @@ def toy_tokens(path: Path, seed: int, count: int = 4000, document: int | None = 
 
 def toy_tokenizer(folder: Path) -> Path:
     """A tokenizer folder in which each token stands for three bytes, but for two control tokens."""
-    folder.mkdir(parents=True, exist_ok=True)
     control = {"<s>": 1, "</s>": 2}
     plain = {f"{number:03d}": number for number in range(VOCABULARY) if number not in control.values()}
-    added = [{"id": number, "special": True} for number in control.values()]
-    described = {"added_tokens": added, "model": {"vocab": control | plain}}
-    (folder / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
+    replaced = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    described = {
+        "added_tokens": [{"id": number, "content": name, "special": True} for name, number in control.items()],
+        "model": {"type": "BPE", "vocab": control | plain, "merges": []},
+        "decoder": {"type": "Sequence", "decoders": [replaced, {"type": "ByteFallback"}]},
+    }
+    write_json(folder / "tokenizer.json", described)
+    write_json(folder / "tokenizer_config.json", {"bos_token": "<s>", "eos_token": "</s>"})
     return folder
 
 

@@ -17,7 +17,7 @@ from hare.core.profile import Model, Profile
 from hare.core.progress import track
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.tasks import choose_items, load, missing, quietly
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 _ITEMS = 16  # of each benchmark
 _ROUNDING = 1e-5  # of a log-likelihood in fp32; relative, or absolute below 1 nat
@@ -85,7 +85,7 @@ def _requests(profile: Profile) -> dict[str, list[Instance]]:
 def save_random_model(model: Model, folder: Path) -> None:
     """Write a model of this shape with random weights, and its tokenizer, as a Hugging Face folder."""
     torch.manual_seed(0)
-    tokenizer = mistral_tokenizer()
+    tokenizer = fast_tokenizer(mistral_model())
     config = MistralConfig(
         vocab_size=len(tokenizer), hidden_size=model.hidden_size, intermediate_size=model.intermediate_size,
         num_hidden_layers=model.layers, num_attention_heads=model.attention_heads,

@@ -14,7 +14,7 @@ from hare.leakage.reference import compare, generated_decisions, prefixes_tokeni
 from hare.leakage.sets import SURFACE, sample_sets
 from hare.leakage.study import PEER, load
 from hare.synthesis.embedded import smollm2_folder
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 ITEMS, LOOP_ITEMS = 256, 6
 _PEER_ITEMS, _PEER_LOOP_ITEMS = 16, 4  # of each of two benchmarks; in the loop, of both together
@@ -30,7 +30,7 @@ def bench(profile: Profile) -> dict[str, float]:
     model, SmolLM2-135M-Instruct, the same speeds and what `on_a_real_model` adds.
     """
     measure = Measure(profile.leakage.leakage_ngram, profile.leakage.leakage_starts)
-    model, tokenizer = _untrained(profile.model), mistral_tokenizer()
+    model, tokenizer = _untrained(profile.model), fast_tokenizer(mistral_model())
     texts = _texts("arc_challenge", ITEMS)
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)

@@ -24,12 +24,13 @@ import torch
 
 from hare.bench.training_contestants import IN_A_GROUP, REPLY
 from hare.core.errors import HareError
+from hare.core.files import write_json
 from hare.core.profile import Model, Profile, Training
 from hare.model.float8 import refuse_without_torchao
-from hare.model.sizes import NAMED, VOCABULARY, training_flops_per_token
+from hare.model.sizes import NAMED, training_flops_per_token
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
-from hare.tokens.tokenizer import mistral_tokenizer
+from hare.tokens.tokenizer import PAPER_VOCABULARY, Vocabulary
 from hare.training.matrix_rate import matrix_flops
 from hare.training.processes import place
 from hare.training.run import TrainingRun
@@ -38,6 +39,7 @@ ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
 SECONDS_A_BLOCK = 2.5
 GPU_SHAPES = {"0.25B": 16, "1.1B": 8}  # sequences a micro-batch
 GPU_SEQUENCE, GPU_ACCUMULATION = 2048, 4
+PAPER_SIZE = Vocabulary.named(PAPER_VOCABULARY).size
 _WINDOWS = 64
 Blocks = dict[str, list[dict[str, float]]]
 
@@ -50,12 +52,13 @@ def bench(profile: Profile) -> dict[str, float]:
 
 def _on_cpu(profile: Profile) -> dict[str, float]:
     training = _alone(profile.training)
-    with _run(profile.model, training, profile.tokens.sequence_length) as run:
+    vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
+    with _run(profile.model, training, profile.tokens.sequence_length, vocabulary) as run:
         blocks = _in_turns(run, ["trainer", "plain", "hf"])
         torch.set_num_threads(training.cpu_threads)
         rate = matrix_flops(training.precision)
     speed = run.global_batch * run.mixture.sequence_length / _median_seconds(blocks["trainer"])
-    flops = training_flops_per_token(run.model, run.mixture.sequence_length)
+    flops = training_flops_per_token(run.model, run.mixture.sequence_length, vocabulary)
     return {
         "training_tokens_per_s": speed,
         "training_mfu": speed * flops / rate,
@@ -77,11 +80,11 @@ def _on_gpu(profile: Profile) -> dict[str, float]:
         )
         blocks = {}
         for contestant in ("trainer", "compiled", "hf", "nanotron_llama"):  # one at a time: they would not fit together
-            with _run(NAMED[name], training, GPU_SEQUENCE) as run, _may_not_run(contestant):
+            with _run(NAMED[name], training, GPU_SEQUENCE, PAPER_SIZE) as run, _may_not_run(contestant):
                 blocks |= _in_turns(run, [contestant])
         with contextlib.suppress(HareError):
             refuse_without_torchao()
-            with _run(NAMED[name], dataclasses.replace(training, precision="float8"), GPU_SEQUENCE) as run:
+            with _run(NAMED[name], dataclasses.replace(training, precision="float8"), GPU_SEQUENCE, PAPER_SIZE) as run:
                 blocks["float8"] = _in_turns(run, ["trainer"])["trainer"]
         metrics |= _gpu_metrics(name, run, blocks, rate)
     return metrics
@@ -101,7 +104,7 @@ def _may_not_run(contestant: str) -> Iterator[None]:
 def _gpu_metrics(name: str, run: TrainingRun, blocks: Blocks, rate: float) -> dict[str, float]:
     """Tokens/s, MFU against the measured matrix rate and peak memory by contestant; where there is a float8 run, its
     loss after equally many steps on the same batches, minus bfloat16's."""
-    flops = training_flops_per_token(run.model, GPU_SEQUENCE)
+    flops = training_flops_per_token(run.model, GPU_SEQUENCE, PAPER_SIZE)
     metrics = {}
     for contestant, found in blocks.items():
         speed = run.global_batch * GPU_SEQUENCE / _median_seconds(found)
@@ -123,14 +126,27 @@ def _alone(training: Training) -> Training:
     )
 
 
+def numbered_tokenizer(folder: Path, size: int) -> None:
+    """A folder whose tokenizer has ``size`` ids and pieces that mean nothing: enough for training on random tokens."""
+    control = {"<unk>": 0, "<s>": 1, "</s>": 2}
+    pieces = control | {f"piece{number}": number for number in range(len(control), size)}
+    replaced = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    write_json(folder / "tokenizer.json", {
+        "added_tokens": [{"id": number, "content": name, "special": True} for name, number in control.items()],
+        "model": {"type": "BPE", "vocab": pieces, "merges": []},
+        "decoder": {"type": "Sequence", "decoders": [replaced, {"type": "ByteFallback"}]},
+    })
+    write_json(folder / "tokenizer_config.json", {"bos_token": "<s>", "eos_token": "</s>"})
+
+
 @contextlib.contextmanager
-def _run(model: Model, training: Training, length: int) -> Iterator[TrainingRun]:
+def _run(model: Model, training: Training, length: int, vocabulary: int) -> Iterator[TrainingRun]:
     """A run on random tokens in a folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "random.ds"
-        np.random.default_rng(0).integers(3, VOCABULARY, _WINDOWS * length + 1).astype("<u2").tofile(path)
-        mistral_tokenizer().save_pretrained(folder / "tokenizer")
+        np.random.default_rng(0).integers(3, vocabulary, _WINDOWS * length + 1).astype("<u2").tofile(path)
+        numbered_tokenizer(folder / "tokenizer", vocabulary)
         batch = training.micro_batch * training.gradient_accumulation
         stages = (MixtureStage(batch * training.train_steps, {"random": 1.0}),)
         mixture = MixtureSpec({"random": str(path)}, {"random": fingerprint(path)}, stages, length, 0)

@@ -22,8 +22,8 @@ import yaml
 from hare.core.provenance import peak_rss_mb
 from hare.model.config import HareConfig
 from hare.model.convert import hugging_face_config
-from hare.model.sizes import VOCABULARY
 from hare.tokens.mixture import Mixture
+from hare.tokens.tokenizer import Tokenizer
 from hare.training.processes import meet
 from hare.training.run import TrainingRun
 
@@ -95,7 +95,7 @@ def plain(run: TrainingRun, turns: Turns) -> None:
     from nanotron.trainer import mark_tied_parameters
 
     prepare_process_group()
-    config = HareConfig.of(run.model, VOCABULARY, run.training)
+    config = HareConfig.of(run.model, Tokenizer.load(run.tokenizer).vocabulary, run.training)
     context = (ParallelContext if ON_GPU else GlooContext)(1, 1, 1)
     layout = ParallelismArgs(dp=1, pp=1, tp=1)
     with training_device():
@@ -157,7 +157,8 @@ def nanotron_llama(run: TrainingRun, turns: Turns) -> None:
         "is_llama_config": True, "hidden_size": shape.hidden_size, "intermediate_size": shape.intermediate_size,
         "num_hidden_layers": shape.layers, "num_attention_heads": shape.attention_heads,
         "num_key_value_heads": shape.key_value_heads, "max_position_embeddings": run.mixture.sequence_length,
-        "rms_norm_eps": 1e-5, "vocab_size": VOCABULARY, "tie_word_embeddings": shape.tied_embeddings,
+        "rms_norm_eps": 1e-5, "vocab_size": Tokenizer.load(run.tokenizer).size,
+        "tie_word_embeddings": shape.tied_embeddings,
     }
     path = run.folder / "llama.yaml"
     write_text(path, yaml.safe_dump(settings, sort_keys=False))
@@ -197,7 +198,7 @@ class _Samples(torch.utils.data.Dataset):
 def _mistral(run: TrainingRun) -> Any:
     from transformers import MistralConfig, MistralForCausalLM
 
-    described = hugging_face_config(HareConfig.of(run.model, VOCABULARY), torch.float32)
+    described = hugging_face_config(HareConfig.of(run.model, Tokenizer.load(run.tokenizer).vocabulary), torch.float32)
     return MistralForCausalLM(MistralConfig(**described)).to("cuda" if ON_GPU else "cpu")
 
 

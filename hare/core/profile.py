@@ -68,6 +68,7 @@ class Decontamination:
 class Tokens:
     """Packed token files and the two-stage mixture."""
 
+    vocabulary: str  # mistral-32k, the paper's; own-<n>: n pieces trained on an equal mixture of the parts
     sequence_length: int  # tokens
     stage1_share: float  # share of the steps that see D1 alone; the paper: 52B of 600B tokens
     weight_d1: float  # stage-2 sampling weights by tokens; the paper: 46.5, 13.63, 39.87 %

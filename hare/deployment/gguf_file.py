@@ -20,7 +20,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.deployment.gguf_reading import Shape, halved, open_gguf, shape_of
-from hare.tokens.tokenizer import sentencepiece_model
+from hare.tokens.vocabulary import mistral_model
 
 PRECISIONS = {"fp32": Kind.F32, "int8": Kind.Q8_0, "int4": Kind.Q4_0}
 _FILE_TYPES = {
@@ -102,7 +102,7 @@ def _describe(writer: gguf.GGUFWriter, config: dict, precision: str) -> None:
 
 def _add_vocabulary(writer: gguf.GGUFWriter, folder: Path) -> None:
     """Mistral's pieces with their scores and kinds, then the control tokens that the folder's tokenizer has beyond."""
-    model = sentencepiece_model_pb2.ModelProto.FromString(sentencepiece_model())
+    model = sentencepiece_model_pb2.ModelProto.FromString(mistral_model())
     described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     added = sorted((token["id"], token["content"]) for token in described["added_tokens"])
     beyond = [content for number, content in added if number >= len(model.pieces)]

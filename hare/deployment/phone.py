@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hare.model.sizes import NAMED, VOCABULARY, layer_parameters, parameters
+from hare.model.sizes import NAMED, layer_parameters, parameters
+from hare.tokens.tokenizer import PAPER_VOCABULARY, Vocabulary
 
 BITS = {"fp32": 32.0, "int8": 8.5, "int4": 4.5}  # a weight: its own bits and its share of the block's 16-bit scale
 _GB = 1e9
@@ -25,6 +26,7 @@ class Memory:
 # Four 16-bit channels at 2,750 MHz, double data rate, as phones of the Redmi K40's class have (LPDDR5-5500).
 PHONE = Memory("phone, LPDDR5-5500, 64 bits wide", 64 / 8 * 5.5e9, (0.1, 0.6))
 CONTEXT = 512  # tokens in the cache
+_VOCABULARY = Vocabulary.named(PAPER_VOCABULARY).size
 
 
 def estimate_table(memory: Memory = PHONE, context: int = CONTEXT) -> pd.DataFrame:
@@ -36,13 +38,13 @@ def estimate_table(memory: Memory = PHONE, context: int = CONTEXT) -> pd.DataFra
     model = NAMED["1.1B"]
     head = model.hidden_size // model.attention_heads
     kept = 2 * model.layers * model.key_value_heads * head * context * 2  # bytes
-    read = model.layers * layer_parameters(model) + VOCABULARY * model.hidden_size  # weights a token
+    read = model.layers * layer_parameters(model) + _VOCABULARY * model.hidden_size  # weights a token
     rows = []
     for precision, bits in BITS.items():
         a_token = read * bits / 8 + kept
         low, high = (memory.bandwidth * share / a_token for share in memory.reached)
         rows.append({
-            "model": "1.1B", "precision": precision, "size_gb": parameters(model) * bits / 8 / _GB,
+            "model": "1.1B", "precision": precision, "size_gb": parameters(model, _VOCABULARY) * bits / 8 / _GB,
             "read_gb_per_token": a_token / _GB, "tokens_per_s_low": low, "tokens_per_s_high": high,
             "tokens_per_s_bound": memory.bandwidth / a_token, "origin": "estimate",
             "assumes": f"{memory.name}, {memory.bandwidth / _GB:.0f} GB/s, of which {memory.reached[0]:.0%} to "

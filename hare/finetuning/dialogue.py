@@ -18,7 +18,7 @@ from transformers import MistralForCausalLM, PreTrainedTokenizerFast
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.finetuning.functions import FUNCTIONS
-from hare.tokens.tokenizer import mistral_tokenizer, packing_tokenizer
+from hare.tokens.vocabulary import engine, fast_tokenizer, mistral_model
 
 ROUND_START, ROUND_END, SLOT = "<round_start>", "<round_end>", "<slot>"
 ROLES = ("system", "user", "assistant")
@@ -38,7 +38,7 @@ Message = dict[str, str]
 
 @cache
 def _plain() -> Tokenizer:
-    return packing_tokenizer()
+    return engine(mistral_model())
 
 
 def text_ids(text: str) -> list[int]:
@@ -149,7 +149,7 @@ def load_for_chat(folder: Path, seed: int) -> MistralForCausalLM:
 
 def chat_tokenizer() -> PreTrainedTokenizerFast:
     """Mistral's tokenizer with the control tokens and the chat template, as models are saved with."""
-    tokenizer = mistral_tokenizer()
+    tokenizer = fast_tokenizer(mistral_model())
     tokenizer.add_special_tokens({"additional_special_tokens": list(CONTROL_TOKENS)})
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

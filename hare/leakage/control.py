@@ -26,7 +26,7 @@ from hare.leakage.measure import Measure
 from hare.leakage.sets import SURFACE, SampleSet, sample_sets
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import TOKEN_TYPE, fingerprint
-from hare.tokens.tokenizer import packing_tokenizer
+from hare.tokens.tokenizer import Tokenizer
 from hare.training.run import TrainingRun
 
 TEST, TRAIN = "test", "train"  # TEST stands for whichever split the leaderboard evaluates on
@@ -94,7 +94,8 @@ def control_run(found: Sequence[Group], folder: Path, d1: Path, tokenizer: Path,
     files = {"d1": d1}
     for group in leaked:
         files[group.name] = folder / "planted" / f"{group.name}.ds"
-        _plant(group, files[group.name], round(group.dose * steps * batch + 1) * length, leakage.leakage_seed)
+        size = round(group.dose * steps * batch + 1) * length
+        _plant(group, Tokenizer.load(tokenizer), files[group.name], size, leakage.leakage_seed)
     weights = {"d1": round(1 - sum(group.dose for group in leaked), 9)} | {group.name: group.dose for group in leaked}
     mixture = MixtureSpec(
         files={name: str(path) for name, path in files.items()},
@@ -105,9 +106,9 @@ def control_run(found: Sequence[Group], folder: Path, d1: Path, tokenizer: Path,
     return run.keyed(folder, "leaked")
 
 
-def _plant(group: Group, path: Path, tokens: int, seed: int) -> None:
+def _plant(group: Group, tokenizer: Tokenizer, path: Path, tokens: int, seed: int) -> None:
     """Write the group's items over and over, each time in another order, until the run's share of tokens is full."""
-    encoded = [np.array(encoding.ids, TOKEN_TYPE) for encoding in packing_tokenizer().encode_batch(group.texts)]
+    encoded = [np.array(encoding.ids, TOKEN_TYPE) for encoding in tokenizer.packing.encode_batch(group.texts)]
     order, parts, written = random.Random(f"{seed} {group.name}"), [], 0
     while written <= tokens:
         for index in order.sample(range(len(encoded)), len(encoded)):
@@ -120,7 +121,8 @@ def _plant(group: Group, path: Path, tokens: int, seed: int) -> None:
 def repetitions(found: Sequence[Group], run: TrainingRun) -> dict[tuple[str, float], float]:
     """How often the run reads each item of a group, by the group's key."""
     tokens = run.training.train_steps * run.global_batch * run.mixture.sequence_length
-    sizes = {group.key: sum(len(e.ids) for e in packing_tokenizer().encode_batch(group.texts)) for group in found}
+    packing = Tokenizer.load(run.tokenizer).packing
+    sizes = {group.key: sum(len(e.ids) for e in packing.encode_batch(group.texts)) for group in found}
     return {(split, dose): dose * tokens / size for (split, dose), size in sizes.items()}
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from hare.core.profile import Model, Training
+from hare.tokens.tokenizer import Vocabulary
 
 
 @dataclass
@@ -22,10 +23,11 @@ class HareConfig:
     max_positions: int
     tied_embeddings: bool
     vocab_size: int
+    bos_token_id: int  # begins a document
+    eos_token_id: int  # ends one
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     initializer_range: float = 0.02
-    bos_token_id: int = 1  # begins a document
     mask_documents: bool = False  # from here on: how the module computes, not what its weights mean
     recompute_activations: bool = False
     torch_compile: bool = False
@@ -33,12 +35,15 @@ class HareConfig:
     is_hare_config: bool = True
 
     @classmethod
-    def of(cls, model: Model, vocab_size: int, training: Training | None = None) -> "HareConfig":
-        """The configuration of a profile's model section with a tokenizer of ``vocab_size`` tokens.
+    def of(cls, model: Model, vocabulary: Vocabulary, training: Training | None = None) -> "HareConfig":
+        """The configuration of a profile's model section with a tokenizer's ``vocabulary``.
 
         ``training`` says how the module is to compute; without it, in the plainest way.
         """
-        config = cls(**dataclasses.asdict(model), vocab_size=vocab_size)
+        config = cls(
+            **dataclasses.asdict(model), vocab_size=vocabulary.size, bos_token_id=vocabulary.begin,
+            eos_token_id=vocabulary.end,
+        )
         if training is None:
             return config
         return dataclasses.replace(

@@ -124,7 +124,8 @@ def hugging_face_config(config: HareConfig, dtype: torch.dtype) -> dict[str, obj
         "vocab_size": config.vocab_size, "max_position_embeddings": config.max_positions,
         "rms_norm_eps": config.rms_norm_eps, "initializer_range": config.initializer_range,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "tie_word_embeddings": config.tied_embeddings, "bos_token_id": config.bos_token_id, "eos_token_id": 2,
+        "tie_word_embeddings": config.tied_embeddings, "bos_token_id": config.bos_token_id,
+        "eos_token_id": config.eos_token_id,
         "pad_token_id": None,
         "dtype": str(dtype).removeprefix("torch."),
     }

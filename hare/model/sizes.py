@@ -10,8 +10,6 @@ from typing import Any, Protocol
 
 from hare.core.profile import Model
 
-VOCABULARY = 32000
-
 
 class Shape(Protocol):
     """What the formulas need to know of a model: a profile's section and nanotron's configuration both have it."""
@@ -44,31 +42,31 @@ def layer_parameters(model: Shape) -> int:
     return attention + 3 * model.hidden_size * model.intermediate_size
 
 
-def parameters(model: Shape, vocabulary: int = VOCABULARY) -> int:
+def parameters(model: Shape, vocabulary: int) -> int:
     """All weights: embedding, layers with two norms each, last norm, and the head unless it is tied."""
     embeddings = vocabulary * model.hidden_size * (1 if model.tied_embeddings else 2)
     norms = (2 * model.layers + 1) * model.hidden_size
     return embeddings + model.layers * layer_parameters(model) + norms
 
 
-def training_flops_per_token(model: Shape, sequence_length: int, vocabulary: int = VOCABULARY) -> float:
+def training_flops_per_token(model: Shape, sequence_length: int, vocabulary: int) -> float:
     """Forward and backward FLOPs of one token: 6 a weight of the matrices, 12 · layers · hidden · sequence length."""
     weights = model.layers * layer_parameters(model) + vocabulary * model.hidden_size
     return 6.0 * weights + 12.0 * model.layers * model.hidden_size * sequence_length
 
 
-def size_rows(models: Mapping[str, Model], sequence_length: int) -> list[dict[str, Any]]:
+def size_rows(models: Mapping[str, Model], sequence_length: int, vocabulary: int) -> list[dict[str, Any]]:
     """One row a model: name, layers, hidden_size, parameters_m, outside_embeddings_m, head_share, mflops_per_token.
 
     ``head_share`` is the part of the FLOPs that goes into the projection to the vocabulary.
     """
     rows = []
     for name, model in models.items():
-        flops = training_flops_per_token(model, sequence_length)
+        flops = training_flops_per_token(model, sequence_length, vocabulary)
         rows.append({
             "model": name, "layers": model.layers, "hidden_size": model.hidden_size,
-            "parameters_m": parameters(model) / 1e6,
-            "outside_embeddings_m": model.layers * layer_parameters(model) / 1e6,
-            "head_share": 6.0 * VOCABULARY * model.hidden_size / flops, "mflops_per_token": flops / 1e6,
+            "parameters_m": parameters(model, vocabulary) / 1e6,
+            "outside_embeddings_m": model.layers * layer_parameters(model, vocabulary) / 1e6,
+            "head_share": 6.0 * vocabulary * model.hidden_size / flops, "mflops_per_token": flops / 1e6,
         })
     return rows

@@ -12,13 +12,13 @@ import pandas as pd
 from datatrove.data import Document
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer as Engine
 
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole, written_whole
 from hare.core.progress import Progress
 from hare.data.shards import read_documents
-from hare.tokens.tokenizer import packing_tokenizer
+from hare.tokens.tokenizer import Tokenizer
 
 _DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes a token, and documents can be whole books
 
@@ -36,7 +36,7 @@ class PackedFile:
         return {"tokens": int(sums.tokens), "documents": int(sums.documents), "bytes": int(sums.text_bytes)}
 
 
-def pack(documents: Path, path: Path) -> PackedFile:
+def pack(documents: Path, path: Path, tokenizer: Tokenizer) -> PackedFile:
     """Tokenise a folder of JSON-lines shards, in order of name, into the file ``path`` of little-endian uint16.
 
     Raises:
@@ -46,7 +46,7 @@ def pack(documents: Path, path: Path) -> PackedFile:
     notes = _Notes()
     with written_whole(path) as temporary, Progress(f"tokenise {path.stem}", size / 1e6, "MB") as progress:
         read = notes.passing(_documents_in(documents), progress)
-        written = _tokenizing_into(path.parent).write_unshuffled(read, temporary.name)
+        written = _tokenizing_into(path.parent, tokenizer).write_unshuffled(read, temporary.name)
         if not notes.origins:
             raise HareError(
                 f"{documents} holds no document with text.", "rerun the stage that makes it, at a larger scale"
@@ -54,14 +54,14 @@ def pack(documents: Path, path: Path) -> PackedFile:
     return PackedFile(notes.by_source(np.diff(written.doc_ends, prepend=0)))
 
 
-def pack_by_category(documents: Path, folder: Path) -> dict[str, PackedFile]:
+def pack_by_category(documents: Path, folder: Path, tokenizer: Tokenizer) -> dict[str, PackedFile]:
     """Tokenise each category's documents into ``<folder>/<category>.ds``; the folder appears whole."""
     with folder_written_whole(folder) as temporary:
         shards = temporary / ".text"
         with JsonlWriter(str(shards), "${category}/documents.jsonl", compression=None) as writer:
             for document in _documents_in(documents):
                 writer.write(document)
-        packed = {part.name: pack(part, temporary / f"{part.name}.ds") for part in sorted(shards.glob("*"))}
+        packed = {part.name: pack(part, temporary / f"{part.name}.ds", tokenizer) for part in sorted(shards.glob("*"))}
         shutil.rmtree(shards)
     return packed
 
@@ -79,24 +79,24 @@ def _documents_in(folder: Path) -> Iterator[Document]:
             yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
 
 
-def texts(folder: Path, at_most: int) -> list[str]:
-    """The first documents' texts of a folder of shards."""
-    return [document.text for document in itertools.islice(_documents_in(folder), at_most)]
+def texts(folder: Path, at_most: int | None = None) -> Iterator[str]:
+    """The first documents' texts of a folder of shards, or all of them."""
+    return (document.text for document in itertools.islice(_documents_in(folder), at_most))
 
 
-def _tokenizing_into(folder: Path) -> DocumentTokenizer:
+def _tokenizing_into(folder: Path, tokenizer: Tokenizer) -> DocumentTokenizer:
     block = DocumentTokenizer(
-        str(folder), "mistral", batch_size=_DOCUMENTS_TOGETHER, shuffle_documents=False, save_index=False,
+        str(folder), "hare", batch_size=_DOCUMENTS_TOGETHER, shuffle_documents=False, save_index=False,
         save_final_metadata=False,
     )
-    block.tokenizer = _WithoutOffsets(packing_tokenizer())
+    block.tokenizer = _WithoutOffsets(tokenizer.packing)
     return block
 
 
 class _WithoutOffsets:
     """The part of a tokenizer that datatrove's block uses, without character offsets: a third less time."""
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Engine):
         self.get_vocab_size = tokenizer.get_vocab_size
         self.encode_batch = tokenizer.encode_batch_fast
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hare.core.errors import HareError
 from hare.tokens.packed import TokenFile
-from hare.training.vocabulary import bytes_by_token
+from hare.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def heldout_sequences(
             "No held-out file is as long as one sequence.", "raise heldout_fraction or shorten sequence_length"
         )
     tokens = np.stack(windows)
-    return HeldoutSequences(categories, numbers, bytes_by_token(tokenizer)[tokens[:, 1:]].sum(1), tokens)
+    return HeldoutSequences(categories, numbers, Tokenizer.load(tokenizer).predicted_bytes(tokens), tokens)
 
 
 def bits_per_byte(nats: float, size: int) -> float:

@@ -11,11 +11,11 @@ from hare.model.convert import CONFIG_FILE, config_of_hugging_face, read_config
 from hare.model.float8 import refuse_without_torchao
 from hare.model.pointwise import refuse_without_compiler
 from hare.tokens.packed import TOKEN_TYPE
+from hare.tokens.tokenizer import Tokenizer
 from hare.training.checkpoints import last_good, refuse_other_layout
 from hare.training.cluster.estimate import pipeline_stages
 from hare.training.journal import refuse_without_tensorboard
 from hare.training.run import TrainingRun
-from hare.training.vocabulary import vocabulary_size
 
 _SHAPE = (
     "hidden_size", "intermediate_size", "layers", "attention_heads", "key_value_heads", "tied_embeddings", "vocab_size"
@@ -60,7 +60,7 @@ def _refuse_other_length(run: TrainingRun) -> None:
 
 
 def _refuse_large_vocabulary(run: TrainingRun) -> None:
-    vocabulary, most = vocabulary_size(run.tokenizer), 1 << 8 * TOKEN_TYPE.itemsize
+    vocabulary, most = Tokenizer.load(run.tokenizer).size, 1 << 8 * TOKEN_TYPE.itemsize
     if vocabulary > most:
         raise HareError(
             f"The tokenizer {run.tokenizer} has {vocabulary} tokens, but token files number at most {most}.",
@@ -76,7 +76,7 @@ def _refuse_large_vocabulary(run: TrainingRun) -> None:
 def _refuse_empty_stage(run: TrainingRun) -> None:
     """nanotron shares blocks out by cost; with a large head and few layers a pipeline rank can come out empty."""
     pipeline = run.training.pipeline_parallel
-    stages = pipeline_stages(run.model, pipeline, vocabulary_size(run.tokenizer))
+    stages = pipeline_stages(run.model, pipeline, Tokenizer.load(run.tokenizer).size)
     if (0, 0, 0) in stages:
         raise HareError(
             f"Pipeline rank {stages.index((0, 0, 0))} of {pipeline} would have nothing to do: the projection to the "
@@ -88,7 +88,7 @@ def _refuse_empty_stage(run: TrainingRun) -> None:
 def _refuse_other_shape(run: TrainingRun) -> None:
     """Compare the model of ``run.weights`` with the run's, field by field."""
     assert run.weights is not None
-    wanted = HareConfig.of(run.model, vocabulary_size(run.tokenizer))
+    wanted = HareConfig.of(run.model, Tokenizer.load(run.tokenizer).vocabulary)
     found = _config_of(run)
     if found.vocab_size < wanted.vocab_size:
         raise HareError(

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hare.core.errors import HareError
-from hare.core.files import read_jsonl, write_json
+from hare.core.files import read_jsonl, sha256_of, write_json
 from hare.core.profile import Model, Training
 from hare.core.provenance import digest_of
 from hare.core.typed import build
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
-from hare.training.vocabulary import vocabulary_size
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +76,8 @@ class TrainingRun:
         mixture = {key: value for key, value in dataclasses.asdict(self.mixture).items() if key != "files"}
         identity = {
             "recipe": RECIPE,
-            "model": dataclasses.asdict(self.model) | {"vocabulary": vocabulary_size(self.tokenizer)},
+            "model": dataclasses.asdict(self.model),
+            "tokenizer": sha256_of(self.tokenizer / "tokenizer.json"),
             "training": training,
             "mixture": mixture,
             "heldout": {category: fingerprint(path) for category, path in sorted(self.heldout.items())},

@@ -10,8 +10,8 @@ from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.profile import Training
 from hare.model.config import HareConfig
+from hare.tokens.tokenizer import Tokenizer, Vocabulary
 from hare.training.run import TrainingRun
-from hare.training.vocabulary import vocabulary_size
 
 _NEVER = 1 << 40  # steps
 DECAY_SHARE = 0.2  # of the steps, in a warm-up-stable-decay schedule
@@ -25,12 +25,12 @@ def write_nanotron_yaml(run: TrainingRun, checkpoints: Path, resume: Path | None
 
 
 def nanotron_settings(
-    run: TrainingRun, checkpoints: Path, resume: Path | None, vocabulary: int | None = None
+    run: TrainingRun, checkpoints: Path, resume: Path | None, vocabulary: Vocabulary | None = None
 ) -> dict[str, Any]:
     """The settings as nested plain values, in nanotron's words; ``vocabulary`` stands in for a missing tokenizer."""
     training = run.training
     low_precision = training.precision != "float32"
-    config = HareConfig.of(run.model, vocabulary or vocabulary_size(run.tokenizer), training)
+    config = HareConfig.of(run.model, vocabulary or Tokenizer.load(run.tokenizer).vocabulary, training)
     return {
         "general": {"project": "hare", "run": run.folder.name, "seed": run.seed, "ignore_sanity_checks": True},
         "parallelism": {

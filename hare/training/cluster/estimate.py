@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from hare.core.profile import Profile
 from hare.model.cross_entropy import CHUNK_TOKENS
-from hare.model.sizes import VOCABULARY, Shape, layer_parameters, parameters, training_flops_per_token
+from hare.model.sizes import Shape, layer_parameters, parameters, training_flops_per_token
+from hare.tokens.tokenizer import Vocabulary
 
 GPU = "H100 or H800, 80 GB"
 PEAK_FLOPS = 989e12  # a second, bfloat16 without sparsity, by the data sheet
@@ -108,17 +109,17 @@ def _spelled(layout: Layout) -> str:
 
 def estimate(profile: Profile) -> Estimate:
     """Sizes, speed and memory of one pretraining run of the profile, and of every layout of as many processes."""
-    training, tokens = profile.training, profile.tokens
+    training, tokens, vocabulary = profile.training, profile.tokens, vocabulary_size(profile)
     processes = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
     sequences = training.micro_batch * training.gradient_accumulation * training.data_parallel
     chosen = _layout(profile, sequences, training.tensor_parallel, training.pipeline_parallel, processes)
     return Estimate(
         profile=profile.name,
-        parameters=parameters(profile.model),
+        parameters=parameters(profile.model, vocabulary),
         processes=processes,
         tokens_per_step=sequences * tokens.sequence_length,
         tokens=sequences * tokens.sequence_length * training.train_steps,
-        flops_per_token=training_flops_per_token(profile.model, tokens.sequence_length),
+        flops_per_token=training_flops_per_token(profile.model, tokens.sequence_length, vocabulary),
         chosen=chosen,
         layouts=tuple(
             _layout(profile, sequences, tensor, pipeline, processes)
@@ -128,12 +129,17 @@ def estimate(profile: Profile) -> Estimate:
     )
 
 
+def vocabulary_size(profile: Profile) -> int:
+    """Number of token ids that the profile's vocabulary will have."""
+    return Vocabulary.named(profile.tokens.vocabulary).size
+
+
 def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> bool:
     """Whether heads, layers, processes and batch can be shared out so; tensor parallelism stays within a node."""
     model, micro_batch = profile.model, profile.training.micro_batch
     if processes % (tensor * pipeline) or model.key_value_heads % tensor or pipeline > model.layers:
         return False
-    if (0, 0, 0) in pipeline_stages(model, pipeline):
+    if (0, 0, 0) in pipeline_stages(model, pipeline, vocabulary_size(profile)):
         return False
     replicas = processes // (tensor * pipeline)
     return tensor <= GPUS_A_NODE and sequences % (replicas * micro_batch) == 0 and sequences // (
@@ -144,7 +150,7 @@ def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, proc
 def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> Layout:
     training = profile.training
     replicas = processes // (tensor * pipeline)
-    stages = pipeline_stages(profile.model, pipeline)
+    stages = pipeline_stages(profile.model, pipeline, vocabulary_size(profile))
     held = max(matrices // tensor + norms for matrices, norms, _ in stages)
     layers = max(count for _, _, count in stages)
     moving, optimizer = _BYTES[training.precision]
@@ -159,7 +165,7 @@ def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, proces
     )
 
 
-def pipeline_stages(model: Shape, pipeline: int, vocabulary: int = VOCABULARY) -> list[tuple[int, int, int]]:
+def pipeline_stages(model: Shape, pipeline: int, vocabulary: int) -> list[tuple[int, int, int]]:
     """Of each pipeline rank: parameters in matrices, which tensor parallelism splits, in norms, and number of layers.
 
     nanotron shares blocks out by their costs in FLOPs, where the embedding and the last norm cost nothing; a block that
@@ -188,7 +194,7 @@ def _layers_kept(profile: Profile, layers: int) -> float:
 def _head_bytes(profile: Profile, tokens: int, tensor: int) -> float:
     """Logits and their gradient in fp32: of a few thousand tokens at a time in one process, of all when split."""
     at_once = min(tokens, CHUNK_TOKENS["cuda"]) if tensor == 1 else tokens
-    return 8.0 * at_once * VOCABULARY
+    return 8.0 * at_once * vocabulary_size(profile)
 
 
 def _width(profile: Profile) -> int:

@@ -14,8 +14,8 @@ import yaml
 
 from hare.core.errors import HareError
 from hare.core.profile import Profile
-from hare.model.sizes import VOCABULARY
 from hare.tokens.mixture import MixtureSpec, MixtureStage
+from hare.tokens.tokenizer import Vocabulary
 from hare.training.cluster.estimate import GPUS_A_NODE, Estimate, estimate
 from hare.training.launch import worker_environment
 from hare.training.run import TrainingRun
@@ -101,7 +101,7 @@ def plan(profile: Profile, folder: Path) -> ScaleOut:
         "profile": profile.name, "nodes": nodes, "gpus": gpus, "port": PORT, "environment": environment,
         "file": TORCHRUN, "torchrun": folder / TORCHRUN,
     }
-    settings = nanotron_settings(run, run.folder / "checkpoints", None, VOCABULARY)
+    settings = nanotron_settings(run, run.folder / "checkpoints", None, Vocabulary.named(profile.tokens.vocabulary))
     files = {
         YAML: yaml.safe_dump(settings, sort_keys=False), TORCHRUN: _TORCHRUN.format(**words),
         SLURM: _SLURM.format(**words),
@@ -121,7 +121,7 @@ def planned_run(profile: Profile) -> TrainingRun:
 
 
 def _checked(profile: Profile, run: TrainingRun, files: dict[str, str], found: Estimate) -> tuple[str, ...]:
-    said = [_check_yaml(run, files[YAML])]
+    said = [_check_yaml(profile, run, files[YAML])]
     said += [_check_shell(name, files[name]) for name in (TORCHRUN, SLURM)]
     nodes, gpus = machines(run.processes)
     said.append(f"{nodes} x {gpus} GPUs = data {run.training.data_parallel} x tensor {run.training.tensor_parallel} x "
@@ -137,7 +137,7 @@ def _checked(profile: Profile, run: TrainingRun, files: dict[str, str], found: E
     return tuple(said)
 
 
-def _check_yaml(run: TrainingRun, text: str) -> str:
+def _check_yaml(profile: Profile, run: TrainingRun, text: str) -> str:
     """nanotron's own reader must read back what was meant."""
     import hare.model.nanotron.shim  # noqa: F401
     from hare.model.config import HareConfig
@@ -152,7 +152,8 @@ def _check_yaml(run: TrainingRun, text: str) -> str:
         read = get_config_from_file(path, model_config_class=HareConfig)
     refuse_unsupported(read)
     layout, batch = read.parallelism, read.tokens
-    meant = HareConfig.of(run.model, VOCABULARY, run.training), run.processes, run.global_batch
+    config = HareConfig.of(run.model, Vocabulary.named(profile.tokens.vocabulary), run.training)
+    meant = config, run.processes, run.global_batch
     if (read.model.model_config, layout.dp * layout.tp * layout.pp,
             batch.micro_batch_size * batch.batch_accumulation_per_replica * layout.dp) != meant:
         raise HareError(f"nanotron reads {YAML} otherwise than it was meant.", "report this with the profile")

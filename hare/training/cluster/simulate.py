@@ -21,8 +21,9 @@ from hare.core.profile import Profile
 from hare.model.config import HareConfig
 from hare.model.nanotron.device import GlooContext
 from hare.model.network import HareForTraining
-from hare.model.sizes import VOCABULARY, parameters
-from hare.training.cluster.estimate import GPUS_A_NODE, estimate
+from hare.model.sizes import parameters
+from hare.tokens.tokenizer import Vocabulary
+from hare.training.cluster.estimate import GPUS_A_NODE, estimate, vocabulary_size
 
 # isort: split
 from nanotron.config import ParallelismArgs
@@ -71,14 +72,15 @@ def simulate(profile: Profile) -> list[Rank]:
         HareError: groups do not split the ranks, a tensor-parallel group leaves its machine, or the slices that a
             replica's ranks hold are not the whole model.
     """
-    training, config = profile.training, HareConfig.of(profile.model, VOCABULARY, profile.training)
+    training, vocabulary = profile.training, Vocabulary.named(profile.tokens.vocabulary)
+    config = HareConfig.of(profile.model, vocabulary, training)
     world = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
     layout = ParallelismArgs(
         dp=training.data_parallel, pp=training.pipeline_parallel, tp=training.tensor_parallel,
         tp_mode=training.tensor_parallel_mode.upper(), tp_linear_async_communication=False,
     )
     ranks = [_built(number, world, config, layout) for number in range(world)]
-    mistakes = [*_group_mistakes(ranks), *_slice_mistakes(ranks, parameters(profile.model))]
+    mistakes = [*_group_mistakes(ranks), *_slice_mistakes(ranks, parameters(profile.model, vocabulary.size))]
     mistakes += [f"rank {rank.number} has no block to run" for rank in ranks if not rank.blocks]
     if mistakes:
         raise HareError("The layout does not hold together: " + "; ".join(mistakes), "choose another layout")
@@ -199,7 +201,7 @@ def described(profile: Profile, ranks: list[Rank]) -> str:
     fullest = max(rank.size for rank in ranks)
     lines += [
         f"{len(ranks)} ranks built: the groups split them, no tensor group leaves its machine, and each replica holds "
-        f"all {parameters(profile.model):,} parameters once.",
+        f"all {parameters(profile.model, vocabulary_size(profile)):,} parameters once.",
         f"The fullest rank holds {fullest:,} parameters; the memory estimate counts "
         f"{estimate(profile).chosen.held:,}.",
     ]
