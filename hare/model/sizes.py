@@ -66,7 +66,7 @@ def size_rows(models: Mapping[str, Model], sequence_length: int, vocabulary: int
         rows.append({
             "model": name, "layers": model.layers, "hidden_size": model.hidden_size,
             "parameters_m": parameters(model, vocabulary) / 1e6,
-            "outside_embeddings_m": model.layers * layer_parameters(model, vocabulary) / 1e6,
+            "outside_embeddings_m": model.layers * layer_parameters(model) / 1e6,
             "head_share": 6.0 * vocabulary * model.hidden_size / flops, "mflops_per_token": flops / 1e6,
         })
     return rows
