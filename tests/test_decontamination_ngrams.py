@@ -37,9 +37,42 @@ def test_as_many_word_hashes_as_words_and_equal_exactly_when_the_words_are(texts
     assert len(pairs) == len({word for word, _ in pairs}) == len({number for _, number in pairs})
 
 
-@given(st.text(max_size=300))
+MARKED_UP = st.lists(st.sampled_from(
+    ["word", "Two", " ", "_", "*", "&amp;", "&#39;", "&eacute;", "&lt;b&gt;", "<b>", "</b>", "<", "&", ";", "\u00ad",
+     "\u200b", "e\u0301", "\ufb01", "\uff21\uff22", "\u2019", "\n", "3", "<!-- x -->", "ब", "ि"]), max_size=40,
+).map("".join)
+
+
+@given(st.text(max_size=300) | MARKED_UP)
 def test_spans_cut_the_words_out_of_the_text(text: str) -> None:
-    assert [text[start:end].casefold() for start, end in word_spans(text)] == words(text)
+    spans, found = word_spans(text), words(text)
+    assert len(spans) == len(found)
+    assert all(start < end for start, end in spans)
+    assert all(word in "".join(words(text[start:end])) for (start, end), word in zip(spans, found, strict=True))
+
+
+@given(MARKED_UP)
+def test_marked_up_texts_have_as_many_hashes_as_words(text: str) -> None:
+    assert word_hashes([text]).counts.tolist() == [len(words(text))]
+
+
+PLAIN = "Janet's ducks lay 16 eggs per day, and she re-sells what's left for $2."
+
+
+@pytest.mark.parametrize("disguised", [
+    "_Janet's_ **ducks** lay *16* `eggs` ~~per~~ __day__, and she _re_-_sells_ what's left for $2.",
+    "Ja\u00adnet's du\u00adcks lay 1\u200b6 eg\ufeffgs per day, and she re-sells what's left for $2.",
+    "Janet&#39;s ducks lay 16 eggs per&nbsp;day, and she re&#x2d;sells what&apos;s left for &dollar;2.",
+    "Janet&amp;#39;s ducks lay 16 eggs per day&comma; and she re-sells what&rsquo;s left for $2.",
+    "<p>Janet's <em>ducks</em> lay <b class='x'>16</b> eggs<br/>per day, and <!-- an aside -->she re-sells "
+    "what's left for $2.",
+    "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in PLAIN),
+    "Janet\u2019s DUCKS lay 16 eggs\u00a0per day,\u2028and she re\u2011sells what\u2019s left for $2.",
+    "Janet's ducks\nlay 16 eggs per\r\n   day, and she\n> re-sells what's\n\tleft for $2.",
+])
+def test_what_a_page_does_to_a_text_does_not_hide_its_words(disguised: str) -> None:
+    assert words(disguised) == words(PLAIN)
+    assert word_hashes([disguised]).hashes.tolist() == word_hashes([PLAIN]).hashes.tolist()
 
 
 def test_every_character_of_unicode_is_folded_as_the_definition_says() -> None:

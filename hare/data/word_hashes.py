@@ -1,18 +1,26 @@
 """Words of a text, and their hashes at the speed of numpy.
 
-A word is a run of letters, digits and underscores (Python's ``\\w+``), case-folded: punctuation and case never matter.
-`words` is that definition; `word_hashes` gives one 64-bit number per word without making a Python object of each.
+A word is a run of letters and digits of any script, case-folded. What a page does to a text on the way never matters:
+case, punctuation, emphasis marks (``*word*``, ``_word_``), HTML tags and entities (``&amp;``, ``&#39;``), full-width
+and other compatibility forms (Unicode NFKC), soft hyphens and other invisible characters. `words` is that definition;
+`word_hashes` gives one 64-bit number per word without making a Python object of each.
 """
 
 import hashlib
+import html
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.{0,2000}?-->", re.DOTALL)
+_ENTITY = re.compile(r"&(?:amp;)*#?\w{1,31};")
+_SEGMENT = re.compile(rf"({_TAG.pattern})|((?:{_ENTITY.pattern})+)|([\x00-\x7f]?[^\x00-\x7f]+)", re.DOTALL)
+_INVISIBLE = frozenset(["Cf", "Mn", "Mc", "Me"])  # Unicode categories: format characters, marks on a letter
 _LANE = 8  # bytes of a word that are hashed at once
 _LONG_WORD = 64  # bytes; longer words are rare and hashed one by one
 _BLOCK = 1 << 17  # bytes of text hashed at once, so that the temporary arrays stay in the processor's cache
@@ -25,7 +33,7 @@ def _folded_byte(byte: int) -> int:
     """Lower case of an ASCII word character, 0 for any other ASCII byte; bytes beyond ASCII stay."""
     character = chr(byte)
     if byte < 128:
-        return ord(character.lower()) if character.isalnum() or character == "_" else 0
+        return ord(character.lower()) if character.isalnum() else 0
     return byte
 
 
@@ -34,12 +42,59 @@ _FOLD_TABLE = bytes(_folded_byte(byte) for byte in range(256))
 
 def words(text: str) -> list[str]:
     """The words of a text, case-folded, in order."""
-    return [word.casefold() for word in _WORD.findall(text)]
+    return [word.casefold() for word in _WORD.findall(_without_invisible(_plain(text)))]
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where each of `words` starts and ends in ``text``, in characters."""
-    return [match.span() for match in _WORD.finditer(text)]
+    """Where each of `words` starts and ends in ``text``, in characters; an entity or a ligature is never cut."""
+    if text.isascii() and "&" not in text and "<" not in text:
+        return [match.span() for match in _WORD.finditer(text)]
+    plain, starts, ends = [], [], []
+    for piece, start, end in _pieces(text):
+        plain.append(piece)
+        starts += [start] * len(piece)
+        ends += [end] * len(piece)
+    return [(starts[match.start()], ends[match.end() - 1]) for match in _WORD.finditer("".join(plain))]
+
+
+def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
+    """What words are looked for in, piece by piece, and where each piece stands in the text: start and end."""
+    done = 0
+    for match in _SEGMENT.finditer(text):
+        first, last = match.span()
+        yield from ((text[place], place, place + 1) for place in range(done, first))
+        if match[1]:
+            yield " ", first, last
+        elif match[2]:
+            yield _without_invisible(_plain(match[0])), first, last
+        else:
+            yield from _letters_with_marks(text, first, last)
+        done = last
+    yield from ((text[place], place, place + 1) for place in range(done, len(text)))
+
+
+def _letters_with_marks(text: str, first: int, last: int) -> Iterator[tuple[str, int, int]]:
+    """Each character with the invisible ones behind it, which may combine with it."""
+    start = first
+    for place in range(first + 1, last + 1):
+        if place == last or unicodedata.category(text[place]) not in _INVISIBLE:
+            yield _without_invisible(unicodedata.normalize("NFKC", text[start:place])), start, place
+            start = place
+
+
+def _plain(text: str) -> str:
+    """The text without tags, entities and compatibility forms; most texts have none of them, and stay as they are."""
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(html.unescape(match[0])), text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _without_invisible(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(character for character in text if unicodedata.category(character) not in _INVISIBLE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +118,7 @@ def word_hashes(texts: Sequence[str]) -> WordHashes:
 
     Memory: some 4 bytes per byte of text, so hand over a few MB at a time.
     """
-    encoded = [text.encode("utf-8", "replace") for text in texts]
+    encoded = [_plain(text).encode("utf-8", "replace") for text in texts]
     limits = np.cumsum([0, *(len(text) + 1 for text in encoded)])
     data = b"\0".join([*encoded, b""])
     if not data.isascii():
@@ -100,7 +155,15 @@ def _folded_beyond_ascii(data: bytes, limits: np.ndarray) -> tuple[bytes, np.nda
 
 @lru_cache(maxsize=1 << 16)
 def _folded_run(run: bytes) -> bytes:
-    return "".join(c.casefold() if c.isalnum() else " " for c in run.decode("utf-8")).encode("utf-8")
+    return "".join(map(_folded_character, run.decode("utf-8"))).encode("utf-8")
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded_character(character: str) -> str:
+    """Case-folded; nothing for an invisible character, a blank for what belongs to no word."""
+    if unicodedata.category(character) in _INVISIBLE:
+        return ""
+    return character.casefold() if character.isalnum() else " "
 
 
 def _cut(data: bytes, low: int, size: int) -> int:

@@ -21,7 +21,7 @@ from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.ngrams import ngram_blocks
 
 _THREADS = 2
-_CACHE_FORMAT = 1  # raise it when passages or word hashes are made otherwise
+_CACHE_FORMAT = 2  # raise it when passages or word hashes are made otherwise
 
 
 @dataclass(frozen=True)

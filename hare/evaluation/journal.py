@@ -5,26 +5,20 @@ before, and rounding would show in the last digits. Whole batches leave an inter
 uninterrupted one is.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hare.core.provenance import digest_of
+from hare.data.append_log import AppendLog
 
 
 class Journal:
-    """Answers to batches of requests, one JSON line each, in a file that only grows.
-
-    A process that is killed while it writes leaves half a line; it is cut off when the journal is opened again.
-    """
+    """Answers to batches of requests, by the digest of the batch, in an append-only log."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-        self._kept: dict[str, Any] = dict(json.loads(line) for line in whole[0].splitlines())
-        self._file = path.open("ab")
-        self._file.truncate(len(whole[0]) + len(whole[1]))
+        self._log = AppendLog(path)
+        self._kept: dict[str, Any] = dict(self._log.rows)
         self.recalled = 0  # batches answered from the file
 
     def answer(self, asked: Any, compute: Callable[[], Any]) -> Any:
@@ -34,10 +28,9 @@ class Journal:
             self.recalled += 1
         else:
             self._kept[key] = compute()
-            self._file.write(json.dumps([key, self._kept[key]]).encode() + b"\n")
-            self._file.flush()
+            self._log.append([key, self._kept[key]])
         return self._kept[key]
 
     def close(self) -> None:
         """Release the file."""
-        self._file.close()
+        self._log.close()
