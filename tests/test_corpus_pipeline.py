@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, sha256_of
 from hare.core.profile import Corpus, load_profile
+from hare.core.statistics import wilson_interval
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank
 from hare.corpus.diversity import distinct_names
@@ -22,7 +23,6 @@ from hare.corpus.executors import executor_for
 from hare.corpus.hub import HUB_SOURCES, hub_shards
 from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.pipeline import Cleaned, clean, publish
-from hare.corpus.planted import wilson
 from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
 from hare.corpus.source import Source
@@ -226,7 +226,7 @@ def test_html_becomes_text() -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_the_interval_holds_the_proportion(hits: int, misses: int) -> None:
-    low, high = wilson(hits, hits + misses)
+    low, high = wilson_interval(hits, hits + misses)
     share = hits / (hits + misses) if hits + misses else 0.5
     assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
 

@@ -1,7 +1,6 @@
 """Rules, removal with its evidence, and planted truth, on the real benchmarks (their first items) and small parts."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from hare.decontamination import evidence, planted
 from hare.decontamination import index as index_module
 from hare.decontamination.curve import overlap_curve, sample_texts
 from hare.decontamination.index import BenchmarkIndex, build_index
-from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
 from hare.decontamination.removal import Plan, decontaminate
@@ -204,13 +202,6 @@ def test_the_curve_falls_with_threshold_and_with_n(tmp_path: Path, index: Benchm
     dropped = frame.pivot(index="threshold", columns="ngram", values="dropped").to_numpy()
     assert (np.diff(dropped, axis=0) <= 0).all() and (np.diff(dropped[0]) <= 0).all()
     assert dropped[0, 0] == 20 and frame["documents"].max() == 21
-
-
-def test_wilson_interval_at_its_known_values() -> None:
-    assert wilson_interval(0, 10) == (0.0, pytest.approx(0.27753, abs=1e-5))
-    assert wilson_interval(10, 10) == (pytest.approx(0.72247, abs=1e-5), 1.0)
-    assert wilson_interval(81, 263) == pytest.approx((0.25527, 0.36621), abs=1e-4)
-    assert all(math.isnan(limit) for limit in wilson_interval(0, 0))
 
 
 def test_survivors_can_be_read_back(tmp_path: Path, index: BenchmarkIndex) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -14,9 +13,7 @@ from hare.benchmarks.rewrites_numbers import calculations_hold, exchanged, other
 from hare.benchmarks.rewrites_order import move_clauses, other_order, refers_by_place, swap_pairs
 from hare.benchmarks.rewrites_words import exchange_words, lexicon
 from hare.core.errors import HareError
-from hare.leakage.model_rewriter import misnamed, model_set
 from hare.leakage.sets import SampleSet, rows_of, sample_of, sample_sets
-from hare.synthesis.generator import Decoding, Generation, Request
 
 GSM = Sample(
     "Janet has 3 ducks.  If each duck lays two eggs per day, she does not buy any.  How many eggs does Janet get?",
@@ -249,33 +246,8 @@ def test_the_answer_of_each_text_is_known_by_its_place() -> None:
                        zip(samples.originals, samples.answer_starts[0], strict=True))
 
 
-class Parrot:
-    """A generator that turns a question round, or drops its numbers."""
-
-    name = "parrot"
-
-    def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
-        questions = [request.messages[-1]["content"].split("\n\n", 1)[1] for request in requests]
-        answers = ["Rewritten question: Tell me: " + question if number % 2 else "I do not know."
-                   for number, question in enumerate(questions)]
-        return [Generation(answer, len(answer), "stop") for answer in answers]
-
-
-def test_a_language_model_rewrites_through_the_generator_interface_and_is_checked() -> None:
-    made = model_set("arc_challenge", 10, Parrot(), seed=0)
-    assert made.rewriter == "model" and made.split == "test" and made.name == "arc_challenge-model-rewrites"
-    assert 3 <= len(made.originals) <= 5 and len(made.originals) + sum(made.skipped.values()) == 10
-    assert all(text.startswith("Tell me: ") for text in made.rewrites[0])
-    records = list(made.records())
-    assert records[0]["made_by"].startswith("parrot; ") and records[0]["rewritten"] == made.rewrites[0][0]
-
-
-def test_faults_that_only_a_model_commits_are_named() -> None:
+def test_an_empty_part_and_a_wrong_calculation_are_faults() -> None:
     original = Sample("Janet has 3 ducks. How many?", "3")
-    assert misnamed(original, dataclasses.replace(original, question="Anna has 3 ducks.")) == [
-        "the people of the question changed", "it asks nothing any more"]
-    assert misnamed(original, original) == ["the question is unchanged"]
-    assert misnamed(original, dataclasses.replace(original, question="Three ducks has Janet. How many?")) == []
     assert "a part is empty" in faults(original, dataclasses.replace(original, question=" "))
     worked = dataclasses.replace(GSM, question=GSM.question.replace("3", "5"),
                                  answer=GSM.answer.replace("3", "5"), numbers=((Fraction(3), Fraction(5)),))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
-from hare.core.statistics import Draws, Estimate, Spread, estimate, holm, share, verdict
+from hare.core.statistics import Draws, Estimate, Spread, estimate, holm, share, verdict, wilson_interval
 from hare.evaluation.comparison import difference_table, flat_metrics, score_table
 
 ARMS = ["d1", "d1+d2", "d1+d2+d3"]
@@ -156,3 +156,10 @@ def test_arms_that_answered_other_items_are_not_compared() -> None:
             difference_table(unpaired, ARMS, 50, 0)
     with pytest.raises(HareError, match="did not all answer the same items"):
         difference_table(items.drop(items[(items["arm"] == "d1") & (items["seed"] == 1)].index), ARMS, 50, 0)
+
+
+def test_wilson_interval_at_its_known_values() -> None:
+    assert wilson_interval(0, 10) == (0.0, pytest.approx(0.27753, abs=1e-5))
+    assert wilson_interval(10, 10) == (pytest.approx(0.72247, abs=1e-5), 1.0)
+    assert wilson_interval(81, 263) == pytest.approx((0.25527, 0.36621), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)

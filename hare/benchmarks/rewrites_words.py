@@ -51,11 +51,6 @@ def exchange(text: str, pairs: dict[str, str], keep_case: bool) -> str:
     return re.sub(rf"(?<![\w'’-])(?:{pattern}){end}", exchanged, text, flags=flags)
 
 
-def names_in(text: str) -> set[str]:
-    """The known first names in a text."""
-    return set(re.findall(r"\b[A-Z][a-z]+\b", text)) & {*lexicon()["female_names"], *lexicon()["male_names"]}
-
-
 def other_names(text: str, draw: int) -> dict[str, str]:
     """For each known first name in a text another one that is not in it; women's for women's, men's for men's."""
     present = list(dict.fromkeys(re.findall(r"\b[A-Z][a-z]+\b", text)))

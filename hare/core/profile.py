@@ -148,7 +148,6 @@ class Leakage:
     leakage_ngram: int  # tokens continued; the method's own: 5
     leakage_starts: int  # starting points a sample; the method's own: 5
     leakage_resamples: int  # of the bootstrap
-    leakage_model_rewrites: int  # items of the first benchmark that the study's generator rewrites too; 0: none
     control_benchmarks: tuple[str, ...]  # on whose items, train and test, the deliberately leaked control is trained
     control_items: int  # items of each of them and of each split at each dose
     control_doses: tuple[float, ...]  # shares of the control's training sequences, for each split; 0: never trained on

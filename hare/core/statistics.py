@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import binomtest, norm, t
 
 COVERAGE = 0.95
 POWER = 0.8
@@ -127,9 +127,16 @@ def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
     found, items = estimate([values], means, seeds), values.shape[1]
     if 0 < found.value < 1:
         return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
-    width = _NORMAL_BOUND**2 / (items + _NORMAL_BOUND**2)
-    low, high = (0.0, width) if found.value == 0 else (1 - width, 1.0)
-    return replace(found, low=low, high=high, error=width / (2 * _NORMAL_BOUND))
+    low, high = wilson_interval(items if found.value else 0, items)
+    return replace(found, low=low, high=high, error=(high - low) / (2 * _NORMAL_BOUND))
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927), which stays sound at 0 and at 1; 0 to 1 when nothing was tried."""
+    if trials == 0:
+        return 0.0, 1.0
+    interval = binomtest(int(successes), int(trials)).proportion_ci(COVERAGE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def holm(p: list[float]) -> list[float]:

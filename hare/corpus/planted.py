@@ -15,6 +15,7 @@ import pandas as pd
 from datatrove.data import Document
 
 from hare.core.files import written_whole
+from hare.core.statistics import wilson_interval
 from hare.corpus import defects
 from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
@@ -30,7 +31,6 @@ _CLEAN_SOURCES = (
 )
 _LEAST_WORDS = 60
 _MOST_CHARACTERS = 12_000
-_Z = 1.96
 
 
 def clean_documents(count: int) -> list[Document]:
@@ -169,26 +169,16 @@ def _shared_lines(texts: list[str], generator: random.Random) -> list[dict[str, 
 
 def _rows(block: str, hits: dict[str, tuple[int, int]], alarms: int, clean: int) -> Iterator[dict[str, Any]]:
     for kind, (caught, planted) in hits.items():
-        low, high = wilson(caught, planted)
+        low, high = wilson_interval(caught, planted)
         yield {"block": block, "kind": kind, "planted": planted, "caught": caught, "recall": caught / planted,
                "low": low, "high": high}
     caught, planted = (sum(pair[k] for pair in hits.values()) for k in (0, 1))
-    low, high = wilson(caught, planted)
+    low, high = wilson_interval(caught, planted)
     yield {"block": block, "kind": "(all)", "planted": planted, "caught": caught, "recall": caught / planted,
            "low": low, "high": high}
-    low, high = wilson(caught, caught + alarms)
+    low, high = wilson_interval(caught, caught + alarms)
     yield {"block": block, "kind": "(clean)", "planted": clean, "caught": alarms,
            "precision": caught / max(1, caught + alarms), "low": low, "high": high}
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927); 0 to 1 when nothing was tried."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = hits / trials, _Z**2
-    middle = (share + square / (2 * trials)) / (1 + square / trials)
-    half = _Z / (1 + square / trials) * (share * (1 - share) / trials + square / (4 * trials**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def planted_metrics(frame: pd.DataFrame) -> dict[str, float]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hare.core.files import read_jsonl
+from hare.core.statistics import wilson_interval
 from hare.data.shards import shard_files
 from hare.data.word_hashes import word_hashes
 from hare.decontamination.index import BenchmarkIndex
-from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches
 

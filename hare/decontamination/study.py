@@ -7,10 +7,10 @@ import pandas as pd
 
 from hare.benchmarks.registry import rows_from, texts
 from hare.core.profile import Decontamination
+from hare.core.statistics import wilson_interval
 from hare.data.word_hashes import word_hashes
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
-from hare.decontamination.intervals import wilson_interval
 from hare.decontamination.neighbours import NeighbourRule
 from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS
 from hare.decontamination.removal import PartReport, Plan

@@ -14,7 +14,7 @@ import torch
 
 from hare.core.errors import HareError
 from hare.core.progress import track
-from hare.decontamination.intervals import wilson_interval
+from hare.core.statistics import wilson_interval
 from hare.deployment.engine import Engine
 from hare.deployment.gguf_file import read_gguf
 from hare.finetuning.calls import Reading

@@ -9,8 +9,8 @@ import torch
 from transformers import MistralForCausalLM
 
 from hare.core.profile import Finetuning
+from hare.core.statistics import wilson_interval
 from hare.data.text import rank
-from hare.decontamination.intervals import wilson_interval
 from hare.evaluation.harness import Evaluated
 from hare.finetuning.dialogue import Example, answered, load_for_chat, text_ids
 from hare.finetuning.sft import Schedule, answer_loss, batches_of, fine_tune, parts_of

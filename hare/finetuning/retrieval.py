@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hare.core.errors import HareError
-from hare.decontamination.intervals import wilson_interval
+from hare.core.statistics import wilson_interval
 from hare.finetuning.calls import Reading, read_text, written_out
 from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call, Function
 from hare.finetuning.screening import objection_to_request

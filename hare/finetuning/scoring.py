@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hare.decontamination.intervals import wilson_interval
+from hare.core.statistics import wilson_interval
 from hare.finetuning.calls import Reading
 from hare.finetuning.functions import BY_NAME, FUNCTIONS
 from hare.finetuning.tool_data import ToolItem

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from hare.benchmarks import registry as benchmarks
 from hare.benchmarks.rewrites import Sample, faults, novelty, rewrite
 from hare.core.errors import HareError
 
-SURFACE, PUBLISHED, MODEL = "surface", "published", "model"
+SURFACE, PUBLISHED = "surface", "published"
 _EMPTY = "empty answer"
 
 
@@ -21,7 +21,7 @@ _EMPTY = "empty answer"
 class SampleSet:
     """N originals of one benchmark split, and R rewritten versions of each by one rewriter.
 
-    ``rewriter`` is `SURFACE` for the deterministic rewrites made here, `MODEL` for those of a language model,
+    ``rewriter`` is `SURFACE` for the deterministic rewrites made here,
     `PUBLISHED` for those that the method's authors published (GPT-3.5's, of GSM8K alone). ``answer_starts``: the
     character at which the answer begins, in the originals and then in each version; empty where it is not known.
     """
@@ -190,18 +190,6 @@ def _published_set(name: str, split: str, rows: Sequence[dict], versions: Sequen
         else:
             kept.add(sample, [replace(sample, question=it["question"], answer=it["answer"]) for it in found if it])
     return kept.made(name, split, PUBLISHED, len(versions), "gpt-3.5-turbo, by the method's authors")
-
-
-def checked_set(name: str, split: str, pairs: Sequence[tuple[Sample, Sample]], rewriter: str, made_by: str,
-                more_faults: Callable[[Sample, Sample], list[str]]) -> SampleSet:
-    """A set of those pairs of original and rewrite that pass every check; the others are counted by their fault."""
-    kept = _Kept()
-    for sample, changed in pairs:
-        reasons = faults(sample, changed) + more_faults(sample, changed)
-        kept.skipped.update(reasons[:1])
-        if not reasons:
-            kept.add(sample, [changed])
-    return kept.made(name, split, rewriter, 1, made_by)
 
 
 def sets_table(sets: Sequence[SampleSet]) -> pd.DataFrame:
