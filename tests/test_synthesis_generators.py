@@ -19,7 +19,6 @@ from hare.synthesis.choice import chosen_generator
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import Prompt
-from hare.synthesis.schema import Field, schema_of
 from hare.synthesis.seeds import Seed
 from hare.synthesis.served import KEY_VARIABLE, ServedGenerator
 from hare.synthesis.steering import Sampler
@@ -225,15 +224,6 @@ def test_a_server_that_mostly_fails_stops_the_run_and_only_the_failures_are_aske
         generator.generate(requests(10), Decoding(4))
     assert [answer.text for answer in generator.generate(requests(10), Decoding(4))][1] == "answer 1"
     assert all(one.asked[f"say {i}"] == 1 + i % 2 for i in range(10))
-
-
-def test_an_answer_of_given_fields_is_asked_for_under_its_schema(cache, server):
-    one = server(("",))
-    fields = (Field("answer", options=("yes", "no")),)
-    asked = [Request(({"role": "user", "content": f"say {i}"},), i, fields if i else ()) for i in range(2)]
-    ServedGenerator(one.url, "model", 2, timeout=20, pause=0.01).generate(asked, Decoding(4, min_new_tokens=2))
-    assert "response_format" not in one.bodies["say 0"] and one.bodies["say 0"]["min_tokens"] == 2
-    assert one.bodies["say 1"]["response_format"]["json_schema"]["schema"] == schema_of(fields)
 
 
 def test_vllm_is_configured_through_datatrove_and_its_absence_is_one_clear_error(cache, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,14 +11,24 @@ from hypothesis import strategies as st
 from nltk.translate import bleu_score
 
 from hare.data.text import words
-from hare.synthesis import diversity, summaries
+from hare.synthesis import diversity
 from hare.synthesis.bleu import self_bleu
-from hare.synthesis.builders import BUILDERS, Material, Topic
+from hare.synthesis.builders import BUILDERS, Material, Topic, is_whole
 from hare.synthesis.gates import Candidate, first_objection, tidied
-from hare.synthesis.items import MOST_TOKENS, Item, objection_to, rendered, tokens_at_most, wordings
+from hare.synthesis.items import (
+    MOST_TOKENS,
+    Item,
+    documents,
+    objection_to,
+    passage_documents,
+    rendered,
+    tokens_at_most,
+    with_answers_shuffled,
+    wordings,
+)
 from hare.synthesis.open_sets import open_items
 from hare.synthesis.passages import Passage
-from hare.synthesis.restruct import even_shares
+from hare.synthesis.restruct import build_items, category_mix, counted_items
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 _PROSE = (
@@ -33,13 +44,13 @@ _CODE = (
 )
 _MATHS = "Question: Solve 2*x = 8 for x.\nAnswer: 4\nQuestion: What is 3 + 4?\nAnswer: 7"
 _TOPIC = Topic(
-    "harbour, ship, trade", ("harbour", "city", "trade"), ("anchor", "vessel", "market", "bridge", "canals", "tower"),
+    "harbour, ship, trade", ("anchor", "vessel", "market", "bridge", "canals", "tower"),
     ("Genoa", "Lisbon"), ("Nobody expected the harvest to fail that year.", "The old bridge fell into the river."),
 )
 
 
-def material(text: str, category: str = "wikipedia") -> Material:
-    return Material.of(Passage("doc#0", "doc", "s", category, text), "d1", _TOPIC, ("a, b", "c, d", "e, f"))
+def material(text: str, category: str = "wikipedia", name: str = "doc#0") -> Material:
+    return Material.of(Passage(name, name[:-2], "s", category, text), _TOPIC)
 
 
 @pytest.mark.parametrize("kind", sorted(BUILDERS))
@@ -82,7 +93,7 @@ def test_builders_survive_any_text(text, kind, category):
     ({"passage": "word " * 400}, "too long"),
 ])
 def test_an_invalid_item_is_rejected_for_the_right_reason(change, objection):
-    valid = Item("cloze", "deterministic", "doc#0", "d1", "wikipedia", "t", _PROSE, "", "harbour", _PROSE, "harbour")
+    valid = Item("cloze", "built", "doc#0", "d1", "wikipedia", "t", _PROSE, "", "harbour", _PROSE, "harbour")
     assert objection_to(valid) is None
     assert objection_to(dataclasses.replace(valid, **change)) == objection
 
@@ -100,16 +111,58 @@ def test_open_items_are_valid_short_and_repeatable():
     assert len({item.source for item in items}) == 60
 
 
-@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 50), min_size=1), st.integers(0, 200))
-def test_even_shares_take_what_is_wanted_or_all_there_is(available, wanted):
-    shares = even_shares(available, wanted)
-    assert sum(shares.values()) == min(wanted, sum(available.values()))
-    full = [kind for kind in available if shares[kind] < available[kind]]
-    assert all(shares[a] - shares[b] <= 1 for a in available for b in full)
+def test_items_are_even_over_kinds_and_then_over_categories():
+    prose = {f"{c}/{n}": material(_PROSE.replace("1720", str(1600 + n)), c, f"{c}{n}#0")
+             for c in ("law", "news", "wikipedia") for n in range(12)}
+    items, rejected = build_items(list(prose.values()), 90, seed=0)
+    assert len(items) == 90 and items == build_items(list(prose.values())[::-1], 90, seed=0)[0]
+    kinds = Counter(item.kind for item in items)
+    assert max(kinds.values()) - min(kinds[kind] for kind in kinds if kind != "definition") <= 1
+    categories = Counter(item.category for item in items if item.kind != "definition")
+    assert max(categories.values()) - min(categories.values()) <= kinds["definition"] + 1
+    mix = category_mix(counted_items(items))
+    assert mix["items"].sum() == 90 and mix["share"].sum() == pytest.approx(1)
+    assert list(rejected.columns) == ["kind", "objection", "items"]
+
+
+def test_shuffled_answers_keep_the_form_and_every_answer_of_a_kind():
+    items, _ = build_items([material(_PROSE, "news", f"{n}#0") for n in range(9)], 60, seed=0)
+    shuffled = with_answers_shuffled(items, seed=1)
+    assert [dataclasses.replace(s, answer=i.answer) for s, i in zip(shuffled, items, strict=True)] == items
+    assert any(s.answer != i.answer for s, i in zip(shuffled, items, strict=True))
+    for kind in {item.kind for item in items if not item.options}:
+        before, after = ([i.answer for i in rows if i.kind == kind] for rows in (items, shuffled))
+        assert sorted(before) == sorted(after)
+    assert all(item.answer in item.options for item in shuffled if item.options)
+    rows, plain = documents(shuffled, "d3_shuffled"), documents(items)
+    assert [row["id"].split("/", 1)[1] for row in rows] == [row["id"].split("/", 1)[1] for row in plain]
+
+
+def test_the_passages_of_the_items_are_each_there_once_and_as_they_stand():
+    items, _ = build_items([material(_PROSE + f" {n}.", "news", f"{n}#0") for n in range(5)], 40, seed=0)
+    rows = passage_documents([*items, *open_items(3, seed=0)])
+    assert sorted(row["metadata"]["seed_passage"] for row in rows) == [f"{n}#0" for n in range(5)]
+    assert {row["text"] for row in rows} == {_PROSE + f" {n}." for n in range(5)}
+    assert all(row["metadata"]["kind"] == "passage" and row["metadata"]["category"] == "news" for row in rows)
+
+
+@pytest.mark.parametrize(("sentence", "whole"), [
+    ("The plague reached the harbour.", True), ("“He left,” she said.", True), ("(2023 est.", False),
+    ("the plague reached the harbour.", False), ("The plague reached the harbour", False),
+    ("It fell (see the map.", False), ("A 12 34 56 78 90 11 12 13 14 15 16.", False),
+])
+def test_only_whole_sentences_are_asked_about(sentence, whole):
+    assert is_whole(sentence) == whole
+
+
+def test_a_function_that_is_cut_off_or_a_test_gives_no_item():
+    for code in (_CODE.replace("raise ValueError(line)", "raise ValueError("), _CODE.replace("parse_header", "test_it")):
+        assert BUILDERS["function_name"](material(code, "code"), random.Random(0)) is None
 
 
 def test_every_kind_has_wordings_that_hold_the_answer():
-    assert set(BUILDERS) <= set(wordings())
+    assert set(BUILDERS) <= set(wordings()) and min(map(len, wordings().values())) >= 12
+    assert all(len(set(texts)) == len(texts) for texts in wordings().values())
     assert all("{answer}" in wording for texts in wordings().values() for wording in texts)
 
 
@@ -150,19 +203,6 @@ def test_tidying_cuts_chat_and_unfinished_ends():
     assert tidied("Sure! Here it is:\n\nThe sea rises. It falls. And then", "length") == "The sea rises. It falls."
     assert tidied("The sea rises. And then", "stop") == "The sea rises. And then"
     assert tidied("no end in sight", "length") == ""
-
-
-@pytest.mark.parametrize(("summary", "objection"), [
-    ("The plague reached the harbour of Marseille and many people died.", ""),
-    ("The plague of 1820 reached Marseille and people died in the harbour.", summaries.NEW_NUMBER),
-    ("Astronauts discovered glittering crystals beneath frozen mountains.", summaries.NEW_WORDS),
-    ("", summaries.WRONG_LENGTH),
-    (_PROSE, summaries.WRONG_LENGTH),
-    ("the harbour of the city, the harbour of the city, the harbour of the city", summaries.REPETITIVE),
-    ("Later the city grew quickly, because the harbour brought trade, sailors and money.", summaries.COPY),
-])
-def test_summaries_must_be_borne_out(summary, objection):
-    assert summaries.objection_to_summary(summary, _PROSE) == objection
 
 
 def test_diversity_of_known_texts():

@@ -40,8 +40,6 @@ class Synthesis:
     d2_documents: int  # generations asked for
     d2_max_new_tokens: int  # length of one generation at the most
     d3_items: int  # NLP tasks asked for
-    d3_summaries: int  # of these, summaries that the generator is asked for
-    d3_questions: int  # of these, questions that the generator is asked for, under a JSON schema
     generator: str  # embedded, vllm, or the URL of an OpenAI-compatible server
     generator_model: str  # what the server or vLLM is to run; the embedded generator has its own
     generation_batch: int  # prompts generated together (on each core, when embedded)

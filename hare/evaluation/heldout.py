@@ -79,8 +79,8 @@ def task_questions(passages: Sequence[Passage], per_kind: int, seed: int) -> lis
     chosen = _first_of_each(by_rank, lambda passage: passage.category, _PASSAGES_PER_CATEGORY)
     topics = max(2, min(_TOPICS, len(chosen) // _PASSAGES_PER_TOPIC))
     fitted = fit_topics([passage.text for passage in chosen], topics, seed)
-    found = materials(chosen, fitted.assigned, [], fitted.model, seed)
-    items, _ = build_items(found, per_kind * len(BUILDERS), seed)
+    available = materials(chosen, fitted.assigned, fitted.model)
+    items, _ = build_items(available, per_kind * len(BUILDERS), seed)
     questions = (_task_question(item) for item in items)
     return _first_of_each((q for q in questions if q), lambda question: question.group, per_kind)
 

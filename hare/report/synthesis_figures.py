@@ -10,9 +10,7 @@ from hare.report.figures import figure
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#B8A800"]
 _GREY = "#bbbbbb"
 _NAMED_TOPICS = 8
-_METHOD_COLOURS = {
-    "deterministic": "#0072B2", "generated": "#E69F00", "generated under a schema": "#CC79A7", "open set": "#009E73",
-}
+_METHOD_COLOURS = {"built": "#0072B2", "open set": "#009E73"}
 _PANELS = {
     "topic_entropy_at_equal_texts_nats": "topic entropy (nats,\nat equal numbers of texts)",
     "topic_coverage_at_equal_texts": "topics covered (share,\nat equal numbers of texts)",
@@ -75,7 +73,7 @@ def d2_yield(frame: pd.DataFrame) -> Figure:
 
 @figure("synthesis", "d3_items")
 def d3_items(frame: pd.DataFrame) -> Figure:
-    """Columns ``kind``, ``method``, ``part``, ``items``: items of each kind, by how they were made."""
+    """Columns ``kind``, ``method``, ``category``, ``items``, ``words``: items of each kind, by how they were made."""
     counts = frame.pivot_table(index="kind", columns="method", values="items", aggfunc="sum", fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
     picture, axes = plt.subplots(figsize=(7.2, 4.8))
@@ -87,9 +85,9 @@ def d3_items(frame: pd.DataFrame) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("items")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(counts.columns))
-    written = counts.reindex(columns=["generated", "generated under a schema"], fill_value=0).to_numpy().sum()
-    modelled = written / start.sum()
-    axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds; the model wrote {modelled:.1%} of them")
+    categories = frame[frame["method"] == "built"].groupby("category")["words"].sum()
+    largest = f"{categories.idxmax()} {categories.max() / categories.sum():.0%}"
+    axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds; largest category by words: {largest}")
     return picture
 
 

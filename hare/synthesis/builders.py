@@ -4,19 +4,22 @@ Each builder takes a `Material` and returns an item or None when the passage doe
 cannot be trusted to write a well-formed item with a right key; a text that is cut up and put together again can.
 """
 
+import ast
 import random
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from hare.data.text import sentences
-from hare.synthesis.items import DETERMINISTIC, Item
+from hare.data.text import sentences, words
+from hare.synthesis.items import BUILT, Item
 from hare.synthesis.passages import Passage
 
 GAP = "____"
+DEFINING = frozenset({"wikipedia", "encyclopaedia"})  # whose articles open with what their subject is
 _CONTENT = re.compile(r"\b[A-Za-z][a-z]{4,}\b")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}\b")
 _YEAR = re.compile(r"\b(?:1[5-9]\d\d|20[0-2]\d)\b")
@@ -29,15 +32,16 @@ _FUNCTION = re.compile(r'def (?P<name>[a-z]\w{3,})\([^)]*\)[^:\n]*:\n\s+r?"""(?P
 _PROBLEM = re.compile(r"^(?:Question|Problem): (?P<question>.+)\n(?:Answer|Solution): (?P<answer>.+)$", re.MULTILINE)
 _FUNCTION_END = re.compile(r"\n(?=\s*(?:def |class |@|# ####))")
 _ARTICLE = re.compile(r"^(?:The|An?) ")
+_WHOLE = re.compile(r"[\"“‘']?[A-Z].*[.!?][\"”’']?$", re.DOTALL)
+_MOSTLY_LETTERS = 0.85  # share of a sentence's characters; tables and reference lists have fewer
 _MARKS = re.compile(r"[^\w\s'’\-]")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What a passage's topic offers for distractors: its label, its terms, words and names, and stray sentences."""
+    """What a passage's topic offers for distractors: its label, words and names, and stray sentences."""
 
     label: str
-    terms: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
@@ -45,24 +49,22 @@ class Topic:
 
 @dataclass(frozen=True)
 class Material:
-    """One passage with its topic, the labels of other topics, and the part of the data that it comes from."""
+    """One passage of D1 with its topic and its sentences."""
 
     passage: Passage
-    part: str
     topic: Topic
-    other_labels: tuple[str, ...]
     sentences: tuple[str, ...] = field(default=())
 
     @classmethod
-    def of(cls, passage: Passage, part: str, topic: Topic, other_labels: tuple[str, ...]) -> "Material":
+    def of(cls, passage: Passage, topic: Topic) -> "Material":
         """The material of a passage, cut into sentences."""
-        return cls(passage, part, topic, other_labels, tuple(sentences(passage.text)))
+        return cls(passage, topic, tuple(sentences(passage.text)))
 
     def item(self, kind: str, **fields: Any) -> Item:
         """An item of this passage; what is not given stays empty."""
         whole = {"passage": "", "question": "", "support": self.passage.text} | fields
         return Item(
-            kind, DETERMINISTIC, self.passage.id, self.part, self.passage.category, self.topic.label, **whole
+            kind, BUILT, self.passage.id, "d1", self.passage.category, self.topic.label, **whole
         )
 
 
@@ -79,6 +81,19 @@ def names(text: str) -> list[str]:
     return _NAME.findall(text)
 
 
+def is_whole(sentence: str) -> bool:
+    """Whether a sentence stands alone: capital first, end mark last, brackets and quotes closed, mostly letters."""
+    letters = sum(character.isalpha() or character.isspace() for character in sentence)
+    closed = sentence.count("(") == sentence.count(")") and sentence.count('"') % 2 == 0
+    closed = closed and sentence.count("“") == sentence.count("”")
+    return bool(_WHOLE.match(sentence)) and closed and letters >= _MOSTLY_LETTERS * len(sentence)
+
+
+def _whole_sentences(material: Material, fewest: int, most: int) -> list[str]:
+    """The passage's whole sentences of ``fewest`` to ``most`` words, in order."""
+    return [s for s in material.sentences if fewest <= len(s.split()) <= most and is_whole(s)]
+
+
 def _gap(material: Material, draw: random.Random) -> tuple[str, str] | None:
     """The passage with one content word taken out everywhere, and the word."""
     text = material.passage.text
@@ -91,16 +106,16 @@ def _gap(material: Material, draw: random.Random) -> tuple[str, str] | None:
 
 def cloze(material: Material, draw: random.Random) -> Item | None:
     """A passage with a gap; the word that was there is the answer."""
-    found = _gap(material, draw)
-    return found and material.item("cloze", passage=found[0], answer=found[1], evidence=found[1])
+    gapped = _gap(material, draw)
+    return gapped and material.item("cloze", passage=gapped[0], answer=gapped[1], evidence=gapped[1])
 
 
 def multiple_choice(material: Material, draw: random.Random) -> Item | None:
     """A passage with a gap and four words to choose from; the wrong ones are words of the same topic."""
-    found = _gap(material, draw)
-    if not found:
+    gapped = _gap(material, draw)
+    if not gapped:
         return None
-    text, word = found
+    text, word = gapped
     inside = material.passage.text.lower()
     others = [w for w in material.topic.words if w not in inside and abs(len(w) - len(word)) <= 3]
     if len(others) < 3:
@@ -111,21 +126,23 @@ def multiple_choice(material: Material, draw: random.Random) -> Item | None:
 
 
 def definition(material: Material, draw: random.Random) -> Item | None:
-    """"What is X?", answered by the sentence that says it."""
-    for sentence in material.sentences:
-        match = _DEFINITION.match(sentence)
-        if match and _ARTICLE.sub("", match["subject"]).split()[0].lower() not in ENGLISH_STOP_WORDS:
-            subject = _ARTICLE.sub(lambda article: article[0].lower(), match["subject"])
-            question = f"{'Who or what' if match['verb'] in ('was', 'were') else 'What'} {match['verb']} {subject}?"
-            return material.item(
-                "definition", passage=material.passage.text, question=question, answer=sentence, evidence=sentence
-            )
-    return None
+    """"What is X?", answered by the sentence that opens an article and says what its subject is."""
+    if material.passage.category not in DEFINING or not material.passage.id.endswith("#0") or not material.sentences:
+        return None
+    sentence = material.sentences[0]
+    match = _DEFINITION.match(sentence)
+    if not match or not is_whole(sentence) or words(match["subject"])[0] in ENGLISH_STOP_WORDS - {"the"}:
+        return None
+    subject = _ARTICLE.sub(lambda article: article[0].lower(), match["subject"])
+    question = f"{'Who or what' if match['verb'] in ('was', 'were') else 'What'} {match['verb']} {subject}?"
+    return material.item(
+        "definition", passage=material.passage.text, question=question, answer=sentence, evidence=sentence
+    )
 
 
 def year_question(material: Material, draw: random.Random) -> Item | None:
     """The year that a sentence names; the sentence with the year taken out is the question."""
-    dated = [s for s in material.sentences if len(_YEAR.findall(s)) == 1 and len(s.split()) >= 8]
+    dated = [s for s in _whole_sentences(material, 8, 60) if len(_YEAR.findall(s)) == 1]
     if not dated:
         return None
     sentence = draw.choice(dated)
@@ -138,7 +155,7 @@ def year_question(material: Material, draw: random.Random) -> Item | None:
 
 def true_false(material: Material, draw: random.Random) -> Item | None:
     """A sentence of the passage as it stands, or with one number or name exchanged."""
-    usable = [s for s in material.sentences if 7 <= len(s.split()) <= 40]
+    usable = _whole_sentences(material, 7, 40)
     if not usable:
         return None
     sentence = draw.choice(usable)
@@ -169,9 +186,9 @@ def _altered(sentence: str, material: Material, draw: random.Random) -> str | No
 
 
 def ordering(material: Material, draw: random.Random) -> Item | None:
-    """Three to five consecutive sentences, mixed up; the order is the answer."""
-    lines = [s for s in material.sentences if 4 <= len(s.split()) <= 40][:5]
-    if len(lines) < 3 or len(set(lines)) != len(lines):
+    """The first three to five sentences of a passage, all whole, mixed up; the order is the answer."""
+    lines = list(material.sentences[:5])
+    if len(lines) < 3 or len(set(lines)) != len(lines) or lines != _whole_sentences(material, 4, 40)[:5]:
         return None
     shuffled = list(lines)
     while shuffled == lines:
@@ -187,7 +204,7 @@ def next_sentence(material: Material, draw: random.Random) -> Item | None:
         return None
     *beginning, last = material.sentences
     others = [s for s in material.topic.sentences if s not in material.passage.text]
-    if not 6 <= len(last.split()) <= 40 or len(others) < 2:
+    if not 6 <= len(last.split()) <= 40 or not is_whole(last) or len(others) < 2:
         return None
     options = [last, *draw.sample(others, 2)]
     draw.shuffle(options)
@@ -198,7 +215,7 @@ def next_sentence(material: Material, draw: random.Random) -> Item | None:
 
 def completion(material: Material, draw: random.Random) -> Item | None:
     """A passage whose last sentence breaks off; the rest of it is the answer."""
-    if len(material.sentences) < 2 or not 12 <= len(material.sentences[-1].split()) <= 40:
+    if len(material.sentences) < 2 or material.sentences[-1] not in _whole_sentences(material, 12, 40):
         return None
     *beginning, last = material.sentences
     pieces = last.split()
@@ -209,25 +226,11 @@ def completion(material: Material, draw: random.Random) -> Item | None:
     )
 
 
-def topic_choice(material: Material, draw: random.Random) -> Item | None:
-    """Which of four topics a passage is about; a term of the right one stands in the passage."""
-    inside = set(re.findall(r"[a-z]+", material.passage.text.lower()))
-    shown = [term for term in material.topic.terms[:4] if term in inside]
-    if len(shown) < 2 or len(material.other_labels) < 3:
-        return None
-    options = [material.topic.label, *draw.sample(material.other_labels, 3)]
-    draw.shuffle(options)
-    return material.item(
-        "topic_choice", passage=material.passage.text, answer=material.topic.label, evidence=shown[0],
-        options=tuple(options),
-    )
-
-
 def key_terms(material: Material, draw: random.Random) -> Item | None:
     """The content words that recur in a passage, most frequent first."""
-    found = [word.lower() for word in content_words(material.passage.text)]
-    counts = {word: found.count(word) for word in found}
-    ranked = sorted(counts, key=lambda word: (-counts[word], found.index(word)))
+    content = [word.lower() for word in content_words(material.passage.text)]
+    counts = {word: content.count(word) for word in content}
+    ranked = sorted(counts, key=lambda word: (-counts[word], content.index(word)))
     best = [word for word in ranked if counts[word] >= 2][:5]
     if len(best) < 3:
         return None
@@ -236,7 +239,7 @@ def key_terms(material: Material, draw: random.Random) -> Item | None:
 
 def restoration(material: Material, draw: random.Random) -> Item | None:
     """A sentence without capitals and punctuation; the sentence as it was is the answer."""
-    usable = [s for s in material.sentences if 8 <= len(s.split()) <= 45 and len(_MARKS.findall(s)) >= 2]
+    usable = [s for s in _whole_sentences(material, 8, 45) if len(_MARKS.findall(s)) >= 2]
     if not usable:
         return None
     sentence = draw.choice(usable)
@@ -263,27 +266,37 @@ def _function(material: Material) -> tuple[str, str, str] | None:
         return None
     head, rest = match.group(0), material.passage.text[match.end() :]
     body = _FUNCTION_END.split(rest.partition('"""')[2].lstrip("\n"), maxsplit=1)[0].rstrip()
-    if len(body.strip()) < 60:
+    code = f"{head.partition(chr(10))[0]}\n{body}"
+    if len(body.strip()) < 60 or match["name"].startswith("test_") or not _parses(code):
         return None
-    return match["name"], match["purpose"], f"{head.partition(chr(10))[0]}\n{body}"
+    return match["name"], match["purpose"], code
+
+
+def _parses(code: str) -> bool:
+    """Whether a function is there to its end; passages are cut at a length."""
+    try:
+        ast.parse(textwrap.dedent(code))
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def function_name(material: Material, draw: random.Random) -> Item | None:
     """A function whose name was taken out, to be named again from its purpose."""
-    found = _function(material)
-    if not found:
+    documented = _function(material)
+    if not documented:
         return None
-    name, purpose, code = found
+    name, purpose, code = documented
     code = re.sub(rf"\b{name}\b", GAP, code)
     return material.item("function_name", passage=code, question=purpose, answer=name, evidence=name)
 
 
 def function_purpose(material: Material, draw: random.Random) -> Item | None:
     """A function without its docstring, whose first line is the answer."""
-    found = _function(material)
-    if not found:
+    documented = _function(material)
+    if not documented:
         return None
-    name, purpose, code = found
+    name, purpose, code = documented
     return material.item("function_purpose", passage=code, question=name, answer=purpose, evidence=purpose)
 
 
@@ -291,7 +304,10 @@ BUILDERS: dict[str, Builder] = {
     builder.__name__: builder
     for builder in (
         cloze, multiple_choice, definition, year_question, true_false, ordering, next_sentence, completion,
-        topic_choice, key_terms, restoration, arithmetic, function_name, function_purpose,
+        key_terms, restoration, arithmetic, function_name, function_purpose,
     )
 }
-PROSE_ONLY = frozenset(BUILDERS) - {"arithmetic", "function_name", "function_purpose", "topic_choice"}
+# Kinds that need prose and its sentence ends; the others also take code, and text that came stripped of its marks.
+PUNCTUATED_ONLY = frozenset(BUILDERS) - {
+    "cloze", "multiple_choice", "key_terms", "arithmetic", "function_name", "function_purpose",
+}

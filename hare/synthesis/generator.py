@@ -15,7 +15,6 @@ import filelock
 from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
 from hare.core.paths import cache_folder
-from hare.synthesis.schema import Field
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 FAILED = "failed"  # the finish reason of a request that got no usable answer
@@ -34,19 +33,14 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One conversation to be continued. ``seed`` alone decides the random numbers of its answer.
-
-    With ``fields`` the answer is a JSON object of exactly these entries in this order, and nothing else.
-    """
+    """One conversation to be continued. ``seed`` alone decides the random numbers of its answer."""
 
     messages: tuple[Message, ...]
     seed: int
-    fields: tuple[Field, ...] = ()
 
     def key(self, generator: str, decoding: Decoding) -> str:
         """Digest of everything that the answer depends on."""
-        fields = [dataclasses.asdict(field) for field in self.fields]
-        whole = [generator, dataclasses.asdict(decoding), list(self.messages), self.seed, fields]
+        whole = [generator, dataclasses.asdict(decoding), list(self.messages), self.seed]
         return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

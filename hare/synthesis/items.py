@@ -1,6 +1,7 @@
 """D3 items: one NLP task each, validated, and worded in natural language."""
 
 import dataclasses
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ from hare.data.text import words
 
 WORDINGS = Path(__file__).with_name("task_wordings.yaml")
 MOST_TOKENS = 512  # the paper's limit for D3, in tokens of Mistral's tokenizer
-DETERMINISTIC = "deterministic"
-GENERATED = "generated"
-SCHEMA = "generated under a schema"
+BUILT = "built"
 OPEN_SET = "open set"
 _LETTERS = "ABCDEFGH"
 _LONG_WORD = 12  # letters; longer runs are seldom words, and cost more tokens
+_BLANK = re.compile(r"\{(\w+)\}")
 _PIECE = re.compile(r"[A-Za-z]+|\d|\s+|[^\sA-Za-z\d]")
 _BEFORE_MARK = re.compile(r"\s(?=[^\sA-Za-z])")  # a space that no word takes in
 
@@ -36,7 +36,7 @@ class Item:
     kind: str
     method: str
     source: str
-    part: str  # d1, d2 or the name of an open set
+    part: str  # d1 or the name of an open set
     category: str
     topic: str
     passage: str
@@ -45,7 +45,6 @@ class Item:
     support: str
     evidence: str
     options: tuple[str, ...] = ()
-    generator: str = ""
 
 
 def tokens_at_most(text: str) -> int:
@@ -94,8 +93,23 @@ def _occurs(evidence: str, support: str) -> bool:
 
 @cache
 def wordings() -> dict[str, tuple[str, ...]]:
-    """Wordings of every kind of task, from the package's own YAML file."""
-    return {kind: tuple(texts) for kind, texts in _wordings_file()["wordings"].items()}
+    """Wordings of every kind of task: each of its instructions in each layout; labels take turns."""
+    read = _wordings_file()
+    return {
+        kind: tuple(
+            _joined(layout, instruction, own, number)
+            for number, (instruction, layout) in enumerate(itertools.product(own["instructions"], read["layouts"]))
+        )
+        for kind, own in read["kinds"].items()
+    }
+
+
+def _joined(layout: str, instruction: str, own: dict[str, list[str]], number: int) -> str:
+    """A layout with instruction and labels filled in; ``number`` says whose turn among the labels it is."""
+    label, asked = own["labels"][number % len(own["labels"])], own.get("asked", [""])
+    label = label.rstrip(":") if "### {label}" in layout else label
+    filled = layout.replace("{instruction}", instruction).replace("{label}", label)
+    return filled.replace("{asked}", asked[number % len(asked)])
 
 
 @cache
@@ -104,16 +118,41 @@ def _wordings_file() -> dict[str, Any]:
 
 
 def rendered(item: Item) -> str:
-    """The task with its answer as one natural-language text; which wording, is drawn by the item's source and kind."""
-    draw = random.Random(f"{item.kind}/{item.source}/{item.answer}")
+    """The task with its answer as one natural-language text; which wording, is drawn by the item's source and kind.
+
+    Lines of a wording whose field is empty in this kind of task, such as the options of an open question, are left out.
+    """
+    draw = random.Random(f"{item.kind}/{item.source}")
     wording = draw.choice(wordings()[item.kind])
     options = "\n".join(f"{letter}. {option}" for letter, option in zip(_LETTERS, item.options, strict=False))
     answer = f"{_LETTERS[item.options.index(item.answer)]}. {item.answer}" if item.options else item.answer
-    return wording.format(passage=item.passage, question=item.question, options=options, answer=answer).strip()
+    fields = {"passage": item.passage, "question": item.question, "options": options, "answer": answer}
+    blocks = (block for block in wording.split("\n\n") if all(fields[name] for name in _BLANK.findall(block)))
+    return "\n\n".join(block.format(**fields) for block in blocks).strip()
 
 
-def documents(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Items as rows of D3: the whole task as text, its parts in the metadata."""
+def with_answers_shuffled(items: Sequence[Item], seed: int) -> list[Item]:
+    """The same tasks, each with the answer of another of its kind: the form is left, the content gone.
+
+    Where there are options the place of the right one is exchanged, so that the answer is still one of them.
+    """
+    by_kind: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        by_kind.setdefault(item.kind, []).append(place)
+    shuffled = list(items)
+    for kind, places in by_kind.items():
+        givers = random.Random(f"{seed}/{kind}").sample(places, len(places))
+        for place, giver in zip(places, givers, strict=True):
+            shuffled[place] = dataclasses.replace(items[place], answer=_answer_from(items[giver], items[place]))
+    return shuffled
+
+
+def _answer_from(giver: Item, taker: Item) -> str:
+    return taker.options[giver.options.index(giver.answer) % len(taker.options)] if taker.options else giver.answer
+
+
+def documents(items: Sequence[Item], part: str = "d3") -> list[dict[str, Any]]:
+    """Items as rows of D3, or of another ``part`` made from them: the task as text, its fields in the metadata."""
     version = f"task_wordings@{_wordings_file()['version']}"
     rows = []
     for number, item in enumerate(items):
@@ -121,7 +160,21 @@ def documents(items: Sequence[Item]) -> list[dict[str, Any]]:
         for field in ("passage", "support", "evidence"):
             del metadata[field]
         metadata |= {"source": item.part, "seed_passage": item.source, "prompt": version, "options": list(item.options)}
-        rows.append({"text": rendered(item), "id": f"d3/{number:07d}/{item.kind}", "metadata": metadata})
+        rows.append({"text": rendered(item), "id": f"{part}/{number:07d}/{item.kind}", "metadata": metadata})
+    return rows
+
+
+def passage_documents(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """The passages that the items were built from, as they stand in D1, each once, in the order of the items."""
+    first = {item.source: item for item in reversed(items) if item.method == BUILT}
+    rows = []
+    for source in dict.fromkeys(item.source for item in items if item.source in first):
+        item = first[source]
+        metadata = {
+            "kind": "passage", "method": "as it stands", "source": item.part, "seed_passage": source,
+            "category": item.category, "topic": item.topic,
+        }
+        rows.append({"text": item.support, "id": f"d3_passages/{source}", "metadata": metadata})
     return rows
 
 

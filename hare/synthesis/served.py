@@ -27,13 +27,12 @@ from hare.core.errors import HareError
 from hare.core.files import read_jsonl
 from hare.core.progress import Progress
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
-from hare.synthesis.schema import schema_of
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
 _ATTEMPTS = 5
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({401, 403})
-_SENT = ("messages", "seed", "response_format")
+_SENT = ("messages", "seed")
 _MOST_FAILURES = 0.2  # share of requests without a usable answer above which the run is stopped
 
 
@@ -206,12 +205,7 @@ def _documents(due: dict[str, Request], progress: Progress) -> Iterator[Document
 
 
 def _payload(request: Request) -> dict[str, Any]:
-    """What is sent; an answer of given fields is asked for under their JSON schema."""
-    payload: dict[str, Any] = {"messages": list(request.messages), "seed": request.seed}
-    if request.fields:
-        schema = {"name": "item", "strict": True, "schema": schema_of(request.fields)}
-        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return payload
+    return {"messages": list(request.messages), "seed": request.seed}
 
 
 async def _rollout(document: Document, generate: Any) -> dict[str, Any]:
