@@ -36,7 +36,8 @@ def test_every_part_is_treated_by_the_rule_that_the_paper_names() -> None:
     assert plans["d2"].rule.ngrams == plans["d1"].rule.ngrams == (10, 11, 12, 13, 14, 15)
     assert plans["d3"].rule.ngrams == (4, 5, 6, 7, 8)
     assert {part: plan.most_words for part, plan in plans.items()} == {
-        "d1": 0, "heldout": 0, "d2": CONFIG.d2_max_words, "d3": CONFIG.d3_max_words}
+        "d1": 0, "heldout": 0, "d2": CONFIG.d2_max_words, "d3": CONFIG.d3_max_words,
+        "d3_shuffled": CONFIG.d3_max_words, "d3_passages": 0}
     assert study.sizes_of(CONFIG) == [4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15]
 
 
@@ -49,11 +50,11 @@ def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: B
                     [{"text": text, "id": str(i), "metadata": {}} for i, text in enumerate(texts)])
         reports.append(decontaminate(plan, tmp_path / "in" / plan.part, tmp_path / plan.part, index))
     parts = study.part_table(reports)
-    assert parts["removed"].tolist() == [3, 3, 3, 3] and parts["documents"].tolist() == [4, 4, 4, 4]
+    assert parts["removed"].tolist() == [3] * len(reports) and parts["documents"].tolist() == [4] * len(reports)
     removed = [evidence.trace(report.removed, index) for report in reports]
-    table = study.benchmark_table(index, reports, removed, [[], [], [], []])
+    table = study.benchmark_table(index, reports, removed, [[] for _ in reports])
     assert set(table["benchmark"]) == {"arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k"}
-    assert table.groupby("part")["removed"].sum().tolist() == [3, 3, 3, 3]
+    assert table.groupby("part")["removed"].sum().tolist() == [3] * len(reports)
 
     neighbour = calibrated(Neighbours.of(index), [CLEAN, CLEAN[300:]])
     detection = planted.measure(cases, study.compared_rules(CONFIG, neighbour), index)

@@ -31,7 +31,7 @@ def compared_rules(config: Decontamination, neighbour: NeighbourRule) -> list[Ru
 
 
 def plans_of(config: Decontamination) -> list[Plan]:
-    """D3 by its own n, everything else by D2's; only synthetic documents have a longest length.
+    """D3 and its shuffled twin by D3's n, everything else by D2's; only synthetic documents have a longest length.
 
     The paper treats synthetic data alone. Natural text gets the same rule here: a document of which most n-grams are
     a benchmark's is a copy of it, wherever it comes from.
@@ -39,7 +39,8 @@ def plans_of(config: Decontamination) -> list[Plan]:
     long_rule, short_rule = rules_of(config)
     return [
         Plan("d1", long_rule), Plan("heldout", long_rule), Plan("d2", long_rule, config.d2_max_words),
-        Plan("d3", short_rule, config.d3_max_words),
+        Plan("d3", short_rule, config.d3_max_words), Plan("d3_shuffled", short_rule, config.d3_max_words),
+        Plan("d3_passages", long_rule),
     ]
 
 

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 
-_PART_NAMES = {"d1": "D1", "heldout": "held out", "d2": "D2", "d3": "D3", "planted": "planted items, verbatim"}
+_PART_NAMES = {"d1": "D1", "heldout": "held out", "d2": "D2", "d3": "D3",
+               "d3_shuffled": "D3, answers shuffled", "d3_passages": "D3's passages",
+               "planted": "planted items, verbatim"}
 _KIND_NAMES = {
     "verbatim": "verbatim", "case_and_punctuation": "case, punctuation changed",
     "options_reordered": "options reordered", "numbers_changed": "numbers changed",
