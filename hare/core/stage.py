@@ -14,6 +14,8 @@ from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json, written_whole
 from hare.core.manifest import MANIFEST, read_manifest
 from hare.core.paths import Workspace
+from hare.core.secrets import masked_values
+from hare.core.tables import escape_tables
 
 METRICS = "metrics.json"
 
@@ -38,6 +40,7 @@ class Stage:
     @classmethod
     def open(cls, stage: str, profile: str, parameters: dict[str, Any]) -> "Stage":
         """Start a run of ``stage``; ``parameters`` are those of the notebook, for the record."""
+        escape_tables()
         opened = cls(step_of_stage(stage), Workspace(profile), parameters)
         for folder in (opened.work, opened.results):
             with written_whole(folder / ".writable"):
@@ -110,7 +113,7 @@ class Stage:
     def _provenance(self, seeds: list[int]) -> dict[str, Any]:
         return {
             **self.origin(),
-            "parameters": self.parameters,
+            "parameters": masked_values(self.parameters),
             "inputs": self._inputs,
             "seeds": seeds,
             "packages": provenance.packages(),

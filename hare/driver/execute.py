@@ -12,6 +12,7 @@ from hare.core.files import disk_fix
 
 _SECONDS_TO_START = 300  # a busy machine takes its time
 _SECONDS_FOR_OUTPUT = 120
+_KERNEL_SOCKETS = 5
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -34,8 +35,9 @@ def execute(
 ) -> None:
     """Run ``source`` with ``parameters`` and write it to ``draft`` as it goes.
 
-    The kernel gets ``environment`` on top of this process's, and its own stray output goes to ``log``. ``on_cell`` is
-    called with each cell's number as it starts; ``seconds_left`` is what a cell may still take.
+    The kernel gets ``environment`` on top of this process's, and its own stray output goes to ``log``; its key and its
+    sockets lie in ``$TMPDIR`` of that environment, a folder of this run. ``on_cell`` is called with each cell's number
+    as it starts; ``seconds_left`` is what a cell may still take.
 
     Raises:
         NotebookStopped: a cell failed, time ran out, or the kernel died.
@@ -85,10 +87,20 @@ def _stopped(cell: int, error: Any) -> NotebookStopped:
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
     """A kernel manager that starts this interpreter, whatever kernel is registered as "python3"."""
+    import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
+    described = Path(environment["TMPDIR"]) / "kernel.json"
+    sockets = f"{described.with_suffix('')}-ipc-{_KERNEL_SOCKETS}"
+
     class ThisInterpreter(AsyncKernelManager):
+        def __init__(self, **options: Any):
+            super().__init__(**options)
+            self.connection_file = str(described)
+            if zmq.has("ipc") and len(sockets) < zmq.IPC_PATH_MAX_LEN:
+                self.transport = "ipc"  # else ports of the loopback address, which every user of this machine can reach
+
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(

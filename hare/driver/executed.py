@@ -1,23 +1,24 @@
-"""Executed notebooks made fit to be committed: no machine's paths, no clock readings, and a page of their own."""
+"""Executed notebooks made fit to be committed: no machine's paths, no clock readings, no secrets, a page of their own."""
 
 import contextlib
 import getpass
+import os
 import re
 import socket
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
+from hare.core.secrets import masked, masked_values
+from hare.driver.pages import KINDS, safe_html, to_html
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-STYLE = Path(__file__).with_name("notebook.css")
-_WARNING_CELL = re.compile(re.escape(tempfile.gettempdir()) + r"/ipykernel_\d+/\d+\.py")
+_WARNING_CELL = re.compile(r"(?:/[^\s/\"'<>]+)*/ipykernel_\d+/\d+\.py")
 
 
 def keep(draft: Path, target: Path, workspace: Workspace) -> None:
@@ -31,22 +32,43 @@ def keep(draft: Path, target: Path, workspace: Workspace) -> None:
     write_text(target.with_suffix(".html"), to_html(notebook, target.stem))
 
 
+def keep_failed(draft: Path, target: Path) -> None:
+    """Move the notebook that stopped half-way to ``target``, without secrets; whatever else it holds may explain why."""
+    import nbformat
+
+    with contextlib.suppress(ValueError):  # a kill while it was written has left half of it
+        notebook = nbformat.read(draft, as_version=4)
+        for cell in notebook.cells:
+            cell.source = masked(cell.source)
+            if "outputs" in cell:
+                cell.outputs = nbformat.from_dict(masked_values(cell.outputs))
+        write_text(target, nbformat.writes(notebook) + "\n")
+    draft.unlink()
+
+
 def clean(notebook: "NotebookNode", names: list[tuple[re.Pattern[str], str]]) -> None:
-    """Remove clock readings and paths from the metadata, and names of this machine from every output, in place."""
+    """Remove clock readings and paths from the metadata, names of this machine, secrets and live markup, in place."""
     notebook.metadata = {key: notebook.metadata[key] for key in ("kernelspec", "language_info")}
     for index, cell in enumerate(notebook.cells):
         cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
         cell.id = f"injected-{index}" if "injected-parameters" in cell.metadata.get("tags", []) else cell.id
+        cell.source = masked(cell.source)
         for output in cell.get("outputs", []):
             _clean_output(output, names)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
 
 
 def _clean_output(output: "NotebookNode", names: list[tuple[re.Pattern[str], str]]) -> None:
     if output.output_type == "stream":
-        output.text = without(output.text, names)
-    for kind, value in output.get("data", {}).items():
-        if isinstance(value, str) and (kind.startswith("text/") or kind == "image/svg+xml"):
-            output.data[kind] = without(value, names)
+        output.text = masked(without(output.text, names))
+    if "data" in output:
+        output.data = {kind: value for kind, value in output.data.items() if kind in KINDS}
+        for kind, value in output.data.items():
+            if kind.startswith("text/") or kind == "image/svg+xml":
+                output.data[kind] = masked(without(value, names))
+        if "text/html" in output.data:
+            output.data["text/html"] = safe_html(output.data["text/html"])
 
 
 def without(text: str, names: list[tuple[re.Pattern[str], str]]) -> str:
@@ -65,27 +87,16 @@ def names_of_this_machine(workspace: Workspace) -> list[tuple[re.Pattern[str], s
         sys.prefix: ".venv",
         sysconfig.get_path("stdlib"): "python",
         str(REPOSITORY): ".",
-        str(Path.home()): "~",
+        os.path.expanduser("~"): "~",  # left as it is where there is no home
     }
-    folders |= {str(Path(folder).resolve()): name for folder, name in folders.items()}
+    folders |= {str(Path(folder).resolve()): name for folder, name in folders.items() if Path(folder).is_absolute()}
     patterns = [(_WARNING_CELL, "cell")]
     for folder in sorted(folders, key=len, reverse=True):
-        patterns.append((re.compile(re.escape(folder) + r"(?![\w.-])"), folders[folder]))
+        if len(Path(folder).parts) > 1:  # where "/" is somebody's home, it is not the name of a folder in a text
+            patterns.append((re.compile(rf"(?<![\w.~-]){re.escape(folder.rstrip('/'))}(?![\w.-])"), folders[folder]))
     with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
         patterns.append((re.compile(rf"(?<=/home/){re.escape(getpass.getuser())}\b"), "user"))
     host = socket.gethostname()
     if len(host) > 5 and re.search(r"[\d.-]", host):  # a host called by a common word could not be told from the word
         patterns.append((re.compile(rf"\b{re.escape(host)}\b"), "localhost"))
     return patterns
-
-
-def to_html(notebook: "NotebookNode", title: str) -> str:
-    """The notebook as one page that needs no network: own style, pictures embedded."""
-    from nbconvert import HTMLExporter
-
-    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
-    style = STYLE.read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )

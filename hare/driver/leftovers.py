@@ -1,16 +1,18 @@
-"""No process outlives its driver: not the kernel, not its torchrun workers, not even when the driver is killed.
+"""No process outlives its driver: not the kernel, not the processes of its training, not even when the driver is killed.
 
 Every process of a run inherits one environment variable. A guard, itself outside the run, waits for the driver's end,
-however it comes, and then ends whatever still carries that variable.
+however it comes, then ends whatever still carries that variable and removes the run's private folder.
 """
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -51,11 +53,12 @@ def _marked(process: psutil.Process, mark: str) -> bool:
 
 
 @contextlib.contextmanager
-def guarded(mark: str) -> Iterator[None]:
-    """Run the body under a guard that outlives this process for as long as it takes to end its children."""
+def guarded(mark: str, folder: Path) -> Iterator[None]:
+    """Run the body under a guard that outlives this process for as long as it takes to end its children and to remove
+    ``folder``."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
     guard = subprocess.Popen(
-        [sys.executable, "-m", "hare.driver.leftovers", mark], stdin=subprocess.PIPE, start_new_session=True,
+        [sys.executable, "-m", "hare.driver.leftovers", mark, str(folder)], stdin=subprocess.PIPE, start_new_session=True,
         env=environment,
     )
     try:
@@ -68,6 +71,7 @@ def main() -> None:
     """Wait until the driver closes its end of the pipe, as it does even when killed, then end what is left."""
     sys.stdin.buffer.read()
     end_processes(sys.argv[1])
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 if __name__ == "__main__":

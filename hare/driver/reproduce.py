@@ -18,16 +18,18 @@ import filelock
 
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
-from hare.core.files import naming_disk_errors, remove_leftovers, written_whole
+from hare.core.files import naming_disk_errors, remove_leftovers, write_text, written_whole
 from hare.core.manifest import MANIFEST
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import Profile
+from hare.core.secrets import masked
 from hare.driver import cost
 from hare.driver.execute import NotebookStopped, execute
-from hare.driver.executed import keep
+from hare.driver.executed import keep, keep_failed
 from hare.driver.keys import EXTRA_DATA, differences, step_key
 from hare.driver.leftovers import MARK, end_processes, guarded, new_mark
 from hare.driver.notebooks import check_parameters, read_cells
+from hare.driver.private import private_folder
 from hare.driver.state import damage, executed_path, failed_path, read_state, state_path, write_state
 from hare.driver.watch import Cursor, Watch, spelled
 
@@ -69,8 +71,8 @@ def reproduce(
         owner = str(workspace.work)
         end_processes(f"{owner}:")
         mark = new_mark(owner)
-        with guarded(mark):
-            return _Run(profile, workspace, chain, mark).bring_up_to_date(chosen, choice.force, prepare)
+        with private_folder(workspace) as folder, guarded(mark, folder):
+            return _Run(profile, workspace, chain, mark, folder).bring_up_to_date(chosen, choice.force, prepare)
 
 
 def reason_to_run(step: Step, profile: Profile) -> str | None:
@@ -134,8 +136,8 @@ def _check_writable(workspace: Workspace) -> None:
 class _Run:
     """One invocation of the driver, which holds the profile."""
 
-    def __init__(self, profile: Profile, workspace: Workspace, chain: tuple[Step, ...], mark: str):
-        self.profile, self.workspace, self.chain, self.mark = profile, workspace, chain, mark
+    def __init__(self, profile: Profile, workspace: Workspace, chain: tuple[Step, ...], mark: str, folder: Path):
+        self.profile, self.workspace, self.chain, self.mark, self.folder = profile, workspace, chain, mark, folder
         self.progress = workspace.work / "progress.json"
 
     def bring_up_to_date(self, chosen: tuple[Step, ...], force: bool, prepare: Callable[[], None]) -> int:
@@ -213,11 +215,15 @@ class _Run:
 
     def _execute(self, step: Step, draft: Path, cursor: Cursor) -> None:
         deadline = time.monotonic() + 60 * self.profile.notebook_minutes
-        with (draft.with_suffix(".log")).open("w", encoding="utf-8") as log:
-            execute(
-                step.source, draft, self.profile.parameters(step), self._environment(), log, cursor.move,
-                lambda: deadline - time.monotonic(),
-            )
+        log = draft.with_suffix(".log")
+        try:
+            with log.open("w", encoding="utf-8") as file:
+                execute(
+                    step.source, draft, self.profile.parameters(step), self._environment(), file, cursor.move,
+                    lambda: deadline - time.monotonic(),
+                )
+        finally:
+            write_text(log, masked(log.read_text(encoding="utf-8", errors="replace")))
         if not (self.workspace.work / step.stage / MANIFEST).exists():
             raise NotebookStopped(
                 cursor.cells, f"it ran to its end but recorded nothing for stage {step.stage!r}.",
@@ -228,6 +234,8 @@ class _Run:
         """Variables of the kernel: no look-ups on a hub unless asked for, no settings of this user, the run's mark."""
         return {
             MARK: self.mark,
+            "TMPDIR": str(self.folder),
+            "TORCHINDUCTOR_CACHE_DIR": str(self.workspace.work / "running" / "compiled"),
             **self._absolute_folders(),
             "HARE_PROGRESS": str(self.progress),
             "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
@@ -254,8 +262,7 @@ class _Run:
         failed = failed_path(step, self.workspace)
         shown = ""
         if draft.exists():
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(failed)
+            keep_failed(draft, failed)
             shown = f" The notebook up to that cell: {failed}"
         return HareError(
             f"{step.notebook} stopped in cell {stop.cell}: {stop.what}",

@@ -12,6 +12,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_json
 from hare.core.profile import Training
 from hare.core.progress import Progress
+from hare.core.secrets import masked
 from hare.model.convert import export
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
@@ -94,6 +95,7 @@ def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
                 before = sum(run.training.train_steps for run in runs[: place[news["run"]]])
                 progress.advance(before + news["step"] - progress.done)
                 continue
+            line = masked(line)
             log.write(line)
             tail = [*tail[-_TAIL_LINES:], line]
             if line.startswith(tuple(place)):
