@@ -1,4 +1,4 @@
-"""What is kept of an executed notebook: nothing that runs, no secrets, no names of the machine; and its private folder."""
+"""What is kept of an executed notebook: nothing that runs, no secrets, no names of the machine."""
 
 import json
 import os
@@ -28,8 +28,9 @@ from hare.driver.private import private_folder
 from hare.driver.reproduce import reproduce
 
 HOSTILE = [
-    "<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "</td><svg onload=alert(1)>", "<a href='javascript:x'>",
-    "<style>@import url(//evil.example/x.css)</style>", "<iframe src=//evil.example>", "<details ontoggle=x open>",
+    "<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "</td><svg onload=alert(1)>",
+    "<a href='javascript:x'>", "<style>@import url(//evil.example/x.css)</style>",
+    "<iframe src=//evil.example>", "<details ontoggle=x open>",
     "<form action=//evil.example><button>", "<img src=//evil.example/pixel>", "<math><mi xlink:href='data:x'>",
     "</pre><base href=//evil.example>", "<a href='data:text/html,x'>", "<img src='data:text/html;base64,xx'>",
 ]
@@ -207,7 +208,8 @@ def test_a_machine_without_any_network_not_even_to_itself_runs_notebooks(roots: 
         "from toychain import PROFILE, toy_chain; from hare.driver.reproduce import reproduce\n"
         f"print(reproduce(PROFILE, chain=toy_chain(Path({str(roots / 'notebooks')!r}), length=1)))"
     )
-    done = subprocess.run(["unshare", "--net", sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
+    command = ["unshare", "--net", sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.stdout == "1\n", done.stderr
 
 

@@ -1,8 +1,7 @@
-"""Executed notebooks made fit to be committed: no machine's paths, no clock readings, no secrets, a page of their own."""
+"""Executed notebooks made fit to be committed: no paths, clock readings or secrets; each with a page of its own."""
 
 import contextlib
 import getpass
-import os
 import re
 import socket
 import sys
@@ -33,7 +32,7 @@ def keep(draft: Path, target: Path, workspace: Workspace) -> None:
 
 
 def keep_failed(draft: Path, target: Path) -> None:
-    """Move the notebook that stopped half-way to ``target``, without secrets; whatever else it holds may explain why."""
+    """Move the notebook that stopped half-way to ``target``, without secrets; what else it holds may explain why."""
     import nbformat
 
     with contextlib.suppress(ValueError):  # a kill while it was written has left half of it
@@ -87,12 +86,13 @@ def names_of_this_machine(workspace: Workspace) -> list[tuple[re.Pattern[str], s
         sys.prefix: ".venv",
         sysconfig.get_path("stdlib"): "python",
         str(REPOSITORY): ".",
-        os.path.expanduser("~"): "~",  # left as it is where there is no home
     }
-    folders |= {str(Path(folder).resolve()): name for folder, name in folders.items() if Path(folder).is_absolute()}
+    with contextlib.suppress(RuntimeError):  # a container's user may have no home
+        folders[str(Path.home())] = "~"
+    folders |= {str(Path(folder).resolve()): name for folder, name in folders.items()}
     patterns = [(_WARNING_CELL, "cell")]
     for folder in sorted(folders, key=len, reverse=True):
-        if len(Path(folder).parts) > 1:  # where "/" is somebody's home, it is not the name of a folder in a text
+        if Path(folder).is_absolute() and len(Path(folder).parts) > 1:  # "/", be it somebody's home, means no folder
             patterns.append((re.compile(rf"(?<![\w.~-]){re.escape(folder.rstrip('/'))}(?![\w.-])"), folders[folder]))
     with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
         patterns.append((re.compile(rf"(?<=/home/){re.escape(getpass.getuser())}\b"), "user"))

@@ -1,4 +1,4 @@
-"""No process outlives its driver: not the kernel, not the processes of its training, not even when the driver is killed.
+"""No process outlives its driver: not the kernel, not the processes of a training, not even when the driver is killed.
 
 Every process of a run inherits one environment variable. A guard, itself outside the run, waits for the driver's end,
 however it comes, then ends whatever still carries that variable and removes the run's private folder.
@@ -54,13 +54,10 @@ def _marked(process: psutil.Process, mark: str) -> bool:
 
 @contextlib.contextmanager
 def guarded(mark: str, folder: Path) -> Iterator[None]:
-    """Run the body under a guard that outlives this process for as long as it takes to end its children and to remove
-    ``folder``."""
+    """Run the body under a guard that outlives this process, ends what it started and removes ``folder``."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
-    guard = subprocess.Popen(
-        [sys.executable, "-m", "hare.driver.leftovers", mark, str(folder)], stdin=subprocess.PIPE, start_new_session=True,
-        env=environment,
-    )
+    command = [sys.executable, "-m", "hare.driver.leftovers", mark, str(folder)]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment)
     try:
         yield
     finally:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).with_name("notebook.css")
 KINDS = {"text/plain", "text/html", "text/markdown", "image/png", "image/jpeg", "image/svg+xml"}  # kept of an output
 _POLICY = "default-src 'none'; img-src 'self' data: file:; style-src 'unsafe-inline'"
-_TAGS = frozenset(
-    "a abbr b blockquote br caption code col colgroup dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i "
-    "img kbd li mark ol p pre q s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
-)
+_TAGS = frozenset((
+    "a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "details", "div", "dl", "dt",
+    "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "mark", "ol", "p",
+    "pre", "q", "s", "samp", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th",
+    "thead", "tr", "u", "ul",
+))
 _ATTRIBUTES = frozenset(("class", "id", "title", "colspan", "rowspan", "align", "scope", "start", "width", "height"))
 _LINK = re.compile(r"(?:https?://|mailto:|#|(?!//)[\w./-]+(?:[?#]|$))", re.I)
 _PICTURE = re.compile(r"(?:data:image/(?:png|jpeg|gif|svg\+xml);base64,|(?!//)[\w./-]+$)", re.I)
