@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl
-from hare.core.profile import Corpus
+from hare.core.sections import Corpus
 from hare.corpus import blocks, statistics
 from hare.corpus.block import Removal, utf8_length
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness

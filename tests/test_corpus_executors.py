@@ -8,7 +8,7 @@ import pytest
 
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
-from hare.core.profile import Corpus
+from hare.core.sections import Corpus
 from hare.corpus import executors, slurm_executor
 from hare.corpus.executors import LocalExecutor, cluster, executor_for, launch
 from hare.corpus.pipeline import filtering

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, sha256_of
-from hare.core.profile import Corpus, load_profile
+from hare.core.profile import load_profile
+from hare.core.sections import Corpus
 from hare.core.statistics import wilson_interval
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank

@@ -6,13 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from datatrove.data import Document
 
 from hare.bench import decontamination as bench
 from hare.core.errors import HareError
 from hare.core.files import write_jsonl
-from hare.core.profile import PROFILES, check_profile, load_profile
+from hare.core.profile import load_profile
 from hare.decontamination import evidence, planted, study
 from hare.decontamination.curve import overlap_curve
 from hare.decontamination.index import BenchmarkIndex, build_index
@@ -75,14 +74,6 @@ def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: B
     for name, frame in frames.items():
         plt.close(draw(results, name, frame, {}))
         assert (results / f"{name}.svg").stat().st_size > 5_000
-
-
-@pytest.mark.parametrize(("d2", "d3"), [([], []), ([], [4]), ([1, 10], [4]), ([10], [0])])
-def test_an_ngram_needs_two_words(d2: list[int], d3: list[int]) -> None:
-    values = yaml.safe_load((PROFILES / "smoke.yaml").read_text(encoding="utf-8"))
-    values["decontamination"] |= {"d2_ngrams": d2, "d3_ngrams": d3}
-    with pytest.raises(HareError, match="an n-gram has at least 2 words"):
-        check_profile(values, PROFILES / "smoke.yaml")
 
 
 def test_without_a_corpus_the_speed_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

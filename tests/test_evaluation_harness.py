@@ -11,7 +11,8 @@ import pytest
 from hare.bench import peer as peer_bench
 from hare.benchmarks.registry import SPECS
 from hare.core.files import write_json
-from hare.core.profile import Evaluation, load_profile
+from hare.core.profile import load_profile
+from hare.core.sections import Evaluation
 from hare.evaluation import harness, reading
 from hare.evaluation.comparison import difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hare.core.errors import HareError
-from hare.core.profile import Evaluation
+from hare.core.sections import Evaluation
 from hare.evaluation import comparison, reading
 from hare.evaluation.harness import Candidate, read_questions
 from hare.evaluation.heldout import TASKS, TEXT, Question, task_questions, text_questions, unseen

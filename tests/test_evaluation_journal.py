@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hare.core.profile import Evaluation
+from hare.core.sections import Evaluation
 from hare.evaluation import backend
 from hare.evaluation.harness import Candidate, read_questions
 from hare.evaluation.heldout import Question

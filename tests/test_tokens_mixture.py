@@ -122,7 +122,10 @@ def test_another_seed_is_another_order(tmp_path: Path) -> None:
 def test_arms_share_the_budget_and_the_order_of_d1(tmp_path: Path) -> None:
     tokens = load_profile("smoke").tokens
     token_files(tmp_path, dict.fromkeys(NAMES, 5000))
-    arms = {arm: Mixture(arm_mixture(arm, tmp_path, tokens, 50, 8, 0)) for arm in ("d1", "d1+d2", "d1+d2+d3")}
+    arms = {
+        arm: Mixture(arm_mixture(weights, tmp_path, tokens, 50, 8, 0))
+        for arm, weights in load_profile("laptop").training.arms.items()
+    }
     assert {len(mixture) for mixture in arms.values()} == {400}
     assert arms["d1"].drawn(400) == {"d1": 400}
     full = arms["d1+d2+d3"].drawn(400)

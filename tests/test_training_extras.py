@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from training_runs import OPTIMISATION, SHAPE, toy_run, toy_tokenizer, toy_tokens
 
-from hare.core.profile import Tokens
+from hare.core.sections import Tokens
 from hare.report import training_figures
 from hare.tokens.mixture import Mixture
 from hare.training import journal
@@ -22,9 +22,10 @@ from hare.training.preflight import refuse_faults
 from hare.training.run import TrainingRun
 from hare.training.study import study_runs
 
-TOKENS = Tokens(sequence_length=32, stage1_share=0.1, weight_d1=4.0, weight_d2=2.0, weight_d3=4.0)
+TOKENS = Tokens(sequence_length=32, stage1_share=0.1)
 TRAINING = dataclasses.replace(
-    OPTIMISATION, arms=("d1", "d1+d2+d3"), extra_steps=10, extra_seeds=(0, 1), repetitions=(4, 16), micro_batch=4,
+    OPTIMISATION, arms={"d1": {"d1": 4.0}, "d1+d2+d3": {"d1": 4.0, "d2": 2.0, "d3": 4.0}},
+    extra_steps=10, extra_seeds=(0, 1), repetitions=(4, 16), micro_batch=4,
 )
 
 

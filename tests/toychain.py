@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hare.core.chain import Step
 from hare.core.profile import Profile, load_profile
 
-PROFILE = dataclasses.replace(load_profile("smoke"), name="toy")
+PROFILE = dataclasses.replace(load_profile("smoke"), name="toy", source="toy")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hare.core.files import write_json
-from hare.core.profile import Model, Training
+from hare.core.sections import Model, Training
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.training.run import TrainingRun
@@ -17,12 +17,13 @@ SHAPE = Model(
     tied_embeddings=False,
 )
 OPTIMISATION = Training(
-    arms=("d1",), training_seeds=(0,), train_steps=20, micro_batch=1, gradient_accumulation=4, data_parallel=1,
-    tensor_parallel=1, pipeline_parallel=1, tensor_parallel_mode="all_reduce", zero_stage=0, cpu_threads=1,
-    precision="float32", mask_documents=False, recompute_activations=False, torch_compile=False, tensorboard=False,
+    arms={"d1": {"d1": 1.0}}, training_seeds=(0,), train_steps=20, micro_batch=1, gradient_accumulation=4,
+    data_parallel=1, tensor_parallel=1, pipeline_parallel=1, tensor_parallel_mode="all_reduce", zero_stage=0,
+    cpu_threads=1, precision="float32", mask_documents=False, recompute_activations=False, torch_compile=False,
+    tensorboard=False,
     learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=2, schedule="cosine",
     weight_decay=0.1, gradient_clip=1.0, checkpoint_interval=8, validation_interval=10, validation_sequences=3,
-    parity_steps=0, extra_steps=0, extra_seeds=(0,), repetitions=(),
+    parity_steps=1, extra_steps=0, extra_seeds=(0,), repetitions=(),
 )
 SEQUENCE_LENGTH = 32
 
@@ -59,7 +60,7 @@ def toy_run(root: Path, name: str, seed: int = 0, model: Model = SHAPE, **change
     """A run of twenty steps of four sequences, first of one file, then of two; ``changes`` alter the optimisation."""
     training = dataclasses.replace(OPTIMISATION, **changes)
     files = {part: toy_tokens(root / f"{part}.ds", number, document=23) for number, part in enumerate(("d1", "d2"))}
-    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    batch = training.global_batch
     first = training.train_steps * batch // 3
     mixture = MixtureSpec(
         files={part: str(path) for part, path in files.items()},

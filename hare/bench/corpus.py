@@ -20,8 +20,9 @@ from loguru import logger
 
 from hare.core.files import written_whole
 from hare.core.paths import Workspace
-from hare.core.profile import Corpus, Profile
+from hare.core.profile import Profile
 from hare.core.progress import track
+from hare.core.sections import Corpus
 from hare.corpus.block import utf8_length
 from hare.corpus.defects import duplicates as planted_duplicates
 from hare.corpus.executors import launch

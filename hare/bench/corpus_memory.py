@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hare.core.profile import Corpus
 from hare.core.provenance import peak_rss_mb
+from hare.core.sections import Corpus
 from hare.corpus.pipeline import clean
 from hare.corpus.registry import source_named
 from hare.corpus.source import Source

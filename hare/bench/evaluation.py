@@ -13,8 +13,9 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from hare.benchmarks.registry import spec_of
 from hare.core.errors import HareError
-from hare.core.profile import Model, Profile
+from hare.core.profile import Profile
 from hare.core.progress import track
+from hare.core.sections import Model
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.tasks import choose_items, load, missing, quietly
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import torch
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from hare.core.profile import Model, Profile
+from hare.core.profile import Profile
+from hare.core.sections import Model
 from hare.leakage.delta import difference_of
 from hare.leakage.measure import Measure, encode, score, score_starts
 from hare.leakage.reference import compare, generated_decisions, prefixes_tokenised_differently

@@ -25,7 +25,8 @@ import torch
 from hare.bench.training_contestants import IN_A_GROUP, REPLY
 from hare.core.errors import HareError
 from hare.core.files import write_json
-from hare.core.profile import Model, Profile, Training
+from hare.core.profile import Profile
+from hare.core.sections import Model, Training
 from hare.model.float8 import refuse_without_torchao
 from hare.model.sizes import NAMED, training_flops_per_token
 from hare.tokens.mixture import MixtureSpec, MixtureStage

@@ -24,8 +24,8 @@ from loguru import logger
 
 from hare.core import slurm
 from hare.core.errors import HareError
-from hare.core.profile import Corpus
 from hare.core.progress import Progress
+from hare.core.sections import Corpus
 from hare.corpus.slurm_executor import SlurmExecutor
 
 _SECONDS_BETWEEN_LOOKS = 0.25

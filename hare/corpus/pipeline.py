@@ -17,8 +17,8 @@ from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 from hare.core.files import folder_written_whole, sha256_of, written_whole
-from hare.core.profile import Corpus
 from hare.core.provenance import digest_of
+from hare.core.sections import Corpus
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hare.benchmarks.registry import rows_from, texts
-from hare.core.profile import Decontamination
+from hare.core.sections import Decontamination
 from hare.core.statistics import wilson_interval
 from hare.data.word_hashes import word_hashes
 from hare.decontamination.evidence import Finding, count_by_benchmark

@@ -66,8 +66,7 @@ def examine(profile: Profile, parameters: int) -> list[Check]:
 def tokens_a_run(profile: Profile) -> int:
     """Tokens that one arm with one seed is trained on."""
     training = profile.training
-    sequences = training.micro_batch * training.gradient_accumulation * training.data_parallel
-    return training.train_steps * sequences * profile.tokens.sequence_length
+    return training.train_steps * training.global_batch * profile.tokens.sequence_length
 
 
 def disk_needed_gb(profile: Profile, parameters: int) -> float:
@@ -83,8 +82,7 @@ def gpus_needed(profile: Profile, parameters: int) -> int:
     training = profile.training
     runs = len(training.arms) * len(training.training_seeds)
     seconds = 6 * parameters * tokens_a_run(profile) * runs / _CPU_FLOPS
-    ranks = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
-    return ranks if seconds > _DAY else 0
+    return training.processes if seconds > _DAY else 0
 
 
 def _python() -> Check:

@@ -19,8 +19,8 @@ from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
 from hare.core.files import folder_written_whole, sha256_of, write_json
-from hare.core.profile import Evaluation
 from hare.core.provenance import digest_of
+from hare.core.sections import Evaluation
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.heldout import Question
 from hare.evaluation.journal import Journal

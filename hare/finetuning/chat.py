@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from transformers import MistralForCausalLM
 
-from hare.core.profile import Finetuning
+from hare.core.sections import Finetuning
 from hare.core.statistics import wilson_interval
 from hare.data.text import rank
 from hare.evaluation.harness import Evaluated

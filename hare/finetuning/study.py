@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hare.core.profile import Finetuning
+from hare.core.sections import Finetuning
 from hare.finetuning import retrieval
 from hare.finetuning.dialogue import load_for_chat
 from hare.finetuning.functions import FUNCTIONS, Call

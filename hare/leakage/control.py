@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.core.errors import HareError
 from hare.core.files import written_whole
-from hare.core.profile import Leakage, Model, Training
+from hare.core.sections import Leakage, Model, Training
 from hare.leakage.delta import ESTIMATES, Pairs, difference_of, measure_set
 from hare.leakage.measure import Measure
 from hare.leakage.sets import SURFACE, SampleSet, sample_sets
@@ -89,7 +89,7 @@ def control_run(found: Sequence[Group], folder: Path, d1: Path, tokenizer: Path,
         validation_interval=steps, data_parallel=1, zero_stage=0, gradient_accumulation=training.pipeline_parallel,
         micro_batch=leakage.control_micro_batch,
     )
-    batch = training.micro_batch * training.gradient_accumulation
+    batch = training.global_batch
     leaked = [group for group in found if group.dose > 0]
     files = {"d1": d1}
     for group in leaked:

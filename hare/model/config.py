@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from hare.core.profile import Model, Training
+from hare.core.sections import Model, Training
 from hare.tokens.tokenizer import Vocabulary
 
 

@@ -8,7 +8,7 @@ counted, and neither is any recomputation.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from hare.core.profile import Model
+from hare.core.sections import Model
 
 
 class Shape(Protocol):

@@ -1,7 +1,7 @@
 """Which generator a profile asks for."""
 
 from hare.core.errors import HareError
-from hare.core.profile import Synthesis
+from hare.core.sections import Synthesis
 from hare.synthesis.generator import Generator
 
 

@@ -3,17 +3,20 @@
 The file's name is the family's name; its digest goes into the record of every text that it led to.
 """
 
+import dataclasses
 import random
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+import pydantic.dataclasses
+from pydantic import Field
 
+from hare.core.checked import CLOSED, AtLeastOne, Text, Whole, listed, mistakes_in, read_yaml
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
-from hare.core.typed import build
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -22,13 +25,18 @@ SEED_CHARACTERS = 220  # no more of a seed passage enters a prompt: a longer one
 _PLACEHOLDERS = {"seed", "terms", "audience", "style"}
 
 
-@dataclass(frozen=True)
+Named = Annotated[dict[Text, Text], Field(min_length=1)]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
 class _File:
-    version: int
-    categories: tuple[str, ...]
-    audiences: dict[str, str]
-    styles: dict[str, str]
-    prompts: tuple[str, ...]
+    """What a prompt file must hold."""
+
+    version: Whole
+    categories: AtLeastOne[Text]
+    audiences: Named
+    styles: Named
+    prompts: AtLeastOne[Text]
 
 
 @dataclass(frozen=True)
@@ -66,20 +74,14 @@ def load_families(folder: Path = PROMPTS) -> list[PromptFamily]:
 
 
 def _load_family(path: Path) -> PromptFamily:
-    mistakes: list[str] = []
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise HareError(f"{path} is not valid YAML: {error}", "correct the file") from error
-    family = build(_File, values, path.stem, mistakes)
-    if family is not None:
-        empty = [name for name, value in vars(family).items() if not value]
-        mistakes += [f"{path.stem}.{name}: empty; list at least one" for name in empty]
-        for number, wording in enumerate(family.prompts):
-            mistakes += [f"{path.stem}.prompts[{number}]: {mistake}" for mistake in _mistakes_in(wording)]
-    if family is None or mistakes:
-        raise HareError(f"{path} cannot be used: {'; '.join(mistakes)}.", "correct the prompt file")
-    return PromptFamily(path.stem, **vars(family), sha256=sha256_of(path))
+    values = read_yaml(path)
+    mistakes = [line for _, line in mistakes_in(_File, values)]
+    wordings = values.get("prompts") if isinstance(values.get("prompts"), list) else []
+    for number, wording in enumerate(map(str, wordings)):
+        mistakes += [f"prompts[{number}]: {mistake}" for mistake in _mistakes_in(wording)]
+    if mistakes:
+        raise HareError(f"{path} cannot be used:\n{listed(mistakes)}", "correct the prompt file")
+    return PromptFamily(path.stem, **dataclasses.asdict(_File(**values)), sha256=sha256_of(path))
 
 
 def _mistakes_in(wording: str) -> list[str]:

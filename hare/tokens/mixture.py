@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hare.core.errors import HareError
-from hare.core.profile import Tokens
+from hare.core.sections import Tokens
 from hare.tokens.packed import TokenFile, fingerprint
 
 
@@ -130,18 +130,19 @@ def interleaved(quota: Mapping[str, int], upto: int) -> dict[str, int]:
 
 
 def arm_mixture(
-    arm: str, folder: Path, tokens: Tokens, steps: int, global_batch: int, seed: int
+    weights: Mapping[str, float], folder: Path, tokens: Tokens, steps: int, global_batch: int, seed: int
 ) -> MixtureSpec:
-    """The paper's two stages for one arm, such as ``d1+d2``: D1 alone, then the arm's parts by their weights.
+    """The paper's two stages for one arm: D1 alone, then the arm's parts by their ``weights``.
 
-    ``folder`` holds ``d1.ds``, ``d2.ds`` and ``d3.ds``; ``global_batch`` is in sequences. The stage changes between two
-    optimizer steps. All arms take the same number of tokens.
+    ``folder`` holds ``<part>.ds``; ``global_batch`` is in sequences. The stage changes between two optimizer steps. All
+    arms take the same number of tokens; an arm of one part has one stage.
     """
-    parts = arm.split("+")
-    weights = {part: float(getattr(tokens, f"weight_{part}")) for part in parts}
-    first = round(tokens.stage1_share * steps) if len(parts) > 1 else 0
-    stages = (MixtureStage(first * global_batch, {"d1": 1.0}), MixtureStage((steps - first) * global_batch, weights))
-    files = {part: str(folder / f"{part}.ds") for part in parts}
+    first = round(tokens.stage1_share * steps) if len(weights) > 1 else 0
+    stages = (
+        MixtureStage(first * global_batch, {"d1": 1.0}),
+        MixtureStage((steps - first) * global_batch, dict(weights)),
+    )
+    files = {part: str(folder / f"{part}.ds") for part in (["d1"] if first else []) + list(weights)}
     return MixtureSpec(
         files=files,
         fingerprints={name: fingerprint(path) for name, path in files.items()},

@@ -35,7 +35,7 @@ def planned(profile: Profile, port: int | None) -> str:
     if port is not None:
         refuse_used_port(port)
     training = profile.training
-    layout = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
+    layout = training.processes
     runs = [run for run in _runs(profile) if run.processes == layout]
     prepare(runs)
     path = Workspace(profile.name).work / "training" / "planned" / RUNS

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hare.core.profile import Model, Tokens, Training
+from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage
 from hare.tokens.packed import TokenFile, fingerprint
 from hare.training.ablation import SaidOfText, heldout_table
@@ -45,7 +45,7 @@ def extra_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs)
         training, train_steps=steps, warmup_steps=min(training.warmup_steps, max(1, steps // 10)),
         checkpoint_interval=steps, validation_interval=steps,
     )
-    samples = steps * training.micro_batch * training.gradient_accumulation * training.data_parallel
+    samples = steps * training.global_batch
     runs = {}
     for seed in training.extra_seeds:
         mixtures = {Extra("repetition", "1", seed): _spec(inputs, {"d1": "d1"}, {"d1": 1.0}, {}, tokens, samples, seed)}
@@ -54,7 +54,7 @@ def extra_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs)
             mixtures[Extra("repetition", str(epochs), seed)] = _spec(
                 inputs, {"d1": "d1"}, {"d1": 1.0}, unique, tokens, samples, seed
             )
-        parts = max(training.arms, key=len).split("+")
+        parts = list(dict.fromkeys(part for weights in training.arms.values() for part in weights))
         windows = min(TokenFile(inputs.folder / f"{part}.ds", tokens.sequence_length, seed).windows for part in parts)
         share = min(SHARE, MOST_EPOCHS * windows / samples)
         for part in parts:

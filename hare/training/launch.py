@@ -10,9 +10,9 @@ from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.files import write_json
-from hare.core.profile import Training
 from hare.core.progress import Progress
 from hare.core.secrets import masked
+from hare.core.sections import Training
 from hare.model.convert import export
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hare.core.checked import checked
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, sha256_of, write_json
-from hare.core.profile import Model, Training
 from hare.core.provenance import digest_of
-from hare.core.typed import build
+from hare.core.sections import Model, Training
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
 
@@ -58,12 +58,12 @@ class TrainingRun:
     @property
     def processes(self) -> int:
         """How many processes the run needs."""
-        return self.training.data_parallel * self.training.tensor_parallel * self.training.pipeline_parallel
+        return self.training.processes
 
     @property
     def global_batch(self) -> int:
         """Sequences a step."""
-        return self.training.micro_batch * self.training.gradient_accumulation * self.training.data_parallel
+        return self.training.global_batch
 
     @property
     def tokens(self) -> int:
@@ -104,10 +104,10 @@ class TrainingRun:
     def load(cls, folder: Path) -> "TrainingRun":
         """Inverse of `save`."""
         values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run"]
-        mistakes: list[str] = []
-        model, training = (build(kind, values[kind.__name__.lower()], "run", mistakes) for kind in (Model, Training))
-        if model is None or training is None:
-            raise HareError(f"{folder / RUN_FILE} cannot be read: {'; '.join(mistakes)}.", "delete the run's folder")
+        model, training = (
+            checked(kind, values[kind.__name__.lower()], str(folder / RUN_FILE), "delete the run's folder")
+            for kind in (Model, Training)
+        )
         return cls(
             folder=folder, model=model, training=training, mixture=MixtureSpec.from_json(values["mixture"]),
             heldout={category: Path(path) for category, path in values["heldout"].items()},

@@ -8,7 +8,7 @@ import yaml
 
 from hare.core.errors import HareError
 from hare.core.files import write_text
-from hare.core.profile import Training
+from hare.core.sections import Training
 from hare.model.config import HareConfig
 from hare.tokens.tokenizer import Tokenizer, Vocabulary
 from hare.training.run import TrainingRun

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
-from hare.core.profile import Model, Tokens, Training
+from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import arm_mixture
 from hare.training.extras import Extra, extra_runs
 from hare.training.inputs import Inputs
@@ -30,10 +30,12 @@ class Ablation:
     extras: dict[Extra, TrainedRun]
 
 
-def run_of_arm(arm: str, seed: int, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> TrainingRun:
-    """One arm's run, without a folder of its own yet. Runs of one seed start from the same weights."""
-    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
-    mixture = arm_mixture(arm, inputs.folder, tokens, training.train_steps, batch, seed)
+def run_of_arm(
+    weights: Mapping[str, float], seed: int, model: Model, tokens: Tokens, training: Training, inputs: Inputs
+) -> TrainingRun:
+    """The run of an arm with these weights of parts, without a folder of its own yet. Runs of one seed start from the
+    same weights of the model."""
+    mixture = arm_mixture(weights, inputs.folder, tokens, training.train_steps, training.global_batch, seed)
     return TrainingRun(Path(), model, training, mixture, inputs.heldout, inputs.tokenizer, seed)
 
 
@@ -43,7 +45,7 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
     Raises:
         HareError: the global batch cannot be shared out over two processes.
     """
-    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    batch = training.global_batch
     if batch % 2:
         raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
     common = {
@@ -62,7 +64,8 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
     }
     without_heldout = dataclasses.replace(inputs, heldout={})
     return {
-        processes: run_of_arm("d1", 0, model, tokens, share, without_heldout) for processes, share in shares.items()
+        processes: run_of_arm({"d1": 1.0}, 0, model, tokens, share, without_heldout)
+        for processes, share in shares.items()
     }
 
 
@@ -78,8 +81,8 @@ def study_runs(
         for processes, run in parity_runs(model, tokens, training, inputs).items()
     }
     for seed in training.training_seeds:
-        for arm in training.arms:
-            run = run_of_arm(arm, seed, model, tokens, training, inputs)
+        for arm, weights in training.arms.items():
+            run = run_of_arm(weights, seed, model, tokens, training, inputs)
             runs[arm, seed] = run.keyed(folder, f"{arm}-seed{seed}")
     for extra, run in extra_runs(model, tokens, training, inputs).items():
         runs[extra] = run.keyed(folder, f"{extra.study}-{extra.name}-seed{extra.seed}")

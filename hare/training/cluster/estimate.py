@@ -110,8 +110,8 @@ def _spelled(layout: Layout) -> str:
 def estimate(profile: Profile) -> Estimate:
     """Sizes, speed and memory of one pretraining run of the profile, and of every layout of as many processes."""
     training, tokens, vocabulary = profile.training, profile.tokens, vocabulary_size(profile)
-    processes = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
-    sequences = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    processes = training.processes
+    sequences = training.global_batch
     chosen = _layout(profile, sequences, training.tensor_parallel, training.pipeline_parallel, processes)
     return Estimate(
         profile=profile.name,

@@ -113,10 +113,10 @@ def plan(profile: Profile, folder: Path) -> ScaleOut:
 def planned_run(profile: Profile) -> TrainingRun:
     """The first arm's run as far as it is known before there are tokens."""
     training = profile.training
-    batch = training.micro_batch * training.gradient_accumulation * training.data_parallel
+    batch = training.global_batch
     stages = (MixtureStage(batch * training.train_steps, {"d1": 1.0}),)
     mixture = MixtureSpec({}, {}, stages, profile.tokens.sequence_length, training.training_seeds[0])
-    folder = Path("runs") / f"{training.arms[0]}-seed{training.training_seeds[0]}"
+    folder = Path("runs") / f"{next(iter(training.arms))}-seed{training.training_seeds[0]}"
     return TrainingRun(folder, profile.model, training, mixture, {}, Path("tokens/tokenizer"), mixture.seed)
 
 

@@ -74,7 +74,7 @@ def simulate(profile: Profile) -> list[Rank]:
     """
     training, vocabulary = profile.training, Vocabulary.named(profile.tokens.vocabulary)
     config = HareConfig.of(profile.model, vocabulary, training)
-    world = training.data_parallel * training.tensor_parallel * training.pipeline_parallel
+    world = training.processes
     layout = ParallelismArgs(
         dp=training.data_parallel, pp=training.pipeline_parallel, tp=training.tensor_parallel,
         tp_mode=training.tensor_parallel_mode.upper(), tp_linear_async_communication=False,

@@ -1,0 +1,143 @@
+"""Combinations of a profile's values that cannot work, though each value alone could."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hare.core.profile import Profile
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+_SPEC = re.compile(r"^SPEC\b", re.MULTILINE)
+
+# The keys that a rule reads, the first being the one to name; its value; what is wrong with it.
+Contradiction = tuple[tuple[str, ...], object, str]
+
+
+def contradictions(profile: "Profile") -> Iterator[Contradiction]:
+    """Every rule that the profile breaks."""
+    yield from _of_the_model(profile)
+    yield from _of_the_layout(profile)
+    yield from _of_the_optimisation(profile)
+    yield from _of_lengths(profile)
+    yield from _of_names(profile)
+    yield from _of_the_control(profile)
+
+
+def _of_the_model(profile: "Profile") -> Iterator[Contradiction]:
+    hidden, heads, keys = (
+        profile.model.hidden_size, profile.model.attention_heads, profile.model.key_value_heads
+    )
+    names = ("model.attention_heads", "model.hidden_size")
+    if hidden % heads:
+        yield names, heads, f"hidden_size {hidden} is not a multiple of it; choose a divisor"
+    elif hidden // heads % 2:
+        yield names, heads, f"each head would have {hidden // heads} dimensions; choose a divisor that leaves it even"
+    if heads % keys:
+        yield (
+            ("model.key_value_heads", "model.attention_heads"), keys,
+            f"it does not divide attention_heads {heads}; choose a divisor",
+        )
+
+
+def _of_the_layout(profile: "Profile") -> Iterator[Contradiction]:
+    model, training = profile.model, profile.training
+    tensor, pipeline = training.tensor_parallel, training.pipeline_parallel
+    if model.attention_heads % tensor or model.key_value_heads % tensor:
+        yield (
+            ("training.tensor_parallel", "model.attention_heads", "model.key_value_heads"), tensor,
+            f"{model.attention_heads} attention and {model.key_value_heads} key-value heads cannot be split evenly "
+            "over it; choose a common divisor",
+        )
+    if pipeline > model.layers:
+        yield (
+            ("training.pipeline_parallel", "model.layers"), pipeline,
+            f"there are {model.layers} layers; choose at most that many stages",
+        )
+    if pipeline > 1 and training.gradient_accumulation < pipeline:
+        yield (
+            ("training.gradient_accumulation", "training.pipeline_parallel"), training.gradient_accumulation,
+            f"a pipeline of {pipeline} stages needs at least as many micro-batches",
+        )
+
+
+def _of_the_optimisation(profile: "Profile") -> Iterator[Contradiction]:
+    training = profile.training
+    if training.warmup_steps >= training.train_steps:
+        yield (
+            ("training.warmup_steps", "training.train_steps"), training.warmup_steps,
+            f"not below train_steps {training.train_steps}; lower it",
+        )
+    if training.min_learning_rate > training.learning_rate:
+        yield (
+            ("training.min_learning_rate", "training.learning_rate"), training.min_learning_rate,
+            f"choose at most learning_rate {training.learning_rate}",
+        )
+
+
+def _of_lengths(profile: "Profile") -> Iterator[Contradiction]:
+    positions = profile.model.max_positions
+    lengths = {
+        "tokens.sequence_length": profile.tokens.sequence_length,
+        "leakage.control_sequence_length": profile.leakage.control_sequence_length,
+        "finetuning.chat_sequence_length": profile.finetuning.chat_sequence_length,
+        "deployment.quality_sequence_length": profile.deployment.quality_sequence_length,
+    }
+    for key, length in lengths.items():
+        if length > positions:
+            yield (
+                (key, "model.max_positions"), length,
+                f"longer than model.max_positions {positions}; shorten it or raise the positions",
+            )
+    speed = profile.deployment
+    if speed.speed_prompt_tokens + speed.speed_new_tokens > positions:
+        yield (
+            ("deployment.speed_prompt_tokens", "deployment.speed_new_tokens", "model.max_positions"),
+            speed.speed_prompt_tokens,
+            f"with speed_new_tokens longer than model.max_positions {positions}; shorten one of them",
+        )
+
+
+def _of_names(profile: "Profile") -> Iterator[Contradiction]:
+    arms = profile.training.arms
+    if list(next(iter(arms.values()))) != ["d1"]:
+        yield ("training.arms",), arms, "the first arm is the baseline and reads d1 alone: d1 is always needed"
+    if profile.finetuning.finetuned_arm not in arms:
+        yield (
+            ("finetuning.finetuned_arm", "training.arms"), profile.finetuning.finetuned_arm,
+            f"choose one of training.arms: {', '.join(arms)}",
+        )
+    if profile.finetuning.tool_forms[0] != "marked":
+        yield ("finetuning.tool_forms",), profile.finetuning.tool_forms, "marked comes first: it is HARE-Tool"
+    known = benchmark_names()
+    for key, names in (
+        ("evaluation.tasks", profile.evaluation.tasks),
+        ("leakage.leakage_benchmarks", profile.leakage.leakage_benchmarks),
+        ("leakage.control_benchmarks", profile.leakage.control_benchmarks),
+    ):
+        if known and not (names and set(names) <= known):
+            yield (key,), names, f"choose at least one of {', '.join(sorted(known))}"
+
+
+def _of_the_control(profile: "Profile") -> Iterator[Contradiction]:
+    doses = profile.leakage.control_doses
+    if min(doses) > 0 or not 0 < 2 * sum(doses) < 1:
+        yield (
+            ("leakage.control_doses",), doses,
+            "give 0 (the negative control) and at least one more share, adding up to less than 0.5: train and test "
+            "items take each of them",
+        )
+
+
+def benchmark_names() -> frozenset[str]:
+    """Names of the benchmarks: each is one file in ``hare/benchmarks`` that defines ``SPEC``.
+
+    The folder is listed and nothing is imported, since profiles are read long before any benchmark.
+    """
+    return frozenset(path.stem for path in BENCHMARKS.glob("*.py") if _SPEC.search(path.read_text(encoding="utf-8")))
+
+
+def worth_naming(found: Iterable[Contradiction], wrong: set[str]) -> list[str]:
+    """One line per contradiction, without those that follow from a value that is wrong already."""
+    return [f"{keys[0]} = {value!r}: {text}" for keys, value, text in found if not wrong & set(keys)]

@@ -1,0 +1,254 @@
+"""The sections of a profile: each field with its type, its bounds and, as its default, the value of profile `laptop`.
+
+A new field is one line here. It reaches a notebook's parameters cell when its name is written there.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from hare.core.checked import (
+    CLOSED,
+    AnyNumber,
+    AtLeastOne,
+    Count,
+    CountOrZero,
+    Flag,
+    Number,
+    Positive,
+    Seed,
+    Share,
+    Text,
+    Whole,
+)
+
+PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages")  # what an arm may read
+_ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
+_OWN_VOCABULARY = re.compile(r"own-([1-9][0-9]{2,4})")
+_FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # every byte has a piece of its own; token files hold 16 bits per token
+_URLS = ("http://", "https://")
+
+
+def _a_generator(value: str) -> str:
+    if value not in ("embedded", "vllm") and not (value.startswith(_URLS) and len(value) > len("https://")):
+        raise ValueError("choose embedded, vllm, or the URL of an OpenAI-compatible server (http://…)")
+    return value
+
+
+def _an_instruct_model(value: str) -> str:
+    return value if value != "vllm" else _a_generator("")
+
+
+def _an_arms_name(value: str) -> str:
+    if not _ARM_NAME.fullmatch(value):
+        raise ValueError("name an arm with at most 40 small letters, digits, +, - and _")
+    return value
+
+
+def _a_vocabulary(value: str) -> str:
+    own = _OWN_VOCABULARY.fullmatch(value)
+    if value != "mistral-32k" and not (own and _FEWEST_PIECES <= int(own[1]) <= _MOST_PIECES):
+        raise ValueError(
+            f"choose mistral-32k (the paper's) or own-<number of pieces, {_FEWEST_PIECES} to {_MOST_PIECES}>, "
+            "such as own-4096"
+        )
+    return value
+
+
+Generator = Annotated[Text, AfterValidator(_a_generator)]
+InstructModel = Annotated[Generator, AfterValidator(_an_instruct_model)]
+ArmName = Annotated[Text, AfterValidator(_an_arms_name)]
+VocabularyName = Annotated[Text, AfterValidator(_a_vocabulary)]
+Weights = Annotated[dict[Literal[PARTS], Positive], Field(min_length=1)]  # type: ignore[valid-type]
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Corpus:
+    """D1: sources and cleaning."""
+
+    max_mb_per_source: Positive = 8.0  # raw text read from one source at the most, MB
+    hub_shards: CountOrZero = 0  # parts in which each of the paper's sources is streamed from the hub; 0: archives only
+    heldout_fraction: Annotated[Number, Field(gt=0, lt=0.5)] = 0.05  # share of cleaned documents not trained on
+    cleaning_executor: Literal["local", "slurm", "ray"] = "local"  # where cleaning runs
+    cleaning_workers: Count = 2  # processes
+    cleaning_sbatch: Text = ""  # with Slurm: further options of sbatch, as --name=value
+    corpus_seed: Seed = 0
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Synthesis:
+    """D2 and D3: topics, seeds, generator, tasks."""
+
+    topics: Count = 40  # clusters of D1 passages at the most
+    passages_per_category: Count = 300  # D1 passages that topics, seeds and tasks are drawn from
+    d2_documents: Count = 120  # generations asked for
+    d2_max_new_tokens: Count = 144  # length of one generation at the most
+    d3_items: Count = 6000  # NLP tasks asked for
+    generator: Generator = "embedded"  # embedded, vllm, or the URL of an OpenAI-compatible server
+    generator_model: Text = ""  # what the server or vLLM is to run; the embedded generator has its own
+    generation_batch: Count = 16  # prompts generated together (on each core, when embedded)
+    synthesis_seed: Seed = 0
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Decontamination:
+    """Removal of text that overlaps with benchmarks."""
+
+    d2_ngrams: AtLeastOne[Annotated[Whole, Field(ge=2, le=100)]] = (10, 11, 12, 13, 14, 15)  # words; the paper's
+    d3_ngrams: AtLeastOne[Annotated[Whole, Field(ge=2, le=100)]] = (4, 5, 6, 7, 8)  # words; the paper's
+    overlap_threshold: Share = 0.5  # a sample goes when more of its n-grams occur in a benchmark; the paper: 0.5
+    ngram_combination: Literal["any", "all"] = "any"  # how many of the n must say so; the paper does not tell
+    d2_max_words: Count = 1540  # longer documents go first; the paper: about 2,048 tokens
+    d3_max_words: Count = 385  # the paper: 512 tokens
+    indexed_items: CountOrZero = 0  # benchmark items indexed per split; 0: all of them
+    curve_documents: Count = 4000  # documents per part in the curve over n and threshold
+    planted_items: Count = 200  # benchmark items planted per kind, to measure detection
+    decontamination_seed: Seed = 0
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Tokens:
+    """Packed token files and the two-stage mixture."""
+
+    vocabulary: VocabularyName = "mistral-32k"  # the paper's; own-<n>: n pieces, trained on all parts alike
+    sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
+    stage1_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0867  # of the steps, on D1 alone; the paper: 52B of 600B
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Model:
+    """The Mistral shape."""
+
+    hidden_size: Count = 128
+    intermediate_size: Count = 352
+    layers: Count = 4
+    attention_heads: Count = 8
+    key_value_heads: Count = 2
+    max_positions: Count = 2048
+    tied_embeddings: Flag = False
+
+
+def _the_papers_arms() -> dict[str, dict[str, float]]:
+    weights = {"d1": 46.5, "d2": 13.63, "d3": 39.87}  # per cent of the tokens of stage 2; the paper's
+    return {
+        "d1": {"d1": weights["d1"]}, "d1+d2": {part: weights[part] for part in ("d1", "d2")}, "d1+d2+d3": weights,
+    }
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Training:
+    """Pretraining of the arms with nanotron."""
+
+    # {name: {part: weight}}; the weights hold for stage 2, by tokens; the first arm is the baseline
+    arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_papers_arms)]
+    training_seeds: AtLeastOne[Seed] = (0, 1)
+    train_steps: Count = 100
+    micro_batch: Count = 4  # sequences
+    gradient_accumulation: Count = 1  # micro-batches per step and replica
+    data_parallel: Count = 1  # processes
+    tensor_parallel: Count = 1
+    pipeline_parallel: Count = 1
+    tensor_parallel_mode: Literal["all_reduce", "reduce_scatter"] = "all_reduce"
+    zero_stage: Annotated[Whole, Field(ge=0, le=1)] = 0  # nanotron 0.4 knows these two
+    cpu_threads: Count = 2  # per process; fixed, since sums of floating-point numbers depend on it
+    precision: Literal["float32", "bfloat16", "float8"] = "float32"  # float8: bfloat16, matrix products in 8 bits
+    mask_documents: Flag = False  # whether attention stops at the boundaries of the documents in a sequence
+    recompute_activations: Flag = False  # computed again in the backward pass instead of kept
+    torch_compile: Flag = False  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
+    tensorboard: Flag = False  # event files beside the metrics
+    learning_rate: Positive = 3.0e-3
+    min_learning_rate: Positive = 3.0e-4
+    warmup_steps: CountOrZero = 10
+    schedule: Literal["constant", "cosine", "wsd"] = "cosine"
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.1
+    gradient_clip: Positive = 1.0
+    checkpoint_interval: Count = 50  # steps
+    validation_interval: Count = 35  # steps
+    validation_sequences: Count = 8  # held-out sequences per category
+    parity_steps: Count = 10  # steps of the check that two processes train as one does
+    extra_steps: CountOrZero = 28  # of each small run on repetition and on the parts at equal unique text; 0: none
+    extra_seeds: AtLeastOne[Seed] = (0,)  # of these runs
+    repetitions: AnyNumber[Annotated[Whole, Field(ge=2, le=10_000)]] = (4, 16)  # epochs of D1 compared with new text
+
+    @property
+    def global_batch(self) -> int:
+        """Sequences per optimizer step."""
+        return self.micro_batch * self.gradient_accumulation * self.data_parallel
+
+    @property
+    def processes(self) -> int:
+        """Processes of the layout, one per device: data × tensor × pipeline."""
+        return self.data_parallel * self.tensor_parallel * self.pipeline_parallel
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Evaluation:
+    """lm-eval on local benchmark files."""
+
+    tasks: AnyNumber[Text] = ("arc_challenge", "hellaswag", "mmlu", "truthfulqa", "winogrande", "gsm8k")  # benchmarks
+    items_per_task: CountOrZero = 100  # items of a benchmark, the same for every arm and seed; 0: all of them
+    evaluation_batch: Count = 32  # sequences read together
+    evaluation_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
+    peer_items_per_task: Annotated[Whole, Field(ge=-1, le=2**31)] = 3  # of SmolLM2-135M; 0: all, -1: none
+    heldout_items: Count = 10  # held-out documents per source, and tasks per kind made from them
+    bootstrap_resamples: Count = 1000
+    evaluation_seed: Seed = 0  # of the choice of items and of the bootstrap
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Leakage:
+    """The 5-gram leakage measure and its controls."""
+
+    leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
+    leakage_samples: Count = 48  # items per benchmark and split at the most; the method's own: 3000
+    leakage_peer_samples: CountOrZero = 8  # the same for the peer model; 0: leave the peer out
+    leakage_ngram: Count = 5  # tokens continued; the method's own: 5
+    leakage_starts: Count = 5  # starting points per sample; the method's own: 5
+    leakage_resamples: Count = 1000  # of the bootstrap
+    control_benchmarks: AtLeastOne[Text] = ("arc_challenge",)  # whose items the leaked control is trained on
+    control_items: Count = 6  # items of each of them and of each split at each dose
+    control_doses: AtLeastOne[Annotated[Number, Field(ge=0, lt=0.5)]] = (0.0, 0.02, 0.1, 0.32)  # shares of sequences
+    control_steps: Count = 240
+    control_sequence_length: Annotated[Count, Field(ge=2)] = 128  # tokens
+    control_micro_batch: Count = 4  # sequences; many small steps memorise best
+    leakage_seed: Seed = 0
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Finetuning:
+    """HARE-Tool and HARE-Chat."""
+
+    finetuned_arm: Text = "d1+d2+d3"  # the pretrained arm to start from, with its first seed
+    tool_data_share: Annotated[Number, Field(gt=0, le=1000)] = 1.0  # training items, as a share of the paper's counts
+    tool_test_items: Count = 50  # of each function; the paper: 50
+    tool_hard_items: Count = 5  # of each function and kind of difficulty
+    tool_paraphrases: CountOrZero = 16  # phrasings that the generator is asked for
+    tool_forms: AtLeastOne[Literal["marked", "copied", "spelled"]] = ("marked", "copied", "spelled")  # marked first
+    tool_epochs: Positive = 10.0  # passes over the items, each in other words
+    tool_batch: Count = 16  # sequences
+    tool_learning_rate: Positive = 3.0e-3
+    baseline_items: CountOrZero = 70  # of each test set that the retrieval baseline is asked; 0: all of them
+    instruct_model: InstructModel = "embedded"  # of the baseline: embedded, or the URL of an OpenAI-compatible server
+    instruct_model_name: Text = ""  # what the server is to run
+    chat_steps: Count = 430
+    chat_batch: Count = 8  # packed sequences
+    chat_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
+    chat_learning_rate: Positive = 1.0e-3  # the paper: 1e-6, for a model that needs no more
+    chat_items: CountOrZero = 100  # items of each benchmark, before and after; 0: all of them
+    finetuning_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
+    finetuning_seed: Seed = 0
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Deployment:
+    """GGUF export and quantised inference."""
+
+    quality_sequences: Count = 4  # held-out sequences per category, for bits per byte
+    quality_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
+    quality_tool_items: CountOrZero = 140  # test requests that each precision is asked; 0: all of them
+    speed_prompt_tokens: Count = 128
+    speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one has a time of its own
+    speed_repeats: Count = 5
+    deployment_threads: Count = 2  # CPU threads
