@@ -299,7 +299,7 @@ def _ugly(_archive: object, _members: tuple[str, ...]) -> Iterator[tuple[str, st
 
 def test_a_careless_dump_is_cleaned_without_a_crash_or_a_silent_loss(tmp_path: Path) -> None:
     source = Source("ugly", "web", "sotu", (), _ugly, "CC0", "made for a test")
-    config = Corpus(1000.0, 0, 0.2, "local", 1, 0)
+    config = Corpus(max_mb_per_source=1000.0, heldout_fraction=0.2, cleaning_workers=1)
     cleaned = clean(config, (source,), tmp_path)
     flow = statistics.flow(cleaned)  # refuses when documents in are not documents out plus removals, at every block
     assert (flow["documents_in"] == flow["documents_out"] + flow["documents_removed"]).all()
@@ -315,7 +315,7 @@ def test_a_careless_dump_is_cleaned_without_a_crash_or_a_silent_loss(tmp_path: P
 def test_a_source_that_vanished_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
     source = Source("gone", "web", "no-such-package", (), _ugly, "CC0", "made for a test")
     with pytest.raises(HareError, match="no-such-package"):
-        clean(Corpus(1.0, 0, 0.2, "local", 1, 0), (source,), tmp_path)
+        clean(Corpus(max_mb_per_source=1.0, heldout_fraction=0.2, cleaning_workers=1), (source,), tmp_path)
     assert not any(tmp_path.iterdir())
 
 
