@@ -175,7 +175,8 @@ def test_everything_is_built_without_torch(results: Path, tmp_path: Path) -> Non
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    for name in ("study/prior_score.svg", "study/ablation.pdf", "study/leakage.json", "study/table_comparison.csv"):
+    drawn = ("study/score_and_leakage.svg", "study/ablation.pdf", "study/leakage.json", "study/table_comparison.csv")
+    for name in drawn:
         assert (results / name).exists(), name
     assert "tokens has recorded nothing: its figures are left out" in ran.stdout
     report = (results / "report.md").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import jinja2
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
 from hare.report import cost, published, study
+from hare.report.printed_leakage import scores_and_leakage
 from hare.report.recorded import STAGES, Recorded
 from hare.report.study_figures import ablation_finding, score_leakage_finding
 from hare.report.tables import LEGEND, markdown, tables
@@ -88,7 +89,7 @@ def _findings(recorded: Recorded) -> dict[str, str]:
     most = epochs.loc[epochs.epochs.idxmax()]
     return {
         "ablation": ablation_finding(differences) if len(differences) else "no difference has been measured",
-        "score_leakage": score_leakage_finding(study.prior_score()),
+        "score_leakage": score_leakage_finding(scores_and_leakage()),
         "paper_epochs": f"{most.file.split(': ')[-1]} {most.epochs:.0f} times",
     }
 

@@ -17,8 +17,14 @@ def published(table: str) -> pd.DataFrame:
 @cache
 def setup(quantity: str) -> float:
     """One number of the paper's set-up, in the unit that ``setup.csv`` gives."""
-    table = published("setup").set_index("quantity")
-    return float(table.loc[quantity, "value"])
+    return all_setup()[quantity]
+
+
+@cache
+def all_setup() -> dict[str, float]:
+    """All numbers of the paper's set-up, by quantity."""
+    table = published("setup")
+    return dict(zip(table.quantity, table.value.astype(float), strict=True))
 
 
 def published_epochs() -> pd.DataFrame:

@@ -9,17 +9,13 @@ import pandas as pd
 
 from hare.benchmarks.registry import SPECS
 from hare.benchmarks.spec import BenchmarkSpec
+from hare.report.printed_leakage import relative_delta, scores_and_leakage
 from hare.report.published import published, setup
 from hare.report.recorded import Measured, Recorded
 
 PUBLISHED, RECOMPUTED, SCALED = "published", "recomputed from print", "scaled-down"
 REPRODUCED, ALONE, NOT_MEASURED, NOT_GIVEN = "reproduced", "ours alone", "not measured", "not in the paper"
 ARMS = ("d1", "d1+d2", "d1+d2+d3")
-PRIORS = {
-    "web": "web-scraped", "web+task": "web + tasks", "synthetic": "synthetic",
-    "textbook+synthetic": "textbooks + synthetic", "D1+D2+D3": "synthetic + NLP tasks", "undisclosed": "undisclosed",
-    "": "not stated",
-}
 _INTERVAL = ["value", "low", "high"]
 
 
@@ -33,28 +29,11 @@ def printed_benchmarks() -> dict[str, BenchmarkSpec]:
 def frames(recorded: Recorded) -> dict[str, pd.DataFrame]:
     """The tables behind the study's figures, by figure; one without anything to show is left out."""
     made = {
-        "prior_score": prior_score(), "ablation": ablation(recorded), "leaderboard": leaderboard(recorded),
+        "score_and_leakage": scores_and_leakage(), "relative_delta": relative_delta(),
+        "ablation": ablation(recorded), "leaderboard": leaderboard(recorded),
         "leakage": leakage(recorded),
     }
     return {name: frame for name, frame in made.items() if len(frame)}
-
-
-def prior_score() -> pd.DataFrame:
-    """Figure 1 from the printed tables: model, prior, score (%), and the mean and largest printed leakage Δ.
-
-    The human prior of each model is the one that the paper's figure and text name.
-    """
-    base = published("open_llm_leaderboard_base")
-    leakage = published("leakage_5gram")
-    table = pd.DataFrame({"model": base.model, "prior": base.human_prior.fillna("").map(PRIORS), "score": base.average})
-    by_model = leakage.groupby("model").delta
-    table["leakage_mean"] = table.model.map(by_model.mean())
-    table["leakage_max"] = table.model.map(by_model.max())
-    most = leakage.loc[by_model.idxmax()].set_index("model")
-    table["leakage_max_on"] = table.model.map(most.benchmark + " " + most.split)
-    ranks = {prior: rank for rank, prior in enumerate(PRIORS.values())}
-    return table.sort_values(["prior", "score"], key=lambda c: c.map(ranks) if c.name == "prior" else c,
-                             ignore_index=True)
 
 
 def ablation(recorded: Recorded) -> pd.DataFrame:

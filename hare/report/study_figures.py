@@ -8,63 +8,70 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.printed_leakage import rank_correlations
 
-_PRIOR_COLOURS = {
-    "web-scraped": "#0072B2", "web + tasks": "#56B4E9", "synthetic": "#009E73", "textbooks + synthetic": "#E69F00",
-    "synthetic + NLP tasks": "#D55E00", "undisclosed": "#777777", "not stated": "#777777",
-}
 _OURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _GREY, _HARE = "#999999", "#D55E00"
+_LABEL = (2.5, 0.9)  # room that a model's name takes in Figure 1: points of leakage, points of score
 _ARM = r"d1(\+d\d)*"
 _SPREAD = 0.6  # of the room between two rows
 _PUBLISHED_UP = 0.2
 _SEEDS_THAT_TELL = 2
 _LETTERS_AN_INCH = 10.5  # of a title
-_LABEL = (1.0, 0.5)  # room that a model's name takes in Figure 1: points of leakage, points of score
 
 
-@figure("study", "prior_score")
-def draw_prior_score(frame: pd.DataFrame) -> Figure:
-    """Figure 1 redone: score against leakage, and who scores beyond it. Columns: model, prior, score, leakage_mean."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.4), width_ratios=(1.35, 1))
-    colours = [_PRIOR_COLOURS.get(prior, _GREY) for prior in frame.prior]
-    slope, level = _leakage_line(frame)
-    span = np.array([min(0, frame.leakage_mean.min()), 1.08 * frame.leakage_mean.max()])
-    left.plot(span, level + slope * span, color="black", linewidth=1, linestyle="--", zorder=1)
-    left.scatter(frame.leakage_mean, frame.score, c=colours, s=60, zorder=2)
-    for row in frame.itertuples():
-        beyond = frame.leakage_mean.between(row.leakage_mean, row.leakage_mean + _LABEL[0], inclusive="right")
-        crowded = (beyond & ((frame.score - row.score).abs() < _LABEL[1])).any()
-        left.annotate(row.model, (row.leakage_mean, row.score), xytext=(-7 if crowded else 7, 0), va="center",
-                      textcoords="offset points", ha="right" if crowded else "left", fontsize=8,
-                      fontweight="bold" if row.model == "HARE" else "normal")
-    left.set_xlabel("mean printed leakage Δ, points")
-    left.set_ylabel("average leaderboard score, %")
-    left.margins(x=0.16)
-    ranked = frame.assign(above=frame.score - level - slope * frame.leakage_mean, colour=colours).sort_values("above")
-    right.barh(range(len(ranked)), ranked.above, color=ranked.colour, height=0.62)
-    right.axvline(0, color="black", linewidth=1)
-    right.set_yticks(range(len(ranked)), [f"{row.model}: {row.prior}" for row in ranked.itertuples()], fontsize=8)
-    right.set_xlabel("score above the dashed line, points")
-    right.grid(axis="y", visible=False)
+@figure("study", "score_and_leakage")
+def draw_score_and_leakage(frame: pd.DataFrame) -> Figure:
+    """Figure 1 redone, a panel per kind of split. Columns: model, score, train, test (mean printed Δ, points)."""
+    picture, panels = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True)
+    correlations = rank_correlations(frame).set_index("predictor")
+    for axes, split in zip(panels, ("train", "test"), strict=True):
+        axes.axvline(0, color="black", linewidth=1)
+        hare = frame.model == "HARE"
+        axes.scatter(frame[split], frame.score, c=np.where(hare, _HARE, _GREY), s=50, zorder=2)
+        for row in frame.itertuples():
+            crowded = _has_neighbour_to_the_right(frame[split], frame.score, row.Index)
+            axes.annotate(row.model, (getattr(row, split), row.score), xytext=(-6 if crowded else 6, 0), va="center",
+                          textcoords="offset points", ha="right" if crowded else "left", fontsize=8,
+                          fontweight="bold" if row.model == "HARE" else "normal")
+        found = correlations.loc[split]
+        axes.set_title(f"{found.label}: {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", fontsize=9)
+        axes.set_xlabel("mean printed leakage Δ, points")
+        axes.margins(x=0.2)
+    panels[0].set_ylabel("average leaderboard score, %")
     _headline(picture, score_leakage_finding(frame))
     return picture
 
 
-def _leakage_line(frame: pd.DataFrame) -> tuple[float, float]:
-    """Slope and level of the least-squares line of score on mean leakage: what leakage alone would let one expect."""
-    slope, level = np.polyfit(frame.leakage_mean, frame.score, 1)
-    return float(slope), float(level)
+def _has_neighbour_to_the_right(x: pd.Series, y: pd.Series, index: int) -> bool:
+    """Whether a label to the right of a point would run into another point's."""
+    near = x.between(x[index], x[index] + _LABEL[0], inclusive="right") & ((y - y[index]).abs() < _LABEL[1])
+    return bool(near.any())
 
 
 def score_leakage_finding(frame: pd.DataFrame) -> str:
-    """How the printed scores go with the printed leakage, and who scores beyond it. Columns as `draw_prior_score`'s."""
-    correlation = frame.score.rank().corr(frame.leakage_mean.rank())
-    slope, level = _leakage_line(frame)
-    above = (frame.score - level - slope * frame.leakage_mean).set_axis(frame.model)
-    return (f"Published: score goes with leakage (rank correlation {correlation:.2f}, {len(frame)} models). Beyond it, "
-            f"{above.idxmax()} gains most ({above.max():+.1f} points) and HARE {above['HARE']:+.1f}, "
-            f"where models scatter by {above.std(ddof=2):.1f}")
+    """Whether the printed scores go with the printed leakage. Columns as `draw_score_and_leakage`'s."""
+    correlations = rank_correlations(frame).set_index("predictor")
+    texts = []
+    for split, label in (("train", "training splits"), ("test", "test splits")):
+        row = correlations.loc[split]
+        texts.append(f"{'go' if row.low > 0 else 'cannot be shown to go'} with Δ on {label} ({row.value:.2f})")
+    return f"Printed scores of {len(frame)} models {' and '.join(texts)}; rank correlation, 95 % intervals"
+
+
+@figure("study", "relative_delta")
+def draw_relative_delta(frame: pd.DataFrame) -> Figure:
+    """The method's own statistic, from print. Columns: model, value, low, high (relative Δ, train minus test, %)."""
+    picture, axes = plt.subplots(figsize=(7.2, 3.6))
+    for place, row in enumerate(frame[::-1].itertuples()):
+        _point(axes, place, row, _HARE if row.model == "HARE" else "black", "o")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(frame)), list(frame.model[::-1]))
+    axes.set_xlabel("relative Δ on GSM8K, training minus test split, %")
+    above = list(frame[frame.low > 0].model)
+    _headline(picture, f"Printed: {', '.join(above)} know GSM8K's training split better than its test split; "
+              f"of the other {len(frame) - len(above)} models it cannot be said")
+    return picture
 
 
 @figure("study", "ablation")

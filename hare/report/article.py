@@ -1,0 +1,65 @@
+"""The article: Typst source in ``paper/`` whose every number and figure is read from ``results/`` by its name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hare.core.errors import HareError
+from hare.core.files import written_whole
+from hare.core.paths import REPOSITORY
+from hare.report import cost, published
+from hare.report.recorded import STAGES, Recorded
+
+SOURCE = REPOSITORY / "paper" / "article.typ"
+DEFAULT_PROFILE = "laptop"
+_RECORDED = (*STAGES, "study")
+
+
+def write_article(recorded: Recorded) -> Path:
+    """Typeset the article with the numbers of ``recorded``; return the path of the PDF.
+
+    Raises:
+        HareError: the source names a metric or figure that no result holds, or is not Typst.
+    """
+    import typst
+
+    path = article_path(recorded)
+    try:
+        with written_whole(path) as temporary:
+            typst.compile(
+                str(SOURCE), output=str(temporary), root="/", sys_inputs=_inputs(recorded), format="pdf",
+                ignore_system_fonts=True, timestamp=0,
+            )
+    except typst.TypstError as error:
+        raise HareError(
+            f"{SOURCE.name} cannot be typeset: {error.message}",
+            "record the stage that it names, or correct the name in the article's source",
+        ) from error
+    return path
+
+
+def article_path(recorded: Recorded) -> Path:
+    """``paper/article.pdf`` for the default profile; the profile's own results folder for another or for moved results."""
+    ours = recorded.folder.parent == REPOSITORY / "results" and recorded.profile == DEFAULT_PROFILE
+    return (SOURCE.parent if ours else recorded.folder) / "article.pdf"
+
+
+def _inputs(recorded: Recorded) -> dict[str, str]:
+    """What the source may name, as JSON: recorded metrics, printed numbers, figures with their origin."""
+    metrics = {stage: recorded.metrics(stage) for stage in _RECORDED if recorded.metrics(stage)}
+    printed = published.all_setup() | {"implied_mfu": cost.paper_mfu(), "implied_tokens_per_s": cost.paper_speed()}
+    return {
+        "profile": recorded.profile, "records": json.dumps(metrics), "printed": json.dumps(printed),
+        "figures": json.dumps(_figures(recorded)),
+    }
+
+
+def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
+    """By ``stage/name``: absolute path of the picture, its notebook, and the first digits of its commit."""
+    drawn = {}
+    for path in sorted(recorded.folder.glob("*/*.svg")):
+        origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        drawn[f"{path.parent.name}/{path.stem}"] = {
+            "path": str(path), "notebook": Path(origin["notebook"]).stem, "commit": origin["git_commit"][:7],
+        }
+    return drawn
