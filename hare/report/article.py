@@ -39,7 +39,7 @@ def write_article(recorded: Recorded) -> Path:
 
 
 def article_path(recorded: Recorded) -> Path:
-    """``paper/article.pdf`` for the default profile; the profile's own results folder for another or for moved results."""
+    """``paper/article.pdf`` for the default profile; else the profile's own results folder."""
     ours = recorded.folder.parent == REPOSITORY / "results" and recorded.profile == DEFAULT_PROFILE
     return (SOURCE.parent if ours else recorded.folder) / "article.pdf"
 
