@@ -3,18 +3,14 @@
 A key is a mapping from the name of each part to its digest, so that a change can be named to the reader.
 """
 
-import ast
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import hare
 from hare.core.chain import Step
-from hare.core.errors import HareError
+from hare.core.code import PACKAGE, code_digest, imports, parsed, reached, text_of
 from hare.core.files import sha256_of
 from hare.core.manifest import MANIFEST
 from hare.core.paths import REPOSITORY, Workspace
@@ -22,10 +18,8 @@ from hare.core.profile import Profile
 from hare.core.provenance import digest_of
 from hare.driver.notebooks import read_cells
 
-PACKAGE = Path(hare.__file__).parent
 LOCK = REPOSITORY / "requirements.lock"
 EXTRA_DATA = "HARE_EXTRA_DATA"
-_MODULE_NAME = re.compile(r"hare(\.\w+)+")
 
 
 def step_key(step: Step, profile: Profile) -> dict[str, str]:
@@ -39,7 +33,7 @@ def step_key(step: Step, profile: Profile) -> dict[str, str]:
         **{f"hare/{file.relative_to(PACKAGE).as_posix()}": _digest(file) for file in sorted(files)},
         **{f"input {stage}": _input_digest(step, stage, Workspace(profile.name)) for stage in step.needs},
     }
-    if any(EXTRA_DATA in _text(file) for file in files if file.suffix == ".py"):
+    if any(EXTRA_DATA in text_of(file) for file in files if file.suffix == ".py"):
         parts[f"the folder ${EXTRA_DATA}"] = _listing(os.environ.get(EXTRA_DATA))
     if step.reads_results:
         parts["results/published"] = sha256_of(REPOSITORY / "results" / "published")
@@ -52,22 +46,21 @@ def differences(old: dict[str, str], new: dict[str, str]) -> list[str]:
 
 
 def code_files(step: Step) -> set[Path]:
-    """Files of this package that the notebook reaches by imports, found without running anything.
-
-    A module counts as imported when its full name stands as a string (``python -m hare.training.worker``), and a file
-    beside the module when its name does. Data files of every stage that is reached count as code.
-    """
-    waiting = set()
-    for cell in read_cells(step):
-        if cell["cell_type"] == "code":
-            waiting |= _imports(_parsed(_without_magics(cell["source"]), step.notebook), PACKAGE)
-    reached: set[Path] = set()
+    """Files of this package that the notebook reaches; data files of every stage that is reached count as code."""
+    found: set[Path] = set()
+    waiting = _imports_of_notebook(step)
     while waiting:
-        file = waiting.pop()
-        reached.add(file)
-        waiting |= _imports_of(file) | _drawers(file, step)
-        waiting -= reached
-    return reached | _data_files(reached)
+        found |= reached(waiting)
+        waiting = {drawer for file in found for drawer in _drawers(file, step)} - found
+    return found | _data_files(found)
+
+
+def _imports_of_notebook(step: Step) -> set[Path]:
+    cells = [cell["source"] for cell in read_cells(step) if cell["cell_type"] == "code"]
+    return {
+        file for source in cells
+        for file in imports(parsed(_without_magics(source), step.notebook), PACKAGE)
+    }
 
 
 def _drawers(file: Path, step: Step) -> set[Path]:
@@ -84,56 +77,8 @@ def _data_files(reached: set[Path]) -> set[Path]:
 
 
 @cache
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
-
-
-@cache
 def _digest(file: Path) -> str:
-    return sha256_of(file)
-
-
-@cache
-def _imports_of(file: Path) -> frozenset[Path]:
-    return frozenset(_imports(_parsed(_text(file), str(file)), file.parent))
-
-
-def _parsed(source: str, where: str) -> ast.AST:
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise HareError(
-            f"{where}, line {error.lineno} is not Python: {error.msg}.", "correct it, or restore it: git checkout"
-        ) from error
-
-
-def _imports(tree: ast.AST, folder: Path) -> set[Path]:
-    found = set()
-    for name in _names(tree):
-        if _MODULE_NAME.fullmatch(name):
-            found |= _files_of(name)
-        elif name.endswith(".py") and (folder / name).is_file():
-            found.add(folder / name)
-    return found
-
-
-def _names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-
-
-def _files_of(name: str) -> set[Path]:
-    """Files of a dotted name and of every package on the way to it."""
-    found, parts = set(), name.split(".")
-    for length in range(1, len(parts) + 1):
-        base = PACKAGE.parent.joinpath(*parts[:length])
-        found |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
-    return found
+    return code_digest(file) if file.suffix == ".py" else sha256_of(file)
 
 
 def _without_magics(source: str) -> str:

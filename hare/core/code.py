@@ -1,0 +1,104 @@
+"""Which code a module or a notebook reaches, and what that code says: without comments, docstrings and layout.
+
+Found without running anything. A module counts as imported when its full name stands as a string as well
+(``python -m hare.training.worker``), and a file beside a module when its name does.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import hare
+from hare.core.errors import HareError
+
+PACKAGE = Path(hare.__file__).parent
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_CHARACTERS = 16  # of a digest; enough to tell versions of one file apart
+
+
+def reached(start: Iterable[Path]) -> set[Path]:
+    """Modules of this package that those in ``start`` import, directly or not, and they themselves."""
+    found, waiting = set(), set(start)
+    while waiting:
+        file = waiting.pop()
+        found.add(file)
+        waiting |= imports_of(file) - found
+    return found
+
+
+def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
+    """Digests of the code that ``modules`` reach, by file; files of the folders in ``leaving_out`` do not count."""
+    files = reached(file for module in modules for file in files_of(module))
+    names = {file.relative_to(PACKAGE).as_posix(): file for file in files}
+    return {
+        f"hare/{name}": code_digest(file) for name, file in sorted(names.items())
+        if not name.startswith(tuple(f"{folder}/" for folder in leaving_out))
+    }
+
+
+@cache
+def code_digest(file: Path) -> str:
+    """Digest of what a module says to Python; two files that differ in words for people alone have the same."""
+    tree = parsed(text_of(file), str(file))
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_CHARACTERS]
+
+
+@cache
+def text_of(file: Path) -> str:
+    """The source of a module."""
+    return file.read_text(encoding="utf-8")
+
+
+@cache
+def imports_of(file: Path) -> frozenset[Path]:
+    """Files that the module itself names."""
+    return frozenset(imports(parsed(text_of(file), str(file)), file.parent))
+
+
+def parsed(source: str, where: str) -> ast.AST:
+    """The syntax tree of ``source``.
+
+    Raises:
+        HareError: it is not Python; ``where`` is named.
+    """
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise HareError(
+            f"{where}, line {error.lineno} is not Python: {error.msg}.", "correct it, or restore it: git checkout"
+        ) from error
+
+
+def imports(tree: ast.AST, folder: Path) -> set[Path]:
+    """Files of this package that a syntax tree names, relative names being looked up in ``folder``."""
+    found = set()
+    for name in _names(tree):
+        if all(part.isidentifier() for part in name.split(".")) and name.startswith("hare."):
+            found |= files_of(name)
+        elif name.endswith(".py") and "\n" not in name and (folder / name).is_file():
+            found.add(folder / name)
+    return found
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def files_of(name: str) -> set[Path]:
+    """Files of a dotted name and of every package on the way to it."""
+    found, parts = set(), name.split(".")
+    for length in range(1, len(parts) + 1):
+        base = PACKAGE.parent.joinpath(*parts[:length])
+        found |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    return found
