@@ -21,7 +21,8 @@ from hare.corpus import blocks, statistics
 from hare.corpus.block import Removal, utf8_length
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.completeness import ends_whole, sentence_verdict
-from hare.corpus.personal import is_iban, without_personal_information
+from hare.corpus.numbers import is_iban
+from hare.corpus.personal import without_personal_information
 from hare.corpus.pipeline import clean
 from hare.corpus.readers import MALFORMED, _decoded, parsed_lines
 from hare.corpus.repetition import _repeated_words, repeated_line_share

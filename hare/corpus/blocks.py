@@ -20,11 +20,18 @@ from hare.data.words import trim, words_of
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
 _MOST_PERSONAL = 0.3  # share of characters
+_BREAK = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # ends a line, as Unicode has it
+_PAGE_OF_CODE = re.compile(r"^\x0c+|\x0c+$", re.MULTILINE)  # a form feed that has a line of its own
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
-_SOUND_ASCII = bytes(byte for byte in range(128) if not _CONTROL.match(chr(byte)))
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00ad]")
+_SOUND_ASCII = bytes(byte for byte in range(128) if not _CONTROL.match(chr(byte)) and byte != ord("\r"))
+_INVISIBLE = re.compile(r"[\u200c-\u200f\u202a-\u202e\u2060\ufeff\u00ad]|(?<!\w)\u200b|\u200b(?!\w)")
+_C1 = {  # control characters that are punctuation of Windows, read as Latin-1
+    byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+}
 _MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")
-_SUSPICIOUS = re.compile(f"{_CONTROL.pattern}|{_INVISIBLE.pattern}|[ÂÃâ]".replace("]|[", ""))  # what all three look for
+_SUSPICIOUS = re.compile(  # what all of them look for
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00adÂÃâ]"
+)
 
 
 def rules_of(document: Document) -> Rules:
@@ -68,12 +75,27 @@ class Soundness(Block):
             if mojibake := _MOJIBAKE.findall(text):
                 text = ftfy.fix_encoding(text)
                 edits = [Edit("mojibake", len(mojibake), document.text)]
-            text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+            text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text).replace("\u200b", " "))
+        text = _with_plain_breaks(text, rules_of(document).parses).translate(_C1)
         damaged = [match.start() for match in _CONTROL.finditer(text)]
         if len(damaged) > _MOST_DAMAGE * len(text):
             return Removal("broken encoding", len(damaged) / len(text), damaged[0])
-        document.text = _CONTROL.sub("", text).strip() if damaged else text.strip()
+        document.text = _CONTROL.sub(_without_control, text).strip() if damaged else text.strip()
         return edits
+
+
+def _with_plain_breaks(text: str, is_code: bool) -> str:
+    """Every break of a line, of whatever script or printer, as ``\\n``; a blank in code, where it stands in strings."""
+    if not is_code:
+        return _BREAK.sub("\n", text)
+    return _BREAK.sub(lambda match: "\n" if match.group()[0] == "\r" else " ", _PAGE_OF_CODE.sub("", text))
+
+
+def _without_control(match: re.Match[str]) -> str:
+    """Nothing, but a blank between two words; a damaged character is a part of its word."""
+    start, end = match.span()
+    apart = match.string[start - 1 : start].isalnum() and match.string[end : end + 1].isalnum()
+    return " " if apart and match.group() < "\u00a0" else ""
 
 
 class Language(Block):
@@ -84,7 +106,7 @@ class Language(Block):
     def judge(self, document: Document) -> Removal | list[Edit]:
         if not rules_of(document).natural_language or reads_as_english(document.text):
             return []
-        found = identify(document.text)
+        found = identify(document.text, document.metadata.get("punctuated", True))
         if not found.is_english(len(document.text)):
             return Removal(f"not English but {found.language}", found.english, found.at)
         return []

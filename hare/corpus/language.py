@@ -1,7 +1,7 @@
 """Which language a text is in: English by its function words, or else by fastText's compact model (lid.176.ftz).
 
-The model ships in a package. It takes a few hundred microseconds a document, so it is only asked about texts that
-are not full of "the", "of" and "with" in each of their quarters; texts in other languages never are.
+The model ships in a package. It takes a few hundred microseconds per document, so it is only asked about texts that
+are not full of "the", "of" and "with" in each of their parts; texts in other languages never are.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,31 @@ import fasttext
 
 from hare.data.words import Vocabulary, words_of
 
-_WINDOWS = 3
-_WINDOW = 120  # characters, when there are several
-_SHORT = 400  # characters
-_LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2
+_WINDOW = 120  # characters
+_SHORT_TEXT = 400  # characters
+_MARKS = "\"'“”‘’()[]{}<>,.;:!?…-–—*_/"
+_SHORT, _LEAST_ENGLISH_OF_WHOLE = 160, 0.9  # characters, and probability, from which a short text is not cut up
+_LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2  # mean probabilities
 _LEAST_ENGLISH_SHORT, _LEAST_FOREIGN_SHORT = 0.3, 0.5
-_FUNCTION_WORDS = Vocabulary(words_of(
-    "the and that with from which this been have has their they would not you your its his she who what when where "
-    "there then than these those because could should must about into of to is was for by on as at are or an be it he "
-    "but had were if can will no may all other more"
-).hashes.tolist())
-_QUARTERS = 4
+_MOST_ROMANISED = 0.3  # share of windows
+_SURE = 0.7  # probability of another language in one window
+_MOST_FOREIGN_WINDOWS = 0.15  # share of windows, when there are two: a quotation may be foreign, a part of a text not
+_UNKNOWN = 0.4  # a window in which neither English nor another language is likelier may be none that the model knows
+_LIKELIEST = 5  # languages that are asked for
+_FAMILY = {  # languages so close that the model divides its probability among them
+    member: family for family, members in {
+        "pt": "gl es ca ast an oc ext mwl", "no": "nn da sv", "hr": "sr bs sh sl", "cs": "sk", "id": "ms jv su min",
+        "ru": "uk be bg mk", "hi": "mr ne bh mai sa gom",
+    }.items() for member in members.split()
+}
+_LEAST_RUNNING, _MOST_FUNCTION_WORDS, _FEWEST_RUNNING = 0.75, 0.15, 10  # shares of words in lower case; words
+_ENGLISH = frozenset(str.split(
+    "the and that with from which this been have has their they would not you your its his she who what when "
+    "where there then than these those because could should must about into of to is was for by on as at are or "
+    "an be it he but had were if can will no may all other more"
+))
+_FUNCTION_WORDS = Vocabulary(words_of(" ".join(_ENGLISH)).hashes.tolist())
+_FEWEST_PARTS, _FEW_PARTS, _MOST_PARTS, _WORDS_A_PART = 4, 5, 12, 25
 _LEAST_IN_EACH, _LEAST_IN_ALL = 0.1, 0.2  # share of function words; 80 foreign words held 0.05 and 0.16 at the most
 _FEWEST_WORDS = 20
 
@@ -39,48 +53,111 @@ def _model() -> Any:
 
 @dataclass(frozen=True)
 class Identified:
-    """Mean probability of English and of the likeliest other language; which that is, and where (characters)."""
+    """Mean probability of English and of the likeliest other languages; the likeliest of these, and where (characters).
+
+    ``foreign_windows`` is the share of windows that are surely in another language, 0 for one of many.
+    """
 
     english: float
     foreign: float
     language: str
     at: int
+    foreign_windows: float = 0.0
 
     def is_english(self, characters: int) -> bool:
         """A short text is often names and abbreviations: there only a confident answer counts."""
-        if characters < _SHORT:
+        if self.foreign_windows > _MOST_FOREIGN_WINDOWS:
+            return False
+        if characters < _SHORT_TEXT:
             return self.english >= _LEAST_ENGLISH_SHORT or self.foreign < _LEAST_FOREIGN_SHORT
         return self.english >= _LEAST_ENGLISH or self.foreign < _LEAST_FOREIGN
 
 
 def reads_as_english(text: str) -> bool:
-    """Whether English function words are frequent in every quarter of the text, as in all English prose they are.
+    """Whether English function words are frequent in every part of the text, as in all English prose they are.
 
     False says nothing: headlines, tables and texts stripped of such words are for the model to judge.
     """
+    return not any(_doubtful_parts(text))
+
+
+def _doubtful_parts(text: str) -> list[bool]:
+    """For each part of the text, whether it holds too few of English's function words to be prose for certain."""
     words = words_of(text)
-    found, count = words.known_by_part(_FUNCTION_WORDS, _QUARTERS), len(words)
-    if count < _FEWEST_WORDS or sum(found) < _LEAST_IN_ALL * count:
-        return False
-    bounds = pairwise([quarter * count // _QUARTERS for quarter in range(_QUARTERS + 1)])
-    return all(known >= _LEAST_IN_EACH * (high - low) for known, (low, high) in zip(found, bounds, strict=True))
+    count = len(words)
+    parts = min(_MOST_PARTS, max(_FEWEST_PARTS, count // _WORDS_A_PART))
+    if count < _FEWEST_WORDS:
+        return [True] * parts
+    known = words.known_by_part(_FUNCTION_WORDS, parts)
+    if sum(known) < _LEAST_IN_ALL * count:
+        return [True] * parts
+    bounds = pairwise([part * count // parts for part in range(parts + 1)])
+    return [found < _LEAST_IN_EACH * (high - low) for found, (low, high) in zip(known, bounds, strict=True)]
 
 
-def identify(text: str) -> Identified:
-    """Language of up to three windows: the start, the middle and the end, so that a change half-way is seen.
+def identify(text: str, punctuated: bool = True) -> Identified:
+    """Language by a window of each part of the text, so that a change on the way is seen.
 
-    Lower case is used throughout, since headings in capitals confuse the model.
+    Only parts that do not read as English are shown to the model. Lower case is used throughout, since headings in
+    capitals confuse the model. Where a text still has its capitals (``punctuated``), running text that is in no
+    language the model knows counts as foreign.
     """
-    length = _SHORT if len(text) <= _SHORT else _WINDOW
-    starts = [0] if len(text) <= _SHORT else [k * (len(text) - length) // (_WINDOWS - 1) for k in range(_WINDOWS)]
-    english = foreign = highest = 0.0
-    language, at = "", 0
-    for start in starts:
-        labels, probabilities = _model().predict(text[start : start + length].replace("\n", " ").lower(), k=2)
-        scores = dict(zip(labels, probabilities, strict=True))
-        english += scores.pop("__label__en", 0.0)
-        other, score = max(scores.items(), key=lambda item: item[1], default=("", 0.0))
-        foreign += score
-        if score > highest:
-            highest, language, at = score, other.removeprefix("__label__"), start
-    return Identified(english / len(starts), foreign / len(starts), language, at)
+    if len(text) < _SHORT_TEXT:
+        english, foreign, language = _language_of(text)
+        if len(text) < _SHORT or english > _LEAST_ENGLISH_OF_WHOLE:
+            return _judged([(0, english, foreign, language)], [text], punctuated)
+    doubtful = _doubtful_parts(text)
+    size = len(text) / len(doubtful)
+    starts = [int(part * size + max(0.0, size - _WINDOW) / 2) for part in range(len(doubtful))]
+    shown = [text[start : start + _WINDOW] for start in starts]
+    windows = [(start, 1.0, 0.0, "") for start in starts]
+    asked = {part for part, is_doubtful in enumerate(doubtful) if is_doubtful}
+    waiting = sorted(asked)
+    while waiting:
+        part = waiting.pop()
+        windows[part] = (starts[part], *_language_of(shown[part]))
+        if windows[part][2] >= _SURE:  # what stands beside it may be foreign too, and happen to hold "in" and "was"
+            beside = {part - 1, part + 1} & set(range(len(doubtful))) - asked
+            asked |= beside
+            waiting += beside
+    return _judged(windows, shown, punctuated)
+
+
+def _judged(windows: list[tuple[int, float, float, str]], texts: list[str], punctuated: bool) -> Identified:
+    """What windows (place, probability of English, of another language, its name) say together, with their texts."""
+    count = len(windows)
+    at, _, _, language = max(windows, key=lambda window: window[2])
+    english, foreign = (sum(window[k] for window in windows) / count for k in (1, 2))
+    surely = sum(window[2] >= _SURE for window in windows)
+    romanised = [start for (start, *likely, _), text in zip(windows, texts, strict=True)
+                 if punctuated and max(likely) < _UNKNOWN and _runs_without_english(text)]
+    if len(romanised) > _MOST_ROMANISED * count:
+        return Identified(english, 1.0, "romanised", romanised[0], len(romanised) / count)
+    return Identified(english, foreign, language, at, surely / count if surely > 1 or count <= _FEW_PARTS else 0.0)
+
+
+def _language_of(window: str) -> tuple[float, float, str]:
+    """Probability of English, and the likeliest other language with its own."""
+    labels, probabilities = _model().predict(window.replace("\n", " ").lower(), k=_LIKELIEST)
+    english, scores = 0.0, {}
+    for label, probability in zip(labels, probabilities, strict=True):
+        language = label.removeprefix("__label__")
+        if language == "en":
+            english = probability
+        else:
+            family = _FAMILY.get(language, language)
+            scores[family] = scores.get(family, 0.0) + probability
+    other, score = max(scores.items(), key=lambda item: item[1], default=("", 0.0))
+    return english, score, other
+
+
+def _runs_without_english(window: str) -> bool:
+    """Whether this is running text, not names, capitals or a table, with next to none of English's function words.
+
+    Languages of other scripts that are written in Latin letters look like that, and the model knows none of them.
+    """
+    words = [word.strip(_MARKS) for word in window.split()]
+    if len(words) < _FEWEST_RUNNING:
+        return False
+    running = sum(word.isalpha() and word.islower() for word in words) / len(words)
+    return running >= _LEAST_RUNNING and sum(word in _ENGLISH for word in words) <= _MOST_FUNCTION_WORDS * len(words)

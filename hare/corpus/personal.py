@@ -1,51 +1,33 @@
-"""Personal information and web links in running text: where they are, and the text without them."""
+"""Personal information and web links: where they are in a text, and the text without them.
 
-import ipaddress
+A redaction never harms: no removal joins two words, and code that parses before parses afterwards.
+"""
+
+import io
 import re
-from collections.abc import Callable, Iterable
+import tokenize
 from dataclasses import dataclass
 
+from hare.corpus.completeness import parses
+from hare.corpus.links import GAP, closed_up, replaced, run_start, without_bare_domains, without_links
+from hare.corpus.numbers import without_numbers
 from hare.data.words import words_of
 
-_TLD = (
-    r"(?:com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|de|fr|es|it|nl|be|ch|at|se|no|fi|dk|pl|pt|ru|ca|us|au|"
-    r"in|cn|jp|br)"
+_LETTER = r"(?:[A-Za-z0-9]|[^\x00-\x7f\u00a0-\u00bf\u2000-\u206f\u3000-\u303f\uff00-\uff0f\s])"  # any script's
+_HOST = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}\.)+(?:xn--[A-Za-z0-9-]+|(?![0-9]){_LETTER}{{2,24}})(?![\w-])"
+_EMAIL = re.compile(rf"[\w.+%&'~-]{{1,64}}(@{_HOST})")
+_EMAIL_HOST = re.compile(f"@{_HOST}")
+_OPERAND = re.compile(  # what follows the sign of a matrix product
+    r"@(?:self|cls|np|torch|jnp|tf)\.|.*\.(?:weights?|bias|data|shape|dtype|real|imag|flat|grad|inv|mean|sum|conj|dot|"
+    r"tensor|values?|array|matrix|size|transpose|mT|mH)$|.*\.[A-Z][a-z]?[A-Z]?$"
 )
-_REST = r"[^\s<>\"'`\\^{}|\[\]]"  # what may follow in an address
-_SCHEME = r"(?:https?|hxxps?|ftps?|gopher|file|git|ssh|ldap|news)://"
-_URL = re.compile(rf"(?:\b{_SCHEME}|\bwww\.|\bmailto:){_REST}+", re.IGNORECASE)
-_AFTER_SCHEME = re.compile("://")
-_MARKDOWN_LINK = re.compile(r"\[([^\[\]]{0,200})\]\((?:https?|ftp)://[^\s)]*\)")
-_BARE_DOMAIN = re.compile(
-    rf"(?<![\w@./$-])(?:[a-z0-9][a-z0-9-]{{0,62}}\.)+{_TLD}(?:/{_REST}*)?(?![\w@-]|\.[a-z])"
-)
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
-_EMAIL_HOST = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
 _SPELLED_EMAIL = re.compile(
     r"\b[\w.+-]{1,64}\s?[\[(<{]\s?at\s?[\])>}]\s?[\w-]+(?:\s?(?:\.|[\[(<{]\s?dot\s?[\])>}])\s?[\w-]+)+", re.IGNORECASE
 )
 _SPELLED_AT = {bracket: re.compile(rf"{re.escape(bracket)}\s?[aA][tT]\s?[\])>}}]") for bracket in "[(<{"}
-_IPV4 = re.compile(r"(?<![\w.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
-_TWO_DOTS = re.compile(r"\.[0-9]{1,3}\.[0-9]")  # there is no IPv4 address without
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")  # there is no IPv6 address without
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_KINDS = bytes(ord("A") if 65 <= byte <= 90 else ord("0") if 48 <= byte <= 57 else 32 for byte in range(256))
-_PHONE = re.compile(  # begins with what sets of characters are searched for fast by, and then looks behind it
-    r"[+(0-9](?<![\w.,:/+$£€=*-].)(?:"
-    r"(?<=\+)\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}"  # +44 20 7946 0958
-    r"|(?:(?<=1)[ .-]\(|(?<=\())\d{3}\) ?\d{3}[ .-]\d{4}"  # (202) 555-0143
-    r"|(?:(?<=1)[ .-]\d{3}|(?<=\d)\d{2})([.-])\d{3}\1\d{4}"  # 202-555-0143
-    r"|(?<=0)\d{2,4}[ -]\d{3,4}[ -]\d{3,4}"  # 020 7946 0958
-    r")(?![\w-]|[.,]\d)"
+_SPOKEN_EMAIL = re.compile(
+    r"\b[\w.+-]{1,64} at [\w-]+(?: dot [\w-]+)* dot (?:com|org|net|edu|gov|uk|de|fr|eu|ca|au|in|io)\b", re.IGNORECASE
 )
-_DOT_DOMAIN = re.compile(rf"\.(?=[a-z]){_TLD}\b")
-_STOP = re.compile(r"[.,;:!?](?:\s|$)")
-_GAP = "\x00"  # stands where a link was until the text around it is closed up; no text holds it any more
-_TRAILING = ".,;:!?)*_"
-
-
-Instead = Callable[[re.Match[str]], str]
 
 
 @dataclass(frozen=True)
@@ -62,148 +44,86 @@ class _Collector:
     """Replaces matches and remembers them by kind."""
 
     def __init__(self) -> None:
-        self.found: dict[str, list[str]] = {}
+        self.hits: dict[str, list[str]] = {}
         self.characters: dict[str, int] = {}
 
-    def take(self, kind: str, match: re.Match[str], instead: str) -> str:
-        hits = self.found.setdefault(kind, [])
-        hits.append("" if hits else match.string[max(0, match.start() - 60) : match.end() + 60])
-        self.characters[kind] = self.characters.get(kind, 0) + match.end() - match.start()
-        return instead
+    def take(self, kind: str, match: re.Match[str]) -> str:
+        hits = self.hits.setdefault(kind, [])
+        start, end = match.span()
+        hits.append("" if hits else match.string[max(0, start - 60) : end + 60].replace(GAP, ""))
+        self.characters[kind] = self.characters.get(kind, 0) + end - start
+        return f"<{kind}>"
 
     def summary(self) -> list[Found]:
-        return [Found(kind, len(hits), self.characters[kind], hits[0]) for kind, hits in self.found.items()]
+        return [Found(kind, len(hits), self.characters[kind], hits[0]) for kind, hits in self.hits.items()]
 
 
 def without_personal_information(text: str, code: bool = False) -> tuple[str, list[Found]]:
     """The text without links, and with ``<email>``, ``<phone>``, ``<ip>`` and ``<iban>`` in place of the rest.
 
-    In ``code`` bare domains and phone-like numbers are left alone, since attributes and constants look like them.
+    In ``code`` bare domains and phone-like numbers are left alone, since attributes and constants look like them; what
+    breaks a file that parses is withdrawn, and only its strings and comments are redacted.
     """
+    redacted, found = _redacted(text, code)
+    if code and found and not parses(redacted) and parses(text):
+        redacted, found = _redacted_in_strings(text)
+        if not parses(redacted):
+            return text, []
+    return redacted, found
+
+
+def _redacted(text: str, code: bool) -> tuple[str, list[Found]]:
     collector = _Collector()
-    text = _links(text, collector)
+    words = words_of(text)
+    text = without_links(text, collector.take)
     if "@" in text and (hosts := [host.start() for host in _EMAIL_HOST.finditer(text)]):
-        starts = (_run_start(text, place, _in_address) for place in hosts)
-        text = _replaced(text, starts, _EMAIL, lambda match: collector.take("email", match, "<email>"))
+        starts = (_address_start(text, place) for place in hosts)
+        text = replaced(text, starts, _EMAIL, lambda match: _without_email(collector, match))
     if not code:
-        text = _spelled_out(text, collector)
-    text = _numbers(text, collector, code)
-    if _GAP in text:
-        text = text.replace(_GAP, "") if code else _closed_up(text)
-    return text, collector.summary()
+        text = without_bare_domains(_spelled_out(text, collector), collector.take)
+    text = without_numbers(text, words, code, collector.take)
+    return closed_up(text, code) if GAP in text else text, collector.summary()
 
 
-def _replaced(text: str, places: Iterable[int], pattern: re.Pattern[str], instead: Instead) -> str:
-    """``text`` with the matches of ``pattern`` that begin at one of ``places`` (ascending) replaced.
-
-    The patterns are slow to search for; each has something in it that is quick to find, and that gives the places.
-    """
-    pieces: list[str] = []
+def _redacted_in_strings(text: str) -> tuple[str, list[Found]]:
+    """Python with the strings and comments redacted, each for itself."""
+    lines, pieces, found = text.splitlines(keepends=True), [], []
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
     done = 0
-    for place in places:
-        match = pattern.match(text, place) if place >= done else None
-        if match:
-            pieces += [text[done:place], instead(match)]
-            done = match.end()
-    return "".join([*pieces, text[done:]]) if pieces else text
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT):
+            start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+            redacted, of_token = _redacted(text[start:end], code=True)
+            pieces += [text[done:start], redacted]
+            found += of_token
+            done = end
+    return "".join([*pieces, text[done:]]), found
 
 
-def _run_start(text: str, end: int, belongs: Callable[[str], bool]) -> int:
-    """Where the run of characters that ends before ``end`` begins."""
-    start = end
-    while start and belongs(text[start - 1]):
-        start -= 1
+def _address_start(text: str, end: int) -> int:
+    """Where the part before the sign begins; a quotation mark or dash before it is none of it."""
+    start = run_start(text, end, _in_address)
+    while start < end and text[start] in ".-%&'~":
+        start += 1
     return start
 
 
 def _in_address(character: str) -> bool:
-    return character.isalnum() or character in "_.+-"
+    return character.isalnum() or character in "_.+-%&'~"
 
 
-def _in_domain(character: str) -> bool:
-    return character.isascii() and (character.isalnum() or character in ".-")
-
-
-def _links(text: str, collector: _Collector) -> str:
-    """Each link leaves a `_GAP` and the punctuation behind it; the words of a Markdown link stay."""
-    if "](" in text:
-        text = _MARKDOWN_LINK.sub(lambda match: collector.take("link", match, match.group(1)), text)
-    signs = _AFTER_SCHEME.finditer(text) if "://" in text else ()
-    places = [_run_start(text, sign.start(), str.isalpha) for sign in signs]
-    for sign in ("www.", "WWW.", "mailto:"):
-        places += [match.start() for match in re.finditer(sign, text)] if sign in text else []
-    return _replaced(text, sorted(places), _URL, lambda match: _without_link(collector, match))
-
-
-def _without_link(collector: _Collector, match: re.Match[str]) -> str:
-    """Punctuation behind an address belongs to the sentence; a bracket that the address opened does not."""
-    address = match.group()
-    tail = address[len(address.rstrip(_TRAILING)) :]
-    if tail.startswith(")") and "(" in address:
-        tail = tail[1:]
-    return collector.take("link", match, _GAP + tail)
-
-
-def _closed_up(text: str) -> str:
-    """The text without its gaps, and without the brackets and the second blank that a link leaves there."""
-    pieces = [""]
-    for piece in text.split(_GAP):
-        pieces[-1:] = _seam(pieces[-1], piece) if len(pieces) > 1 else ("", piece)
-    return "".join(pieces)
-
-
-def _seam(left: str, right: str) -> tuple[str, str]:
-    """The texts before and after a link, as they are to be joined."""
-    before, after = left.rstrip(), right.lstrip()
-    if before[-1:] + after[:1] in ("()", "<>", "[]"):
-        left, right = before[:-1].rstrip(" \t"), after[1:]
-    before, after = left.rstrip(" \t"), right.lstrip(" \t")
-    if not after or after[0] == "\n" or _STOP.match(after):
-        return before, after
-    if len(before) < len(left) and len(after) < len(right):
-        return before, f" {after}"
-    return left, right
+def _without_email(collector: _Collector, match: re.Match[str]) -> str:
+    """An address, but for a matrix product: what stands behind its sign is called, indexed or an attribute."""
+    if _OPERAND.match(match[1]) or match.string[match.end() : match.end() + 1] in ("(", "["):
+        return match.group()
+    return collector.take("email", match)
 
 
 def _spelled_out(text: str, collector: _Collector) -> str:
     if any(bracket in text and pattern.search(text) for bracket, pattern in _SPELLED_AT.items()):
-        text = _SPELLED_EMAIL.sub(lambda match: collector.take("email", match, "<email>"), text)
-    if ends := [end.start() for end in _DOT_DOMAIN.finditer(text)]:
-        starts = (_run_start(text, place, _in_domain) for place in ends)
-        text = _replaced(text, starts, _BARE_DOMAIN, lambda match: _without_link(collector, match))
+        text = _SPELLED_EMAIL.sub(lambda match: collector.take("email", match), text)
+    if " dot " in text or " DOT " in text:
+        text = _SPOKEN_EMAIL.sub(lambda match: collector.take("email", match), text)
     return text
-
-
-def _numbers(text: str, collector: _Collector, code: bool) -> str:
-    """Each exact pattern is slow and rarely finds anything: what it cannot do without is looked for first."""
-    if b"AA00" in text.encode("utf-8", errors="replace").translate(_KINDS):
-        text = _IBAN.sub(lambda match: _account(collector, match), text)
-    if text.count(":") > 1 and _TWO_COLONS.search(text):
-        text = _IPV6.sub(lambda match: _address(collector, match), text)
-    if _TWO_DOTS.search(text):
-        text = _IPV4.sub(lambda match: _address(collector, match), text)
-    if not code and ("+" in text or words_of(text).numbers_in_a_row):  # as in all but those that begin with a plus
-        text = _PHONE.sub(lambda match: collector.take("phone", match, "<phone>"), text)
-    return text
-
-
-def _address(collector: _Collector, match: re.Match[str]) -> str:
-    """Only addresses that the whole internet routes say anything about a person."""
-    try:
-        is_public = ipaddress.ip_address(match.group()).is_global
-    except ValueError:
-        is_public = False
-    return collector.take("ip", match, "<ip>") if is_public else match.group()
-
-
-def _account(collector: _Collector, match: re.Match[str]) -> str:
-    return collector.take("iban", match, "<iban>") if is_iban(match.group()) else match.group()
-
-
-def is_iban(candidate: str) -> bool:
-    """Whether the check digits of an account number are right (ISO 13616, remainder 1 modulo 97)."""
-    compact = candidate.replace(" ", "")
-    if not 15 <= len(compact) <= 34:
-        return False
-    digits = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
-    return int(digits) % 97 == 1

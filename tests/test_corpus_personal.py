@@ -1,0 +1,113 @@
+"""Personal information and links: what goes, in all its forms, and the look-alikes that stay."""
+
+import ast
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare.corpus.links import closed_up
+from hare.corpus.numbers import _LENGTHS, is_iban
+from hare.corpus.personal import without_personal_information
+
+
+def _left(text: str, code: bool = False) -> str:
+    return without_personal_information(text, code)[0]
+
+
+@pytest.mark.parametrize(("text", "left"), [
+    ("Pay to BE68 5390 0754 7034 BIC ABCDBEBB.", "Pay to <iban> BIC ABCDBEBB."),
+    ("IBAN: DE89-3704-0044-0532-0130-00", "IBAN: <iban>"),
+    ("Account be68539007547034 is closed.", "Account <iban> is closed."),
+    ("NO93 8601 1117 947, then FR14\u00a02004\u00a01010\u00a00505\u00a00001\u00a03M02\u00a0606.",
+    "<iban>, then <iban>."),
+    ("MT84 MALT 0110 0001 2345 MTLC AST0 01S is in Malta.", "<iban> is in Malta."),
+    ("Write to info@bücher.example soon.", "Write to <email> soon."),
+    ("Write to info@xn--bcher-kva.example, ivan@почта.рф or 用户@例子.广告.", "Write to <email>, <email> or <email>."),
+    ("Write to 'o'brien@example.com' today.", "Write to '<email>' today."),
+    ("Mail jane at example dot com.", "Mail <email>."),
+    ("Call 020 7946 0958 or phone us on 555-0143 today.", "Call <phone> or phone us on <phone> today."),
+    ("Tel.: 030/901820, fax (030) 901821.", "Tel.: <phone>, fax <phone>."),
+    ("+91 98765 43210, +33 6 12 34 56 78, +1.202.555.0143", "<phone>, <phone>, <phone>"),
+    ("+4915112345678 and +55 (11) 91234-5678 and 1-202-555-0143", "<phone> and <phone> and <phone>"),
+    ("It connected from 93.184.216.34:8080.", "It connected from <ip>:8080."),
+    ("The DNS servers 8.8.8.8, 8.8.4.4 and 1.1.1.1 answer.", "The DNS servers <ip>, <ip> and <ip> answer."),
+    ("It came from 2001:4860:4860::8888. It left.", "It came from <ip>. It left."),
+    ("See [the guide (new)](https://example.com/a_(b) \"title\") now.", "See the guide (new) now."),
+    ("Visit example.it or example.com/x.", "Visit or."),
+])
+def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -> None:
+    assert _left(text) == left
+
+
+@pytest.mark.parametrize("text", [
+    "The driver was updated to version 4.18.2.1 last week.", "Sections 1.2.3.4, 1.2.3.5 and 1.2.3.6 apply.",
+    "Trypsin (EC 3.4.21.4) cuts proteins; so does 3.4.21.1.", "Firmware 120.113.4.2 was released.",
+    "§ 4.1.2.3 says so.",
+    "It rose from build 10.120.130.1 to 10.120.131.2.", "The debt reached 1 000 000 000 crowns in that year.",
+    "About 12 345 678 901 grains and 1.100.200.250 crowns.", "It grew by +1 000 000 000 and by +12 345 678 900 in all.",
+    "Part no. 202-555-0143 fits model 312-555-0143.", "The calls cost 1 000 000 000 dollars.",
+    "He called on 2019-05-12 and in 1914-1918.", "He went home.it was late and he slept.",
+    "We ate.in the end.no one came.",
+    "Load index.pl, socket.io and asp.net; then command.in was read.", "At +12.5 degrees, +40.7128-74.0060 on the map.",
+    "Take x[::2], x[2000::5] or x[1:2:3] and std::add.",
+    "The product x@self.weight, A@B.T and q@k.transpose(1) is fast.",
+    "Ratios 1:2:3:4:5:6:7:8 and the hour 10:30:15.",
+    "at 20 people came to see me and the others who lived here so it was",
+    "Use @property, @app.route or @pytest.fixture.", "react@18.2.0 and lodash@4.17.21 are packages.",
+])
+def test_look_alikes_stay(text: str) -> None:
+    assert without_personal_information(text) == (text, [])
+
+
+@pytest.mark.parametrize("text", [
+    "values[::2]", "y = x@self.weight", "y = x@b.de", "z = (q@k.mT)@v.com\n", "x[2000::5] = a[1::2]\n",
+    "t = {'v': '1.2.3.4'}\n", "n = 1_000_000_000\n", "c = f(a@w.t(), b@w.data[0])\n",
+])
+def test_code_that_only_looks_personal_stays(text: str) -> None:
+    assert without_personal_information(text, code=True) == (text, [])
+
+
+def test_code_is_redacted_in_its_strings_and_comments_where_all_of_it_would_break() -> None:
+    text = "y = x@b.de  # ask jane@example.com\nhost = 'http://example.com/x'\n"
+    left, found = without_personal_information(text, code=True)
+    assert left == "y = x@b.de  # ask <email>\nhost = ''\n" and {item.kind for item in found} == {"email", "link"}
+
+
+NAMES = st.sampled_from(["x", "self", "np", "weight", "com", "de", "T", "net"])
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(NAMES, NAMES, NAMES, st.integers(0, 3000), st.integers(0, 9)), min_size=1, max_size=4))
+def test_no_redaction_breaks_code(rows: list[tuple]) -> None:
+    line = "{0} = {1}@{2}.com + {0}[{3}::{4}] + {2}[::{4}]  # see http://{1}.com/{3} {0}@{2}.com"
+    text = "\n".join(line.format(*row) for row in rows)
+    left = _left(text, code=True)
+    assert ast.dump(ast.parse(left)) == ast.dump(ast.parse(text)) and "http" not in left
+
+
+@pytest.mark.parametrize("country", sorted(_LENGTHS))
+def test_accounts_of_all_countries_go_however_they_are_set(country: str) -> None:
+    body = ("1234567890" * 4)[: int(_LENGTHS[country]) - 4]
+    check = 98 - int("".join(str(int(c, 36)) for c in f"{body}{country}00")) % 97
+    account = f"{country}{check:02d}{body}"
+    assert is_iban(account) and not is_iban(account[:-1])
+    assert not is_iban(f"{account[:-1]}{(int(account[-1]) + 1) % 10}")
+    for separator, group in ((" ", 4), ("-", 4), ("\u00a0", 4), (" ", 3), ("", 4), (" ", 2)):
+        set_apart = separator.join(account[k : k + group] for k in range(0, len(account), group))
+        assert _left(f"Pay {set_apart} now.") == "Pay <iban> now.", set_apart
+
+
+@given(st.text(alphabet="ab (<[])>.,\n", max_size=12), st.text(alphabet="ab (<[])>.,\n", max_size=12), st.booleans())
+def test_no_removed_link_joins_two_words(before: str, after: str, code: bool) -> None:
+    left = closed_up(f"{before}\0{after}", code)
+    assert re.findall(r"\w+", left) == re.findall(r"\w+", before) + re.findall(r"\w+", after)
+
+
+@given(st.lists(st.sampled_from([
+    "http://a.b/c", "www.a.com", "[a](http://x.y)", "word", "(", ")", "<", ">", " ", ".", "jane@a.org", "8.8.8.8",
+]), max_size=10))
+def test_what_is_left_is_left_alone(pieces: list[str]) -> None:
+    left = _left("".join(pieces))
+    assert "http" not in left and "www" not in left
