@@ -9,6 +9,7 @@ import pytest
 
 from hare.core.errors import HareError
 from hare.core.sections import Evaluation
+from hare.data.shards import read_documents
 from hare.evaluation import comparison, reading
 from hare.evaluation.harness import Candidate, read_questions
 from hare.evaluation.heldout import TASKS, TEXT, Question, task_questions, text_questions, unseen
@@ -31,6 +32,10 @@ def passage(number: int, source: str = "letters") -> Passage:
         f"They say that {' '.join(words[10:22])} came before the long {words[23]} and the last {words[24]}."
     )
     return Passage(f"{source}/{number}#0", f"{source}/{number}", source, "books", text)
+
+
+def source_of(one: Passage) -> str:
+    return one.source
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +61,11 @@ def test_every_task_of_a_kind_has_choices_or_none_has() -> None:
 
 def test_texts_are_one_passage_a_document_and_few_of_each_source(passages: list[Passage]) -> None:
     twice = [*passages, *(Passage(f"{p.document}#1", p.document, p.source, p.category, "other") for p in passages)]
-    found = text_questions(twice, 5, seed=0)
+    found = text_questions(twice, 5, 0, source_of)
     assert [q.group for q in found] == ["letters"] * 5 + ["novels"] * 5
     assert len({q.document for q in found}) == 10
     assert all(q.context == "" and q.choices == (q.support,) for q in found)
-    assert found == text_questions(list(reversed(twice)), 5, seed=0) != text_questions(twice, 5, seed=1)
+    assert found == text_questions(list(reversed(twice)), 5, 0, source_of) != text_questions(twice, 5, 1, source_of)
 
 
 def test_tasks_are_d3s_kinds_cut_before_the_answer(tasks: list[Question]) -> None:
@@ -90,11 +95,11 @@ def trained(text: str, name: str = "other/1", **metadata: str) -> dict:
 
 
 def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[Passage], tmp_path: Path) -> None:
-    made = text_questions([*passages[:10], passage(1, "single")], 10, seed=0)
+    made = text_questions([*passages[:10], passage(1, "single")], 10, 0, source_of)
     quoted = made[3].support
     half = " ".join(made[5].support.split()[:25])
     folder = write(tmp_path / "d1", [trained(f"He wrote: {quoted.upper()}"), trained(half), trained("Nothing alike.")])
-    kept, counted = unseen(made, [folder])
+    kept, counted = unseen(made, read_documents(folder), 0.5)
     assert kept == made[:3] + made[4:10], "nor is a single passage of a source of any use"
     assert counted.to_dict("records") == [
         {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9},
@@ -107,13 +112,13 @@ def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[P
 ])
 def test_a_document_that_was_trained_on_is_refused(row: dict, passages: list[Passage], tmp_path: Path) -> None:
     with pytest.raises(HareError, match="Held-out documents are among the training data: letters/3"):
-        unseen(text_questions(passages, 60, seed=0), [write(tmp_path / "d1", [row])])
+        unseen(text_questions(passages, 60, 0, source_of), read_documents(write(tmp_path / "d1", [row])), 0.5)
 
 
 def test_answers_are_tabled_by_group_and_compared(
     passages: list[Passage], tasks: list[Question], tmp_path: Path
 ) -> None:
-    questions = text_questions(passages, 4, seed=0) + tasks
+    questions = text_questions(passages, 4, 0, source_of) + tasks
     rows = []
     for place, arm in enumerate(("d1", "d1+d2")):
         model = Candidate(arm, 0, save_model(tmp_path / arm, seed=place), 0)

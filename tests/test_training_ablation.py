@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from hare.training.ablation import SaidOfText, bits, comparison_table, curve_table, verdict
+from hare.training.ablation import PairedLosses, bits, comparison_table, curve_table, verdict
 
 ARMS = ("d1", "d1+d2", "d1+d2+d3")
 
@@ -86,7 +86,7 @@ def test_no_difference_is_seen_falsely_more_often_than_promised() -> None:
         of_run = frame[["arm", "seed"]].drop_duplicates().assign(off=0.02 * random.standard_normal(6))
         noise = frame.merge(of_run, on=["arm", "seed"])["off"] + 0.05 * random.standard_normal(len(frame))
         noisy = frame.assign(nats=frame["nats"] + noise.to_numpy() * np.log(2) * frame["bytes"])
-        found = SaidOfText.of(noisy, list(ARMS)).difference(1, 0)
+        found = PairedLosses.of(noisy, list(ARMS)).difference(1, 0)
         missed += found.low > 0 or found.high < 0
     assert missed <= 8
 

@@ -20,7 +20,7 @@ OPTIMISATION = Training(
     arms={"d1": {"d1": 1.0}}, training_seeds=(0,), train_steps=20, micro_batch=1, gradient_accumulation=4,
     data_parallel=1, tensor_parallel=1, pipeline_parallel=1, tensor_parallel_mode="all_reduce", zero_stage=0,
     cpu_threads=1, precision="float32", mask_documents=False, recompute_activations=False, torch_compile=False,
-    tensorboard=False,
+    tensorboard=False, runs_at_once=2,
     learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=2, schedule="cosine",
     weight_decay=0.1, gradient_clip=1.0, checkpoint_interval=8, validation_interval=10, validation_sequences=3,
     parity_steps=1, extra_steps=0, extra_seeds=(0,), repetitions=(),

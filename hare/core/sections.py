@@ -153,6 +153,7 @@ class Training:
     tensor_parallel_mode: Literal["all_reduce", "reduce_scatter"] = "all_reduce"
     zero_stage: Annotated[Whole, Field(ge=0, le=1)] = 0  # nanotron 0.4 knows these two
     cpu_threads: Count = 2  # per process; fixed, since sums of floating-point numbers depend on it
+    runs_at_once: Count = 2  # runs of one process that train side by side; on a CPU as far as there are cores for them
     precision: Literal["float32", "bfloat16", "float8"] = "float32"  # float8: bfloat16, matrix products in 8 bits
     mask_documents: Flag = False  # whether attention stops at the boundaries of the documents in a sequence
     recompute_activations: Flag = False  # computed again in the backward pass instead of kept

@@ -5,7 +5,7 @@ leaderboard asks from afar. Where D3 itself shows up in what a model can do, it 
 """
 
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from hare.synthesis.topics import fit_topics
 
 TEXT, TASKS = "heldout_text", "heldout_tasks"
 OVERLAP_WORDS = 8  # the longest n-grams of the paper's rule for D3
-OVERLAP_SHARE = 0.5
 _FEWEST = 2  # questions of a group
 _PASSAGES_PER_CATEGORY = 40
 _TOPICS = 12
@@ -60,13 +59,15 @@ def heldout_passages(folder: Path, seed: int) -> list[Passage]:
     return [passage for document in documents for passage in passages_of(document, seed)]
 
 
-def text_questions(passages: Sequence[Passage], per_source: int, seed: int) -> list[Question]:
-    """One passage a document, of at most ``per_source`` documents of each source: how many bits does its text take?"""
+def text_questions(
+    passages: Sequence[Passage], per_group: int, seed: int, group: Callable[[Passage], str]
+) -> list[Question]:
+    """One passage per document, of at most ``per_group`` documents of each group: how many bits does its text take?"""
     drawn: dict[str, Passage] = {}
     for passage in sorted(passages, key=lambda passage: rank(seed, passage.id)):
         drawn.setdefault(passage.document, passage)
-    chosen = _first_of_each(drawn.values(), lambda passage: passage.source, per_source)
-    return [Question(TEXT, p.source, p.document, "", (p.text,), 0, p.text) for p in chosen]
+    chosen = _first_of_each(drawn.values(), group, per_group)
+    return [Question(TEXT, group(p), p.document, "", (p.text,), 0, p.text) for p in chosen]
 
 
 def task_questions(passages: Sequence[Passage], per_kind: int, seed: int) -> list[Question]:
@@ -111,11 +112,13 @@ def _task_question(item: Item) -> Question | None:
     return Question(TASKS, item.kind, document, context, spaced, gold, item.support)
 
 
-def unseen(questions: Sequence[Question], trained_on: Sequence[Path]) -> tuple[list[Question], pd.DataFrame]:
+def unseen(
+    questions: Sequence[Question], trained_on: Iterable[dict[str, Any]], share: float
+) -> tuple[list[Question], pd.DataFrame]:
     """The questions whose passages are not in the training data nearly word for word, and the count of the others.
 
-    ``trained_on`` are folders of documents. A question goes when more than half of its passage's word 8-grams stand
-    there; and so does the last one of its group, since one alone has no interval. The count has the columns benchmark,
+    ``trained_on`` are documents. A question goes when more than ``share`` of its passage's word 8-grams stand there;
+    and so does the last one of its group, since one alone has no interval. The count has the columns benchmark,
     group, made, overlapping, kept.
 
     Raises:
@@ -125,23 +128,18 @@ def unseen(questions: Sequence[Question], trained_on: Sequence[Path]) -> tuple[l
     own = HashSet(np.concatenate([block[inside] for _, block, inside in ngram_blocks(texts, OVERLAP_WORDS)]))
     documents = {question.document for question in questions}
     hits = [np.zeros(0, np.uint64)]
-    for batch in _training_batches(trained_on):
+    for batch in batches(track(trained_on, "compare held-out passages with the training data", "documents")):
         _check_disjoint(documents, batch)
         found = find_matches(word_hashes([row["text"] for row in batch]), {OVERLAP_WORDS: own})
         hits.append(np.unique(found.hashes[OVERLAP_WORDS]))
     shares = find_matches(texts, {OVERLAP_WORDS: HashSet(np.concatenate(hits))}).shares(OVERLAP_WORDS)
-    seen = shares > OVERLAP_SHARE  # NaN, a passage of fewer words, is not seen
+    seen = shares > share  # NaN, a passage of fewer words, is not seen
     counted = pd.DataFrame([(q.benchmark, q.group) for q in questions], columns=["benchmark", "group"])
     counted = counted.assign(made=1, overlapping=seen.astype(int), kept=(~seen).astype(int))
     alone = counted.groupby(["benchmark", "group"])["kept"].transform("sum") < _FEWEST
     counted.loc[alone, "kept"] = 0
     kept = [question for question, stays in zip(questions, counted["kept"], strict=True) if stays]
     return kept, counted.groupby(["benchmark", "group"], sort=False, as_index=False).sum()
-
-
-def _training_batches(folders: Sequence[Path]) -> Iterator[list[dict[str, Any]]]:
-    rows = (row for folder in folders for row in read_documents(folder))
-    yield from batches(track(rows, "compare held-out passages with the training data", "documents"))
 
 
 def _check_disjoint(heldout: set[str], rows: list[dict[str, Any]]) -> None:

@@ -3,9 +3,10 @@
 import itertools
 import shutil
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,19 @@ from hare.core.errors import HareError
 from hare.core.files import folder_written_whole, written_whole
 from hare.core.progress import Progress
 from hare.data.shards import read_documents
+from hare.data.text import rank
 from hare.tokens.tokenizer import Tokenizer
 
+_BEGINNING = 20_000  # characters of one document in a sample
 _DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes a token, and documents can be whole books
+
+
+Keep = Callable[[dict[str, Any]], bool]
+
+
+def everything(row: dict[str, Any]) -> bool:
+    """Keeps every document."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,10 @@ class PackedFile:
         return {"tokens": int(sums.tokens), "documents": int(sums.documents), "bytes": int(sums.text_bytes)}
 
 
-def pack(documents: Path, path: Path, tokenizer: Tokenizer) -> PackedFile:
+def pack(documents: Path, path: Path, tokenizer: Tokenizer, keep: Keep = everything) -> PackedFile:
     """Tokenise a folder of JSON-lines shards, in order of name, into the file ``path`` of little-endian uint16.
+
+    Documents that ``keep`` does not want are passed over.
 
     Raises:
         HareError: the folder holds no document with text, or a line that is not JSON.
@@ -45,7 +58,7 @@ def pack(documents: Path, path: Path, tokenizer: Tokenizer) -> PackedFile:
     size = sum(shard.stat().st_size for shard in documents.glob("*.jsonl"))
     notes = _Notes()
     with written_whole(path) as temporary, Progress(f"tokenise {path.stem}", size / 1e6, "MB") as progress:
-        read = notes.passing(_documents_in(documents), progress)
+        read = notes.passing(_documents_in(documents, keep), progress)
         written = _tokenizing_into(path.parent, tokenizer).write_unshuffled(read, temporary.name)
         if not notes.origins:
             raise HareError(
@@ -54,12 +67,14 @@ def pack(documents: Path, path: Path, tokenizer: Tokenizer) -> PackedFile:
     return PackedFile(notes.by_source(np.diff(written.doc_ends, prepend=0)))
 
 
-def pack_by_category(documents: Path, folder: Path, tokenizer: Tokenizer) -> dict[str, PackedFile]:
+def pack_by_category(
+    documents: Path, folder: Path, tokenizer: Tokenizer, keep: Keep = everything
+) -> dict[str, PackedFile]:
     """Tokenise each category's documents into ``<folder>/<category>.ds``; the folder appears whole."""
     with folder_written_whole(folder) as temporary:
         shards = temporary / ".text"
         with JsonlWriter(str(shards), "${category}/documents.jsonl", compression=None) as writer:
-            for document in _documents_in(documents):
+            for document in _documents_in(documents, keep):
                 writer.write(document)
         packed = {part.name: pack(part, temporary / f"{part.name}.ds", tokenizer) for part in sorted(shards.glob("*"))}
         shutil.rmtree(shards)
@@ -72,16 +87,26 @@ def index(packed: dict[str, PackedFile], heldout: dict[str, PackedFile]) -> dict
     return counts | {f"heldout/{category}.ds": part.counts for category, part in heldout.items()}
 
 
-def _documents_in(folder: Path) -> Iterator[Document]:
+def _documents_in(folder: Path, keep: Keep) -> Iterator[Document]:
     """Documents with text, shard by shard; unlike datatrove's reader this one refuses a damaged line."""
     for row in read_documents(folder):
-        if row["text"]:
+        if row["text"] and keep(row):
             yield Document(text=row["text"], id=row["id"], metadata=row["metadata"])
 
 
-def texts(folder: Path, at_most: int | None = None) -> Iterator[str]:
-    """The first documents' texts of a folder of shards, or all of them."""
-    return (document.text for document in itertools.islice(_documents_in(folder), at_most))
+def texts(folder: Path, keep: Keep = everything, at_most: int | None = None) -> Iterator[str]:
+    """The first documents' texts of a folder of shards that ``keep`` wants, or all of them."""
+    return (document.text for document in itertools.islice(_documents_in(folder, keep), at_most))
+
+
+def sample(folder: Path, characters: int, keep: Keep = everything) -> Iterator[str]:
+    """Beginnings of documents, drawn by a hash of their ids from the whole folder: ``characters`` of them, about.
+
+    A folder with fewer gives the beginnings of all its documents.
+    """
+    in_all = sum(len(document.text[:_BEGINNING]) for document in _documents_in(folder, keep))
+    limit = characters / max(1, in_all) * 2**64
+    return (row.text[:_BEGINNING] for row in _documents_in(folder, keep) if rank(0, row.id) < limit)
 
 
 def _tokenizing_into(folder: Path, tokenizer: Tokenizer) -> DocumentTokenizer:

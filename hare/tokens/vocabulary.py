@@ -6,6 +6,7 @@ the model's own scores, so that both give the same ids on any text.
 """
 
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,14 +26,14 @@ UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 _PACKAGE, _MEMBER = "mistral-common", "mistral_common/data/tokenizer.model.v1"
 _NORMAL = sentencepiece_model_pb2.ModelProto.SentencePiece.NORMAL
 _SPACE = "▁"
-_CHARACTERS_PER_PART = 3_000_000  # of each part's text, from which an own vocabulary is trained
+CHARACTERS_PER_PART = 3_000_000  # of each part's text, from which an own vocabulary is trained
 _LONGEST_LINE = 4_000  # characters; longer ones are cut, since sentencepiece would pass over them
 
 
 def make(name: str, texts: Mapping[str, Iterable[str]], folder: Path) -> Tokenizer:
     """Make the vocabulary of a profile as ``folder`` and load it; ``texts`` are each part's documents.
 
-    An own vocabulary is trained on equally many characters of each part, so that it favours none of them.
+    An own vocabulary is trained on these texts: draw `CHARACTERS_PER_PART` of each, so that it favours none of them.
 
     Raises:
         HareError: the name is of an unknown kind, or the texts hold too few different words for so many pieces.
@@ -90,18 +91,10 @@ def _refused(size: int, reason: str) -> HareError:
 
 
 def _lines(texts: Mapping[str, Iterable[str]]) -> Iterator[str]:
-    """Lines of equally many characters of each part, or of all that the part has."""
-    for documents in texts.values():
-        left = _CHARACTERS_PER_PART
-        for document in documents:
-            for line in document.split("\n"):
-                for start in range(0, len(line), _LONGEST_LINE):
-                    part = line[start : start + min(_LONGEST_LINE, left)].replace("\0", "")
-                    left -= len(part)
-                    if part:
-                        yield part
-            if left <= 0:
-                break
+    """All lines with text, the longest of them in parts."""
+    for document in itertools.chain.from_iterable(texts.values()):
+        for line in document.replace("\0", "").split("\n"):
+            yield from (line[start : start + _LONGEST_LINE] for start in range(0, len(line), _LONGEST_LINE))
 
 
 def save(model: bytes, folder: Path) -> None:

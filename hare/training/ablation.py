@@ -44,7 +44,7 @@ def curve_table(heldout: pd.DataFrame) -> pd.DataFrame:
     arms = list(heldout["arm"].unique())
     rows = []
     for tokens, part in heldout.groupby("tokens"):
-        said = SaidOfText.of(part, arms)
+        said = PairedLosses.of(part, arms)
         for index, arm in enumerate(arms):
             found = said.difference(index, arms.index(BASELINE))
             rows.append({
@@ -64,7 +64,7 @@ def comparison_table(heldout: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, chosen in [("all", categories), *((category, [category]) for category in categories)]:
         part = last[last["category"].isin(chosen)]
-        said = SaidOfText.of(part, arms)
+        said = PairedLosses.of(part, arms)
         size = {
             "category": name, "seeds": part["seed"].nunique(),
             "sequences": len(part.drop_duplicates(["category", "sequence"])),
@@ -76,17 +76,17 @@ def comparison_table(heldout: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _quantities(said: "SaidOfText", arms: list[str]) -> list[tuple[str, Estimate]]:
+def _quantities(losses: "PairedLosses", arms: list[str]) -> list[tuple[str, Estimate]]:
     """Every arm's bits per byte, then every pair's difference."""
     pairs = itertools.combinations(range(len(arms)), 2)
     return [
-        *((arm, said.score(index)) for index, arm in enumerate(arms)),
-        *((f"{arms[second]} - {arms[first]}", said.difference(second, first)) for first, second in pairs),
+        *((arm, losses.score(index)) for index, arm in enumerate(arms)),
+        *((f"{arms[second]} - {arms[first]}", losses.difference(second, first)) for first, second in pairs),
     ]
 
 
 @dataclass(frozen=True)
-class SaidOfText:
+class PairedLosses:
     """What several arms' runs, each with the same seeds, said of the same held-out sequences.
 
     ``bits`` holds for each category float[arms, seeds, sequences], whose mean over sequences is the category's bits per
@@ -98,7 +98,7 @@ class SaidOfText:
     drawn: np.ndarray
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, arms: list[str]) -> "SaidOfText":
+    def of(cls, frame: pd.DataFrame, arms: list[str]) -> "PairedLosses":
         """Of one validation's rows in a `heldout_table`; ``arms`` says the order."""
         seeds = sorted(frame["seed"].unique())
         bits, drawn = {}, []
@@ -118,6 +118,10 @@ class SaidOfText:
     def seed_means(self) -> np.ndarray:
         """Bits per byte, mean over categories: float[arms, seeds]."""
         return np.mean([found.mean(axis=-1) for found in self.bits.values()], axis=0)
+
+    def spread_of_differences(self) -> Spread:
+        """Spread over seeds of the mean difference between two arms, pooled over all of them."""
+        return Spread.of_differences(self.seed_means)
 
     def score(self, arm: int) -> Estimate:
         """Bits per byte of one arm."""

@@ -18,7 +18,7 @@ import pandas as pd
 from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage
 from hare.tokens.packed import TokenFile, fingerprint
-from hare.training.ablation import SaidOfText, heldout_table
+from hare.training.ablation import PairedLosses, heldout_table
 from hare.training.inputs import Inputs
 from hare.training.run import TrainedRun, TrainingRun
 
@@ -92,7 +92,7 @@ def extras_table(trained: dict[Extra, TrainedRun]) -> pd.DataFrame:
         chosen = {(extra.name, extra.seed): run for extra, run in trained.items() if extra.study == study}
         names = [baseline, *(name for name in dict.fromkeys(name for name, _ in chosen) if name != baseline)]
         heldout = heldout_table(chosen)
-        of_text = SaidOfText.of(heldout, names)
+        of_text = PairedLosses.of(heldout, names)
         size = {
             "seeds": heldout["seed"].nunique(), "sequences": len(heldout.drop_duplicates(["category", "sequence"])),
         }

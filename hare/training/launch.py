@@ -1,23 +1,29 @@
 """Training in processes of its own, watched line by line; complete runs are skipped and killed ones continue."""
 
+import contextlib
 import json
+import queue
 import signal
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hare.core.errors import HareError
 from hare.core.files import write_json
 from hare.core.progress import Progress
+from hare.core.provenance import cores
 from hare.core.secrets import masked
 from hare.core.sections import Training
 from hare.model.convert import export
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
-from hare.training.processes import started
+from hare.training.processes import Ranks, started
 from hare.training.run import DONE_FILE, TrainedRun, TrainingRun, finished
 
 _TAIL_LINES = 30
@@ -29,9 +35,11 @@ def train(run: TrainingRun) -> TrainedRun:
 
 
 def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
-    """Train several runs, one after the other; neighbours with equally many processes share one launch.
+    """Train several runs; neighbours with equally many processes share one launch.
 
-    Runs whose last checkpoint is there, whoever trained them, are only exported.
+    Runs of one process each are trained ``runs_at_once`` side by side, as far as there are cores for them: two
+    processes of one thread use two cores better than one of two threads. Runs whose last checkpoint is there, whoever
+    trained them, are only exported.
 
     Raises:
         HareError: what `refuse_faults` finds, the data have changed, the loss is not finite, or the processes died
@@ -40,7 +48,7 @@ def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
     prepare(runs)
     waiting = [run for run in runs if finished(run) is None and not _trained(run)]
     for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
-        _launch(list(together))
+        _launch(_lanes(list(together)))
     return [finished(run) or _finish(run) for run in runs]
 
 
@@ -57,16 +65,55 @@ def _trained(run: TrainingRun) -> bool:
     return newest is not None and newest.step == run.training.train_steps
 
 
-def _launch(runs: list[TrainingRun]) -> None:
+def _lanes(runs: list[TrainingRun]) -> list[list[TrainingRun]]:
+    """The runs dealt out to as many processes as may train at once; which lane a run is in changes nothing in it."""
+    training = runs[0].training
+    count = training.runs_at_once if runs[0].processes == 1 else 1
+    if not torch.cuda.is_available():
+        count = min(count, cores() // training.cpu_threads)
+    return [lane for number in range(max(1, count)) if (lane := runs[number :: max(1, count)])]
+
+
+def _launch(lanes: list[list[TrainingRun]]) -> None:
+    """Train each lane's runs one after the other, all lanes side by side; the first failure ends all of them."""
+    runs = [run for lane in lanes for run in lane]
     refuse_more_processes_than_gpus(runs[0].processes)
-    with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / "runs.json"
-        write_json(listed, [str(run.folder) for run in runs])
-        environment = worker_environment(max((run.training for run in runs), key=_tensor_parallel))
-        with started(["-m", "hare.training.worker", str(listed)], runs[0].processes, environment) as ranks:
-            tail = _watch(ranks.output, runs)
-            code = ranks.wait()
-        _raise_failure(code, Path(folder) / "error.json", tail)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        together: dict[Ranks, Path] = {}
+        failed: list[Ranks] = []
+        for number, lane in enumerate(lanes):
+            listed = Path(folder) / str(number) / "runs.json"
+            write_json(listed, [str(run.folder) for run in lane])
+            environment = worker_environment(max((run.training for run in lane), key=_tensor_parallel))
+            arguments = ["-m", "hare.training.worker", str(listed)]
+            ranks = stack.enter_context(started(arguments, lane[0].processes, environment))
+            together[ranks] = listed.with_name("error.json")
+        tail = _watch(_merged(list(together), failed), runs)
+        for ranks in failed:
+            _raise_failure(ranks.wait(), together[ranks], tail)
+
+
+def _merged(together: list[Ranks], failed: list[Ranks]) -> Iterator[str]:
+    """Lines of several launches as they come, until all have ended or one has failed, which is added to ``failed``."""
+    lines: queue.Queue[str | Ranks] = queue.Queue()
+
+    def read(ranks: Ranks) -> None:
+        for line in ranks.output:
+            lines.put(line)
+        lines.put(ranks)
+
+    for ranks in together:
+        threading.Thread(target=read, args=(ranks,), daemon=True).start()
+    running = len(together)
+    while running:
+        item = lines.get()
+        if isinstance(item, str):
+            yield item
+        elif item.wait():
+            failed.append(item)
+            return
+        else:
+            running -= 1
 
 
 def _tensor_parallel(training: Training) -> int:
@@ -86,19 +133,19 @@ def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
     """Show and keep the log, turn news into progress; return the last lines."""
     tail: list[str] = []
     steps = sum(run.training.train_steps for run in runs)
-    place = {run.folder.name: number for number, run in enumerate(runs)}
+    taken = {run.folder.name: 0 for run in runs}
     log = (runs[0].folder / "train.log").open("a", encoding="utf-8")
     what = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
     with log, Progress(what, steps, "steps") as progress:
         for line in lines:
             if news := _news(line):
-                before = sum(run.training.train_steps for run in runs[: place[news["run"]]])
-                progress.advance(before + news["step"] - progress.done)
+                taken[news["run"]] = news["step"]
+                progress.advance(sum(taken.values()) - progress.done)
                 continue
             line = masked(line)
             log.write(line)
             tail = [*tail[-_TAIL_LINES:], line]
-            if line.startswith(tuple(place)):
+            if line.startswith(tuple(taken)):
                 print(line, end="", flush=True)
     return tail
 

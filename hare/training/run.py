@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RECIPE = 1  # raise it whenever a change of the code alters what a run computes, so that old runs are not taken for new
 # These say which runs there are or what is shown of them, not what one of them is.
 _OF_THE_STUDY = (
-    "arms", "training_seeds", "parity_steps", "extra_steps", "extra_seeds", "repetitions", "tensorboard"
+    "arms", "training_seeds", "parity_steps", "extra_steps", "extra_seeds", "repetitions", "tensorboard", "runs_at_once"
 )
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
 PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in training said of a few tokens

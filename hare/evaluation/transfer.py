@@ -1,0 +1,170 @@
+"""The transfer matrix, arms by endpoints in bits per byte, and the contrasts between arms that decide the study.
+
+Differences are paired by item and by seed; intervals hold items and seeds (`hare.core.statistics`). A contrast on the
+primary endpoint has one of three outcomes: *better* or *worse* (Holm over the contrasts), *equivalent* (two one-sided
+tests against the smallest effect of interest, Schuirmann 1987), or *undecided*. All else is descriptive.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from hare.core.errors import HareError
+from hare.core.statistics import COVERAGE, Estimate, holm
+from hare.evaluation.endpoints import LABELS, PRIMARY
+from hare.training.ablation import PairedLosses
+
+MARGIN = 0.02  # bits per byte: the smallest effect of interest
+CONTRASTS = {  # arm minus arm, and what the difference isolates; the last is the paper's own comparison, mix and all
+    ("c", "a2"): "the form of tasks, with their text held equal",
+    ("c", "c0"): "the content of tasks, with their form held equal",
+    ("d", "a1"): "the paper's mixture, with the mix of sources held equal",
+    ("b", "a"): "synthetic prose",
+    ("d", "a"): "the paper's mixture",
+}
+
+
+def losses_of(rows: pd.DataFrame, endpoint: str, arms: list[str]) -> PairedLosses:
+    """What the arms lose on one endpoint; ``rows`` are those of `hare.evaluation.endpoints.read_arms`."""
+    chosen = rows[rows["endpoint"] == endpoint].rename(columns={"group": "category", "item": "sequence"})
+    return PairedLosses.of(chosen, arms)
+
+
+def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm and endpoint: arm, endpoint, bits_per_byte, low, high, difference (from the first arm),
+    difference_low, difference_high, items, seeds."""
+    arms, table = list(dict.fromkeys(rows["arm"])), []
+    for endpoint in _endpoints(rows):
+        losses = losses_of(rows, endpoint, arms)
+        for number, arm in enumerate(arms):
+            score, change = losses.score(number), losses.difference(number, 0)
+            table.append({
+                "arm": arm, "endpoint": endpoint, "bits_per_byte": score.value, "low": score.low, "high": score.high,
+                "difference": change.value, "difference_low": change.low, "difference_high": change.high,
+                **_size(rows, endpoint),
+            })
+    return pd.DataFrame(table)
+
+
+def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per contrast whose two arms are there, and endpoint.
+
+    Columns: contrast, endpoint, difference, low, high (95 %), equivalence_low, equivalence_high (90 %), p, p_holm (over
+    the contrasts, primary endpoint only), p_equivalence, minimum_detectable_effect, outcome, items, seeds.
+    """
+    arms, table = list(dict.fromkeys(rows["arm"])), []
+    pairs = [pair for pair in CONTRASTS if set(pair) <= set(arms)]
+    for endpoint in _endpoints(rows):
+        losses = losses_of(rows, endpoint, arms)
+        found = [losses.difference(arms.index(arm), arms.index(base)) for arm, base in pairs]
+        corrected = holm([difference.p for difference in found])
+        for (arm, base), difference, p_holm in zip(pairs, found, corrected, strict=True):
+            table.append({
+                "contrast": f"{arm}-{base}", "endpoint": endpoint, "difference": difference.value,
+                "low": difference.low, "high": difference.high, **_equivalence(difference), "p": difference.p,
+                "p_holm": p_holm, "minimum_detectable_effect": difference.resolvable, **_size(rows, endpoint),
+            })
+    frame = pd.DataFrame(table)
+    if frame.empty:
+        return frame
+    return frame.assign(outcome=[outcome(row.difference, row.p_holm, row.p_equivalence, row.seeds)
+                                 for row in frame.itertuples()])
+
+
+def outcome(difference: float, p_holm: float, p_equivalence: float, seeds: int) -> str:
+    """The pre-registered three outcomes; fewer bits per byte are better. One seed decides nothing."""
+    if seeds < 2:
+        return "undecided"
+    if p_holm < 1 - COVERAGE:
+        return "better" if difference < 0 else "worse"
+    return "equivalent" if p_equivalence < 1 - COVERAGE else "undecided"
+
+
+def _equivalence(difference: Estimate) -> dict[str, float]:
+    """The 90 % interval, and the larger p-value of the two one-sided tests against ± `MARGIN`."""
+    if difference.error == 0:
+        inside = abs(difference.value) < MARGIN
+        return {"equivalence_low": difference.value, "equivalence_high": difference.value,
+                "p_equivalence": 0.0 if inside else 1.0}
+    width = float(t.ppf(COVERAGE, difference.freedom)) * difference.error
+    nearest = (MARGIN - abs(difference.value)) / difference.error
+    return {"equivalence_low": difference.value - width, "equivalence_high": difference.value + width,
+            "p_equivalence": float(t.sf(nearest, difference.freedom))}
+
+
+def _endpoints(rows: pd.DataFrame) -> list[str]:
+    return [endpoint for endpoint in LABELS if endpoint in set(rows["endpoint"])]
+
+
+def _size(rows: pd.DataFrame, endpoint: str) -> dict[str, int]:
+    chosen = rows[rows["endpoint"] == endpoint]
+    return {"items": len(chosen.drop_duplicates(["group", "item"])), "seeds": chosen["seed"].nunique()}
+
+
+def verdicts(contrasts: pd.DataFrame) -> list[str]:
+    """One plain sentence per contrast on the primary endpoint."""
+    said = []
+    for row in contrasts[contrasts["endpoint"] == PRIMARY].itertuples():
+        arm, base = (name.upper() for name in row.contrast.split("-"))
+        isolates = CONTRASTS[tuple(row.contrast.split("-"))]
+        said.append(
+            f"{arm} against {base} ({isolates}): {row.outcome} on {LABELS[PRIMARY]}, {row.difference:+.4f} bits per "
+            f"byte, 95 % interval {row.low:+.4f} to {row.high:+.4f}, {row.seeds} seeds; smallest detectable effect "
+            f"{row.minimum_detectable_effect:.4f}."
+        )
+    return said
+
+
+def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What limits each endpoint: endpoint, run_sd (of a difference between two runs of one seed, bits per byte),
+    item_error (of a difference, from the items), arms, seeds, minimum_detectable_effect (the worst pair)."""
+    arms, table = list(dict.fromkeys(rows["arm"])), []
+    for endpoint in _endpoints(rows):
+        losses = losses_of(rows, endpoint, arms)
+        seeds = losses.seed_means.shape[1]
+        pairs = [(a, b) for a in range(len(arms)) for b in range(a)]
+        found = [losses.difference(a, b) for a, b in pairs]
+        errors = [float((losses.drawn[:, a] - losses.drawn[:, b]).mean(axis=-1).std(ddof=1)) for a, b in pairs]
+        spread = losses.spread_of_differences()
+        table.append({
+            "endpoint": endpoint, "run_sd": float(np.sqrt(spread.variance * seeds)),
+            "item_error": float(np.median(errors)) if errors else np.nan, "arms": len(arms), "seeds": seeds,
+            "minimum_detectable_effect": max((one.resolvable for one in found), default=np.nan),
+        })
+    return pd.DataFrame(table)
+
+
+def metrics(transfer: pd.DataFrame, contrasts: pd.DataFrame, noise: pd.DataFrame) -> dict[str, float]:
+    """Names as in ``metrics.json``: ``transfer.<endpoint>.<arm>``, ``contrast.<arm>-<arm>.<endpoint>``,
+    ``mde.<endpoint>``."""
+    named: dict[str, float] = {}
+    for row in transfer.itertuples():
+        key = f"transfer.{row.endpoint}.{row.arm}"
+        named |= {key: row.bits_per_byte, f"{key}.low": row.low, f"{key}.high": row.high}
+    for row in contrasts.itertuples():
+        key = f"contrast.{row.contrast}.{row.endpoint}"
+        named |= {key: row.difference, f"{key}.low": row.low, f"{key}.high": row.high}
+    for row in noise.itertuples():
+        if np.isfinite(row.minimum_detectable_effect):
+            named[f"mde.{row.endpoint}"] = row.minimum_detectable_effect
+    return named
+
+
+def refuse_mixed_processors(processors: Mapping[tuple[str, int], str]) -> None:
+    """Runs that are compared were made on one kind of processor: sums of floating-point numbers depend on it.
+
+    Raises:
+        HareError: they were not; the runs are named by processor.
+    """
+    kinds: dict[str, list[str]] = {}
+    for (arm, seed), processor in processors.items():
+        kinds.setdefault(processor, []).append(f"{arm}-seed{seed}")
+    if len(kinds) > 1:
+        listed = "; ".join(f"{kind}: {', '.join(runs)}" for kind, runs in kinds.items())
+        raise HareError(
+            f"The runs to be compared were made on {len(kinds)} kinds of processor ({listed}).",
+            "train them on one: delete the folders of the others' runs under work/<profile>/training/runs and run "
+            "notebook 05 again",
+        )
