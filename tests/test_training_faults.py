@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -107,21 +108,35 @@ def test_a_checkpoint_of_another_shape_is_refused_by_name(tmp_path: Path, ended:
     refuse_faults(dataclasses.replace(toy_run(tmp_path, "run"), weights=weights))
 
 
+def _with_token(tokenizer: Path, folder: Path, number: int) -> Path:
+    """A copy of a tokenizer with one more piece of that id."""
+    shutil.copytree(tokenizer, folder)
+    described = json.loads((folder / "tokenizer.json").read_text())
+    described["model"]["vocab"] |= {"more": number}
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    return folder
+
+
 def test_a_vocabulary_larger_than_the_embedding_is_refused(tmp_path: Path, ended: TrainingRun) -> None:
     run = dataclasses.replace(toy_run(tmp_path, "run"), weights=ended.folder / "checkpoints" / "4")
-    described = json.loads((run.tokenizer / "tokenizer.json").read_text())
-    described["model"]["vocab"] |= {"more": 520}
-    tokenizer = tmp_path / "larger"
-    tokenizer.mkdir()
-    (tokenizer / "tokenizer.json").write_text(json.dumps(described))
+    tokenizer = _with_token(run.tokenizer, tmp_path / "larger", 520)
     with pytest.raises(HareError, match=r"The tokenizer has 521 tokens, more than the embedding of .* with 512 rows"):
         refuse_faults(dataclasses.replace(run, tokenizer=tokenizer))
 
 
 def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": [], "model": {"vocab": {"a": 1 << 16}}}))
+    run = toy_run(tmp_path, "run")
     with pytest.raises(HareError, match="has 65537 tokens, but token files number at most 65536"):
-        refuse_faults(dataclasses.replace(toy_run(tmp_path / "run", "run"), tokenizer=tmp_path))
+        refuse_faults(dataclasses.replace(run, tokenizer=_with_token(run.tokenizer, tmp_path / "larger", 1 << 16)))
+
+
+def test_another_tokenizer_of_the_same_size_is_another_run(tmp_path: Path) -> None:
+    run = toy_run(tmp_path, "run")
+    run.folder.mkdir(parents=True)
+    run.save()
+    other = _with_token(run.tokenizer, tmp_path / "other", 3)
+    with pytest.raises(HareError, match="holds another run: tokenizer was"):
+        refuse_faults(dataclasses.replace(run, tokenizer=other))
 
 
 def test_weights_that_are_none_are_named(tmp_path: Path) -> None:
