@@ -12,7 +12,8 @@ from hare.core.profile import Profile, load_profile
 from hare.model.sizes import NAMED, parameters
 from hare.training.cluster import simulate as simulation
 from hare.training.cluster.estimate import estimate, pipeline_stages, vocabulary_size
-from hare.training.cluster.scale_out import SLURM, TORCHRUN, YAML, machines, plan
+from hare.training.cluster.scale_out import YAML, machines, plan
+from hare.training.cluster.scripts import SLURM, TORCHRUN
 from hare.training.cluster.simulate import described, simulate, table
 
 CLUSTER = load_profile("cluster")
@@ -34,7 +35,8 @@ def test_the_papers_run_is_planned_on_two_machines(tmp_path: Path) -> None:
     assert settings["tokens"]["train_steps"] == CLUSTER.training.train_steps
     assert "--nnodes=2 --nproc-per-node=8" in found.files[TORCHRUN]
     assert "#SBATCH --nodes=2" in found.files[SLURM] and "#SBATCH --gpus-per-node=8" in found.files[SLURM]
-    assert str(tmp_path / TORCHRUN) in found.files[SLURM]
+    assert "hare.training.cluster.job cluster " in found.files[SLURM]
+    assert "#SBATCH --time=24:00:00\n" in found.files[SLURM]
     said = str(found)
     assert "nanotron reads nanotron.yaml back" in said and "bash can read slurm.sbatch" in said
     assert "layout recommended" in said and "days a run" in said and "fit" in said
@@ -52,9 +54,9 @@ def test_a_model_that_does_not_fit_is_refused_with_the_table(tmp_path: Path) -> 
 
 
 def test_machines_are_filled() -> None:
-    assert machines(4) == (1, 4) and machines(16) == (2, 8)
+    assert machines(4, 8) == (1, 4) and machines(16, 8) == (2, 8) and machines(16, 4) == (4, 4)
     with pytest.raises(HareError, match="12 processes do not fill machines of 8 GPUs"):
-        machines(12)
+        machines(12, 8)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hare.core.checked import CLOSED, Positive, checked, listed, mistakes_in, re
 from hare.core.contradictions import contradictions, worth_naming
 from hare.core.errors import HareError
 from hare.core.sections import (
+    Cluster,
     Corpus,
     Decontamination,
     Deployment,
@@ -53,6 +54,7 @@ class Profile:
     leakage: Leakage = Field(default_factory=Leakage)
     finetuning: Finetuning = Field(default_factory=Finetuning)
     deployment: Deployment = Field(default_factory=Deployment)
+    cluster: Cluster = Field(default_factory=Cluster)
     notebook_minutes: Positive = 30  # a notebook that runs longer is stopped
 
     def parameters(self, step: Step) -> dict[str, Any]:

@@ -253,3 +253,12 @@ class Deployment:
     speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one has a time of its own
     speed_repeats: Count = 5
     deployment_threads: Count = 2  # CPU threads
+
+
+@dataclass(frozen=True, config=CLOSED)
+class Cluster:
+    """Where training on several machines runs; nothing here changes what it computes."""
+
+    gpus_per_node: Count = 8
+    sbatch: Text = ""  # further options of sbatch for the training job, as --name=value
+    prologue: Text = ""  # shell lines that each node runs first: module load …, or PYTHON=(…) for a container

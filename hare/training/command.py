@@ -34,13 +34,20 @@ def planned(profile: Profile, port: int | None) -> str:
     """Write down the runs of the arms that the profile's own layout trains; returns the path of their list."""
     if port is not None:
         refuse_used_port(port)
-    training = profile.training
-    layout = training.processes
-    runs = [run for run in _runs(profile) if run.processes == layout]
+    return str(write_list(planned_runs(profile), Workspace(profile.name).work / "training" / "planned" / RUNS))
+
+
+def planned_runs(profile: Profile) -> list[TrainingRun]:
+    """The runs that have as many processes as the profile's own layout, checked and written down in their folders."""
+    runs = [run for run in _runs(profile) if run.processes == profile.training.processes]
     prepare(runs)
-    path = Workspace(profile.name).work / "training" / "planned" / RUNS
+    return runs
+
+
+def write_list(runs: list[TrainingRun], path: Path) -> Path:
+    """Write down the folders of the runs, for worker processes; returns ``path``."""
     write_json(path, [str(run.folder) for run in runs])
-    return str(path)
+    return path
 
 
 def trained(profile: Profile) -> str:

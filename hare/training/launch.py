@@ -46,7 +46,7 @@ def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
             (with the end of their log).
     """
     prepare(runs)
-    waiting = [run for run in runs if finished(run) is None and not _trained(run)]
+    waiting = [run for run in runs if finished(run) is None and not is_trained(run)]
     for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
         _launch(_lanes(list(together)))
     return [finished(run) or _finish(run) for run in runs]
@@ -60,7 +60,8 @@ def prepare(runs: list[TrainingRun]) -> None:
         run.save()
 
 
-def _trained(run: TrainingRun) -> bool:
+def is_trained(run: TrainingRun) -> bool:
+    """Whether the checkpoint of the run's last step is there, whoever trained it."""
     newest = last_good(run.folder / "checkpoints")
     return newest is not None and newest.step == run.training.train_steps
 
@@ -88,7 +89,7 @@ def _launch(lanes: list[list[TrainingRun]]) -> None:
             arguments = ["-m", "hare.training.worker", str(listed)]
             ranks = stack.enter_context(started(arguments, lane[0].processes, environment))
             together[ranks] = listed.with_name("error.json")
-        tail = _watch(_merged(list(together), failed), runs)
+        tail = watch(_merged(list(together), failed), runs)
         for ranks in failed:
             _raise_failure(ranks.wait(), together[ranks], tail)
 
@@ -129,21 +130,25 @@ def worker_environment(training: Training) -> dict[str, str]:
     return environment | ({"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if training.tensor_parallel > 1 else {})
 
 
-def _watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
-    """Show and keep the log, turn news into progress; return the last lines."""
+def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
+    """Keep each run's lines in its ``train.log``, show those that begin with its name, turn news into progress.
+
+    Returns the last lines that were no news.
+    """
     tail: list[str] = []
-    steps = sum(run.training.train_steps for run in runs)
-    taken = {run.folder.name: 0 for run in runs}
-    log = (runs[0].folder / "train.log").open("a", encoding="utf-8")
+    steps, taken = sum(run.training.train_steps for run in runs), {run.folder.name: 0 for run in runs}
+    folders, current = {run.folder.name: run.folder for run in runs}, runs[0].folder
     what = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
-    with log, Progress(what, steps, "steps") as progress:
+    with Progress(what, steps, "steps") as progress:
         for line in lines:
             if news := _news(line):
-                taken[news["run"]] = news["step"]
+                current, taken[news["run"]] = folders[news["run"]], news["step"]
                 progress.advance(sum(taken.values()) - progress.done)
                 continue
             line = masked(line)
-            log.write(line)
+            current = folders.get(line.partition(" ")[0], current)
+            with (current / "train.log").open("a", encoding="utf-8") as log:
+                log.write(line)
             tail = [*tail[-_TAIL_LINES:], line]
             if line.startswith(tuple(taken)):
                 print(line, end="", flush=True)

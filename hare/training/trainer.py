@@ -18,6 +18,7 @@ from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
+from hare.training.cluster.stop import Stopped, StopRequest
 from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal
 from hare.training.matrix_rate import matrix_flops
@@ -35,8 +36,11 @@ PROBE_TOKENS = 32
 class HareTrainer(DistributedTrainer):
     """One process's share of one run; build it, then call `train` with `training_batches`."""
 
-    def __init__(self, run: TrainingRun, heldout: HeldoutSequences | None, resume: Checkpoint | None):
-        self.run, self.heldout, self.checkpoints = run, heldout, run.folder / "checkpoints"
+    def __init__(
+        self, run: TrainingRun, heldout: HeldoutSequences | None, resume: Checkpoint | None,
+        stop: StopRequest | None = None,
+    ):
+        self.run, self.heldout, self.stop, self.checkpoints = run, heldout, stop, run.folder / "checkpoints"
         self.journal: Journal | None = None
         self.learning_rate = self.peak_flops = 0.0
         path = write_nanotron_yaml(run, self.checkpoints / PARTIAL, resume.folder if resume else None)
@@ -100,6 +104,9 @@ class HareTrainer(DistributedTrainer):
         last = self.iteration_step == self.run.training.train_steps
         if self.heldout is not None and (last or self.iteration_step % self.run.training.validation_interval == 0):
             self._validate(self.heldout)
+        if self.stop is not None and not last and self.stop.agreed():
+            self.save_checkpoint()
+            raise Stopped
 
     def _refuse_nonfinite(self, what: str, value: float) -> None:
         """Stop before anything of this step is saved."""

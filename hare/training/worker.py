@@ -19,6 +19,7 @@ from hare.model.nanotron.device import ON_GPU, prepare_process_group
 from hare.tokens.mixture import Mixture
 from hare.training.batches import training_batches
 from hare.training.checkpoints import last_good, prune
+from hare.training.cluster.stop import EXIT_CODE, Stopped, StopRequest
 from hare.training.heldout import heldout_sequences
 from hare.training.preflight import refuse_other_world
 from hare.training.processes import end_with_launcher, meet
@@ -33,21 +34,28 @@ ERROR_FILE = "error.json"
 
 def main(listed: Path) -> int:
     """Train all runs; a `HareError` is left beside the list for the launcher to raise again."""
+    stop = StopRequest()
     try:
         meet()
         prepare_process_group()
         for folder in json.loads(listed.read_text(encoding="utf-8")):
-            train_here(TrainingRun.load(Path(folder)))
+            train_here(TrainingRun.load(Path(folder)), stop)
             gc.collect()
     except HareError as error:
         write_json(listed.with_name(ERROR_FILE), error.fields)
         print(f"hare: {error}", file=sys.stderr, flush=True)
         return 1
+    except Stopped:
+        return EXIT_CODE
     return 0
 
 
-def train_here(run: TrainingRun) -> None:
-    """Train one run to its end in this process group, from its last good checkpoint."""
+def train_here(run: TrainingRun, stop: StopRequest | None = None) -> None:
+    """Train one run to its end in this process group, from its last good checkpoint.
+
+    Raises:
+        Stopped: the ranks were asked to end; what was reached is saved.
+    """
     refuse_other_world(run, int(os.environ["WORLD_SIZE"]))
     torch.set_num_threads(run.training.cpu_threads)
     with filelock.FileLock(run.folder / f".rank{os.environ['RANK']}.lock"):  # a launch left over may still be writing
@@ -62,7 +70,7 @@ def train_here(run: TrainingRun) -> None:
         heldout = heldout_sequences(
             run.heldout, run.tokenizer, run.mixture.sequence_length, run.training.validation_sequences
         ) if run.heldout else None
-        trainer = HareTrainer(run, heldout, resume)
+        trainer = HareTrainer(run, heldout, resume, stop)
         trainer.train(training_batches(trainer, mixture))
 
 

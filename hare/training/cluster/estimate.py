@@ -15,7 +15,6 @@ PEAK_FLOPS = 989e12  # a second, bfloat16 without sparsity, by the data sheet
 GPU_GB = 80.0
 USABLE = 0.9  # of the memory: the rest goes to the context, communication and fragments
 MFU = 0.40  # assumed; nanotron's own best for 1.34B parameters on one node is 0.443
-GPUS_A_NODE = 8
 _LOW = (2 + 2 + 4, 12)  # bytes a parameter: weights, gradients and their fp32 sums; optimizer with fp32 weights
 _BYTES = {"bfloat16": _LOW, "float8": _LOW, "float32": (4 + 4, 8)}
 
@@ -142,7 +141,7 @@ def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, proc
     if (0, 0, 0) in pipeline_stages(model, pipeline, vocabulary_size(profile)):
         return False
     replicas = processes // (tensor * pipeline)
-    return tensor <= GPUS_A_NODE and sequences % (replicas * micro_batch) == 0 and sequences // (
+    return tensor <= profile.cluster.gpus_per_node and sequences % (replicas * micro_batch) == 0 and sequences // (
         replicas * micro_batch
     ) >= pipeline
 

@@ -23,7 +23,7 @@ from hare.model.nanotron.device import GlooContext
 from hare.model.network import HareForTraining
 from hare.model.sizes import parameters
 from hare.tokens.tokenizer import Vocabulary
-from hare.training.cluster.estimate import GPUS_A_NODE, estimate, vocabulary_size
+from hare.training.cluster.estimate import estimate, vocabulary_size
 
 # isort: split
 from nanotron.config import ParallelismArgs
@@ -52,6 +52,7 @@ class Rank:
     """What one process of the layout would hold."""
 
     number: int
+    machine: int
     data: int
     pipeline: int
     tensor: int
@@ -79,7 +80,8 @@ def simulate(profile: Profile) -> list[Rank]:
         dp=training.data_parallel, pp=training.pipeline_parallel, tp=training.tensor_parallel,
         tp_mode=training.tensor_parallel_mode.upper(), tp_linear_async_communication=False,
     )
-    ranks = [_built(number, world, config, layout) for number in range(world)]
+    per_machine = profile.cluster.gpus_per_node
+    ranks = [_built(number, number // per_machine, config, layout) for number in range(world)]
     mistakes = [*_group_mistakes(ranks), *_slice_mistakes(ranks, parameters(profile.model, vocabulary.size))]
     mistakes += [f"rank {rank.number} has no block to run" for rank in ranks if not rank.blocks]
     if mistakes:
@@ -93,7 +95,7 @@ def _pretending(number: int, world: int) -> Iterator[None]:
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     before = dict(os.environ)
-    os.environ |= {"RANK": str(number), "WORLD_SIZE": str(world), "LOCAL_RANK": str(number % GPUS_A_NODE)}
+    os.environ |= {"RANK": str(number), "WORLD_SIZE": str(world), "LOCAL_RANK": "0"}
     torch.distributed.init_process_group("fake", store=FakeStore(), rank=number, world_size=world)
     try:
         yield
@@ -103,8 +105,8 @@ def _pretending(number: int, world: int) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _built(number: int, world: int, config: HareConfig, layout: ParallelismArgs) -> Rank:
-    with _pretending(number, world):
+def _built(number: int, machine: int, config: HareConfig, layout: ParallelismArgs) -> Rank:
+    with _pretending(number, layout.dp * layout.tp * layout.pp):
         context = GlooContext(layout.tp, layout.pp, layout.dp)
         model = build_model(
             lambda: HareForTraining(config, context, layout), context, torch.bfloat16, device=torch.device("meta")
@@ -120,7 +122,7 @@ def _built(number: int, world: int, config: HareConfig, layout: ParallelismArgs)
             if isinstance(module, PipelineBlock) and module.rank == pipeline
         )
         held = {name: _held(parameter) for name, parameter in model.named_parameters()}
-    return Rank(number, data, pipeline, tensor, groups, blocks, held)
+    return Rank(number, machine, data, pipeline, tensor, groups, blocks, held)
 
 
 def _held(parameter: torch.Tensor) -> Held:
@@ -152,8 +154,9 @@ def _group_mistakes(ranks: list[Rank]) -> list[str]:
             f"rank {rank.number} is not in its own {kind} group" for rank in ranks
             if rank.number not in rank.groups[kind]
         ]
+    machine = {rank.number: rank.machine for rank in ranks}
     for group in {rank.groups["tp"] for rank in ranks}:
-        if len({number // GPUS_A_NODE for number in group}) > 1:
+        if len({machine.get(number) for number in group}) > 1:
             mistakes.append(f"the tensor-parallel group {group} is spread over machines")
     return mistakes
 
@@ -184,7 +187,7 @@ def table(ranks: list[Rank]) -> pd.DataFrame:
     """One row a rank: rank, machine, data, pipeline, tensor, first_block, last_block, parameters_m."""
     return pd.DataFrame([
         {
-            "rank": rank.number, "machine": rank.number // GPUS_A_NODE, "data": rank.data, "pipeline": rank.pipeline,
+            "rank": rank.number, "machine": rank.machine, "data": rank.data, "pipeline": rank.pipeline,
             "tensor": rank.tensor, "first_block": rank.blocks[0], "last_block": rank.blocks[-1],
             "parameters_m": rank.size / 1e6,
         }
