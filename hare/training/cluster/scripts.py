@@ -1,8 +1,8 @@
 """The shell scripts of a run on several machines: torchrun on each of them, and a Slurm job that does that for you.
 
 They run from a clean login shell: every path is absolute and quoted, and ``cluster.prologue`` in the profile is the
-place for modules and containers. Options of sbatch stand in the script, so the user's own SBATCH_ variables win over them.
-"""
+place for modules and containers. Options of sbatch stand in the script, so the variables that sbatch reads itself
+(SBATCH_TIMELIMIT, SBATCH_PARTITION, …) win over them.
 
 import os
 import shlex
@@ -25,9 +25,10 @@ SECONDS_BEFORE_THE_END = 300
 _TORCHRUN = """#!/usr/bin/env bash
 # Trains profile {name} on {nodes} machines of {gpus} GPUs. Run it on each of them:
 #   HEAD=<name of the first machine> NODE_RANK=<0 on the first, counting up> RUNS=<list> bash {file}
-# RUNS is the file that `hare train --profile {profile} --plan` names. All machines must see it, the run folders and the
-# token files ($HARE_WORK), the clone and the cache ($HARE_CACHE) under the same paths.
-PYTHON=({python})  # in a container: PYTHON=(apptainer exec --nv image.sif python), as part of cluster.prologue
+# RUNS is the file that `hare train --profile {profile} --plan` names.
+# All machines must see the clone, $HARE_WORK (run folders, token files) and $HARE_CACHE under the same paths.
+# In a container: PYTHON=(apptainer exec --nv image.sif python) as a line of cluster.prologue.
+PYTHON=({python})
 {prologue}
 set -euo pipefail
 : "${{HEAD:?the first machine}}" "${{RUNS:?the list of run folders}}"
