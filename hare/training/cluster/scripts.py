@@ -3,6 +3,7 @@
 They run from a clean login shell: every path is absolute and quoted, and ``cluster.prologue`` in the profile is the
 place for modules and containers. Options of sbatch stand in the script, so the variables that sbatch reads itself
 (SBATCH_TIMELIMIT, SBATCH_PARTITION, …) win over them.
+"""
 
 import os
 import shlex
