@@ -1,7 +1,6 @@
 """The small parts of training: checkpoints on disk, journal, schedules, settings, held-out bytes, faults."""
 
 import dataclasses
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from hare.tokens.tokenizer import Vocabulary
 from hare.training.batches import micro_batch
 from hare.training.checkpoints import Checkpoint, checkpoints, last_good, prune, publish, refuse_other_layout
 from hare.training.heldout import bits_per_byte, heldout_sequences
-from hare.training.journal import Journal
+from hare.training.journal import Journal, keep_curves
 from hare.training.launch import train
 from hare.training.settings import nanotron_settings, refuse_unsupported, schedule
 from hare.training.trainer import HareTrainer
@@ -68,14 +67,20 @@ def test_another_layout_is_refused(tmp_path: Path) -> None:
         refuse_other_layout(checkpoint, LAYOUT | {"data_parallel": 2})
 
 
-def test_the_journal_forgets_steps_after_the_checkpoint(tmp_path: Path) -> None:
+def test_the_journal_goes_on_as_the_checkpoint_keeps_it(tmp_path: Path) -> None:
     run = toy_run(tmp_path, "run")
-    run.folder.mkdir(parents=True)
-    rows = "".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in (1, 2, 3))
-    (run.folder / "metrics.jsonl").write_text(rows + '{"step": 4, "lo')
+    checkpoint = run.folder / "checkpoints" / "2"
+    checkpoint.mkdir(parents=True)
+    rows = ['{"step": 1, "loss": 1.0}\n', '{"step": 2, "loss": 1.0}\n']
+    for name in ("metrics.jsonl", "heldout.jsonl"):
+        (run.folder / name).write_text("".join(rows))
+    keep_curves(run, checkpoint)
+    (run.folder / "metrics.jsonl").write_text("damaged\n" + rows[1] + '{"step": 4, "lo')
+    (run.folder / "heldout.jsonl").unlink()
     Journal(run, 2)
-    kept = [json.loads(line)["step"] for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    assert kept == [1, 2]
+    assert (run.folder / "metrics.jsonl").read_text() == (run.folder / "heldout.jsonl").read_text() == "".join(rows)
+    Journal(run, 0)
+    assert (run.folder / "metrics.jsonl").read_text() == ""
 
 
 def rates(**changes: object) -> list[float]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hare.core.errors import HareError
-from hare.core.files import read_jsonl, write_jsonl
+from hare.core.files import written_whole
 from hare.training.heldout import HeldoutSequences, bits_per_byte
 from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainingRun
 
@@ -19,7 +20,8 @@ _LINES = 8  # printed a run
 
 
 class Journal:
-    """Appends to the run's files; rows of steps after ``start``, left by a killed process, are dropped first."""
+    """Appends to the run's files, which begin as the checkpoint of step ``start`` keeps them: what a killed process
+    wrote after it is dropped, and what was damaged since is whole again."""
 
     def __init__(self, run: TrainingRun, start: int):
         self.run, self.start, self._clock = run, start, time.monotonic()
@@ -27,8 +29,9 @@ class Journal:
         self.last_loss: float | None = None
         self.events = event_writer(run, start) if run.training.tensorboard else None
         for path in (self.metrics, self.heldout):
-            kept = [row for row in _readable_rows(path) if row["step"] <= start]
-            write_jsonl(path, kept)
+            kept = run.folder / "checkpoints" / str(start) / path.name
+            with written_whole(path) as temporary:
+                temporary.write_bytes(kept.read_bytes() if start and kept.exists() else b"")
 
     def step(self, row: dict[str, Any]) -> None:
         """Record one optimizer step; ``seconds_left`` is added to the row."""
@@ -72,6 +75,12 @@ class Journal:
             self.events.flush()
 
 
+def keep_curves(run: TrainingRun, checkpoint: Path) -> None:
+    """Copy the run's files into a checkpoint that is being written, so that its manifest covers them."""
+    for name in (METRICS_FILE, HELDOUT_FILE):
+        shutil.copyfile(run.folder / name, checkpoint / name)
+
+
 def refuse_without_tensorboard() -> None:
     """Say what is missing before anything starts.
 
@@ -97,12 +106,3 @@ def _append(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
 
-
-def _readable_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows up to a last line that a kill cut short."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines[:-1]), encoding="utf-8")
-    return list(read_jsonl(path))

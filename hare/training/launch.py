@@ -24,7 +24,7 @@ from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
 from hare.training.processes import Ranks, started
-from hare.training.run import DONE_FILE, TrainedRun, TrainingRun, finished
+from hare.training.run import TrainedRun, TrainingRun, finish, finished
 
 _TAIL_LINES = 30
 
@@ -186,7 +186,7 @@ def _finish(run: TrainingRun) -> TrainedRun:
         raise HareError(f"{run.folder} has no checkpoint of its last step.", "run the same command again")
     export(newest.folder, run.folder / "hf", run.tokenizer)
     prune(run.folder / "checkpoints", kept=1)
-    write_json(run.folder / DONE_FILE, {"checkpoint": f"checkpoints/{newest.step}", "hf": "hf"})
+    finish(run)
     done = finished(run)
     assert done is not None
     return done

@@ -1,23 +1,31 @@
 """What one training run is, and what it leaves behind."""
 
 import dataclasses
+import importlib.metadata
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hare.core.checked import checked
+from hare.core.code import code_of
 from hare.core.errors import HareError
-from hare.core.files import read_jsonl, sha256_of, write_json
+from hare.core.files import read_jsonl, write_json
 from hare.core.provenance import digest_of
+from hare.core.seals import content_of, intact, seal_of
 from hare.core.sections import Model, Training
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
+from hare.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pandas
 
-RECIPE = 1  # raise it whenever a change of the code alters what a run computes, so that old runs are not taken for new
+# The code that computes a run, but for what only checks it, starts it and writes its files.
+_COMPUTES = ("hare.training.worker", "hare.model.convert")
+_COMPUTES_NOTHING = ("core/", "training/cluster/", "training/preflight.py", "training/processes.py")
+_PACKAGES = ("torch", "nanotron", "numpy", "safetensors")
 # These say which runs there are or what is shown of them, not what one of them is.
 _OF_THE_STUDY = (
     "arms", "training_seeds", "parity_steps", "extra_steps", "extra_seeds", "repetitions", "tensorboard", "runs_at_once"
@@ -75,21 +83,26 @@ class TrainingRun:
         training = {key: value for key, value in dataclasses.asdict(self.training).items() if key not in _OF_THE_STUDY}
         mixture = {key: value for key, value in dataclasses.asdict(self.mixture).items() if key != "files"}
         identity = {
-            "recipe": RECIPE,
+            "code": _code(),
+            "packages": {name: importlib.metadata.version(name).split("+")[0] for name in _PACKAGES},
             "model": dataclasses.asdict(self.model),
-            "tokenizer": sha256_of(self.tokenizer / "tokenizer.json"),
+            "tokenizer": content_of(self.tokenizer / "tokenizer.json"),
+            "vocabulary": dataclasses.asdict(Tokenizer.load(self.tokenizer).vocabulary),
             "training": training,
             "mixture": mixture,
             "heldout": {category: fingerprint(path) for category, path in sorted(self.heldout.items())},
             "seed": self.seed,
-            "weights": str(self.weights) if self.weights else None,
+            "weights": _weights(self.weights) if self.weights else None,
         }
         return json.loads(json.dumps(identity))
 
     def keyed(self, parent: Path, name: str) -> "TrainingRun":
         """The same run in a folder of its own, ``<parent>/<name>-<digest>``, so that another configuration gets
         another folder and neither overwrites the other."""
-        return dataclasses.replace(self, folder=parent / f"{name}-{digest_of(self.identity())[:10]}")
+        return dataclasses.replace(self, folder=parent / f"{name}-{self._key()}")
+
+    def _key(self) -> str:
+        return digest_of(self.identity())[:10]
 
     def save(self) -> None:
         """Write ``run.json``, from which worker processes read the run."""
@@ -102,10 +115,14 @@ class TrainingRun:
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingRun":
-        """Inverse of `save`."""
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run"]
+        """Inverse of `save`.
+
+        Raises:
+            HareError: ``run.json`` is missing or damaged.
+        """
+        values = _saved(folder)["run"]
         model, training = (
-            checked(kind, values[kind.__name__.lower()], str(folder / RUN_FILE), "delete the run's folder")
+            checked(kind, values[kind.__name__.lower()], str(folder / RUN_FILE), _afresh(folder))
             for kind in (Model, Training)
         )
         return cls(
@@ -121,16 +138,39 @@ class TrainingRun:
         Raises:
             HareError: the folder holds another run; the message names each setting or file that differs.
         """
-        path = self.folder / RUN_FILE
-        if not path.exists():
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))["identity"]
-        changes = _differences(before, self.identity(), "")
+        if not (self.folder / RUN_FILE).exists() or self.folder.name.endswith(f"-{self._key()}"):
+            return  # a folder named after the identity holds no other run, even if its description is damaged
+        changes = _differences(_saved(self.folder)["identity"], self.identity(), "")
         if changes:
             raise HareError(
                 f"{self.folder} holds another run: {'; '.join(changes)}.",
                 "put the setting or the data back, name another folder, or delete this one to start afresh",
             )
+
+
+def _afresh(folder: Path) -> str:
+    return f"delete {folder} and run the same command again: the run starts afresh"
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    try:
+        saved = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        return {part: dict(saved[part]) for part in ("run", "identity")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HareError(
+            f"{folder / RUN_FILE} cannot be read: it is damaged ({type(error).__name__}).", _afresh(folder)
+        ) from error
+
+
+@cache
+def _code() -> dict[str, str]:
+    return code_of(*_COMPUTES, leaving_out=_COMPUTES_NOTHING)
+
+
+def _weights(folder: Path) -> str:
+    """Digest of the weights alone: a checkpoint's other files name the folders of the machine that wrote them."""
+    parts = ("model_config.json", "model", "config.json", "model.safetensors")
+    return digest_of([content_of(folder / part) for part in parts if (folder / part).exists()])
 
 
 def _differences(before: Any, now: Any, where: str) -> list[str]:
@@ -142,7 +182,7 @@ def _differences(before: Any, now: Any, where: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that has come to its end: its last checkpoint, its Hugging Face export and its curves."""
+    """A run that has come to its end: its last checkpoint, in which its curves lie too, and its Hugging Face export."""
 
     run: TrainingRun
     checkpoint: Path
@@ -156,11 +196,11 @@ class TrainedRun:
     def metrics(self) -> "pandas.DataFrame":
         """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, mfu (model FLOPs over
         those of plain matrix products, measured at the start), seconds, seconds_left."""
-        return _frame(self.run.folder / METRICS_FILE)
+        return _frame(self.checkpoint / METRICS_FILE)
 
     def heldout(self) -> "pandas.DataFrame":
         """One row a validation, category and sequence: step, category, sequence, nats, bytes."""
-        return _frame(self.run.folder / HELDOUT_FILE)
+        return _frame(self.checkpoint / HELDOUT_FILE)
 
 
 def _frame(path: Path) -> "pandas.DataFrame":
@@ -170,9 +210,17 @@ def _frame(path: Path) -> "pandas.DataFrame":
 
 
 def finished(run: TrainingRun) -> TrainedRun | None:
-    """The trained run when its folder says that it has come to its end, else None."""
-    path = run.folder / DONE_FILE
-    if not path.exists():
+    """The trained run when its folder says that it has come to its end and all that it left is intact, else None."""
+    checkpoint, hf = run.folder / "checkpoints" / str(run.training.train_steps), run.folder / "hf"
+    try:
+        done = json.loads((run.folder / DONE_FILE).read_text(encoding="utf-8"))
+        whole = all(intact(path, done[name]) for name, path in (("checkpoint", checkpoint), ("hf", hf)))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    done = json.loads(path.read_text(encoding="utf-8"))
-    return TrainedRun(run, run.folder / done["checkpoint"], run.folder / done["hf"])
+    return TrainedRun(run, checkpoint, hf) if whole else None
+
+
+def finish(run: TrainingRun) -> None:
+    """Write down that the run has come to its end, and the digests of what it left."""
+    checkpoint, hf = run.folder / "checkpoints" / str(run.training.train_steps), run.folder / "hf"
+    write_json(run.folder / DONE_FILE, {"checkpoint": seal_of(checkpoint), "hf": seal_of(hf)})

@@ -20,7 +20,7 @@ from hare.model.weights import load_slices
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.cluster.stop import Stopped, StopRequest
 from hare.training.heldout import HeldoutSequences
-from hare.training.journal import Journal
+from hare.training.journal import Journal, keep_curves
 from hare.training.matrix_rate import matrix_flops
 from hare.training.run import PROBE_FILE, TrainingRun
 from hare.training.settings import refuse_unsupported, write_nanotron_yaml
@@ -140,6 +140,8 @@ class HareTrainer(DistributedTrainer):
                     save_file(found, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
         dist.barrier(self.parallel_context.world_pg)
         if dist.get_rank(self.parallel_context.world_pg) == 0:
-            publish(self.checkpoints, self.iteration_step, self.run.layout)
+            with naming_disk_errors(self.checkpoints):
+                keep_curves(self.run, self.checkpoints / PARTIAL / str(self.iteration_step))
+                publish(self.checkpoints, self.iteration_step, self.run.layout)
         dist.barrier(self.parallel_context.world_pg)
         return self.checkpoints / str(self.iteration_step)
