@@ -28,6 +28,7 @@ _INVISIBLE = re.compile(r"[\u200c-\u200f\u202a-\u202e\u2060\ufeff\u00ad]|(?<!\w)
 _C1 = {  # control characters that are punctuation of Windows, read as Latin-1
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 }
+_WINDOWS = re.compile(r"[\x80-\x9f]")
 _MOJIBAKE = re.compile(r"[ÂÃâ][\u0080-\u00bf€™œžŸš‚„†‡ˆ‰‹‘’“”•–—˜›]")
 _SUSPICIOUS = re.compile(  # what all of them look for
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060\ufeff\u00adÂÃâ]"
@@ -76,7 +77,9 @@ class Soundness(Block):
                 text = ftfy.fix_encoding(text)
                 edits = [Edit("mojibake", len(mojibake), document.text)]
             text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text).replace("\u200b", " "))
-        text = _with_plain_breaks(text, rules_of(document).parses).translate(_C1)
+        text = _with_plain_breaks(text, rules_of(document).parses)
+        if _WINDOWS.search(text):
+            text = text.translate(_C1)
         damaged = [match.start() for match in _CONTROL.finditer(text)]
         if len(damaged) > _MOST_DAMAGE * len(text):
             return Removal("broken encoding", len(damaged) / len(text), damaged[0])

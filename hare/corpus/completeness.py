@@ -3,6 +3,7 @@
 import re
 import symtable
 import warnings
+from functools import lru_cache
 
 from hare.corpus.block import Edit, Removal
 
@@ -91,6 +92,7 @@ def parses(text: str) -> bool:
     return _syntax_error(text) is None
 
 
+@lru_cache(maxsize=2)  # a file that has been redacted was parsed when it was
 def _syntax_error(text: str) -> Exception | None:
     """The symbol table needs the same parse as a syntax tree and several times less time."""
     with warnings.catch_warnings():

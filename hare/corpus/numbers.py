@@ -48,7 +48,9 @@ _IBAN = {
     country: re.compile(rf"(?:[A-Za-z0-9]{_GAP}){{{int(length) - 1}}}[A-Za-z0-9](?![A-Za-z0-9])")
     for country, length in _LENGTHS.items()
 }
-_IBAN_START = re.compile(rf"(?<![A-Za-z0-9])([A-Za-z]{{2}}){_GAP}[0-9]{_GAP}[0-9](?={_GAP}[A-Za-z0-9])")
+_IBAN_START = re.compile(  # begins with a digit, since those are rare, and looks behind it for the country
+    rf"[0-9](?:(?<=[A-Za-z]{{2}}.)|(?<=[A-Za-z]{{2}}{_GAP[:-1]}.)){_GAP}[0-9](?={_GAP}[A-Za-z0-9])"
+)
 _KINDS = bytes(
     ord("A") if 65 <= byte <= 90 else ord("a") if 97 <= byte <= 122 else ord("0") if 48 <= byte <= 57 else 32
     for byte in range(256)
@@ -169,9 +171,11 @@ def _without_accounts(text: str, taken: Taken) -> str:
     """Account numbers begin with a country, which says how many characters follow, however they are set apart."""
     pieces: list[str] = []
     done = 0
-    for start in _IBAN_START.finditer(text):
-        pattern = _IBAN.get(start[1].upper()) if start.start() >= done else None
-        match = pattern.match(text, start.start()) if pattern else None
+    for digit in _IBAN_START.finditer(text):
+        start = digit.start() - (2 if text[digit.start() - 1].isalpha() else 3)
+        apart = start >= done and not text[max(0, start - 1) : start].isalnum()
+        pattern = _IBAN.get(text[start : start + 2].upper()) if apart else None
+        match = pattern.match(text, start) if pattern else None
         if match and is_iban(match.group()):
             pieces += [text[done : match.start()], taken("iban", match)]
             done = match.end()
