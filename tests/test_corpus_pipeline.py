@@ -24,6 +24,7 @@ from hare.corpus.executors import executor_for
 from hare.corpus.hub import HUB_SOURCES, hub_shards
 from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.pipeline import Cleaned, clean, publish
+from hare.corpus.redoing import forget_damaged
 from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
 from hare.corpus.source import Source
@@ -145,6 +146,37 @@ def test_complete_shards_are_skipped_and_a_killed_run_continues(tmp_path: Path, 
     again = clean(CONFIG, MADE, tmp_path)
     assert again.folder == whole.folder
     assert {part: sha256_of(whole.folder / part) for part in before} == before
+
+
+@pytest.mark.parametrize("name", [
+    "filtered/00001.jsonl", "d1/00001.jsonl", "heldout/00000.jsonl", "raw/00000.npy", "decisions/00001.json",
+    "removed/completeness/00000.jsonl", "logs/filter/stats/00001.json", "signatures/00001.signatures",
+])
+@pytest.mark.parametrize("how", ["a letter", "cut", "gone"])
+def test_a_damaged_shard_is_made_again(cleaned: Cleaned, name: str, how: str) -> None:
+    parts = ("d1", "heldout", "removed", "edits", "decisions", "filtered", "raw", "kept", "signatures")
+    before = {part: sha256_of(cleaned.folder / part) for part in parts if (cleaned.folder / part).exists()}
+    file = cleaned.folder / name
+    if not file.exists():
+        pytest.skip("nothing of that kind was left")
+    data = file.read_bytes()
+    middle = len(data) // 2
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(data[:middle] + (bytes([data[middle] ^ 1]) + data[middle + 1 :] if how == "a letter" else b""))
+    again = clean(CONFIG, MADE, cleaned.folder.parent)
+    assert again.folder == cleaned.folder
+    assert {part: sha256_of(cleaned.folder / part) for part in before} == before
+    statistics.flow(again)
+
+
+def test_only_the_task_of_a_damaged_shard_runs_again(cleaned: Cleaned, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = cleaned.folder / "filtered" / "00001.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"e", b"a", 1))
+    monkeypatch.setattr(pipeline.ReadSource, "run", _refusing_rank_zero(pipeline.ReadSource.run))
+    clean(CONFIG, MADE, cleaned.folder.parent)
+    assert forget_damaged(cleaned.folder) == []
 
 
 def _refusing_rank_zero(run):

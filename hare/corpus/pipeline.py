@@ -7,6 +7,7 @@ named after a digest of what decides the outcome, so shards of another configura
 
 import dataclasses
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +17,26 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
-from hare.core.files import folder_written_whole, sha256_of, written_whole
+from hare.core.code import code_of
+from hare.core.files import folder_written_whole, written_whole
 from hare.core.provenance import digest_of
 from hare.core.sections import Corpus
 from hare.corpus.block import utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
 from hare.corpus.executors import cluster, launch
+from hare.corpus.redoing import forget_damaged, remember
 from hare.corpus.sample import Sample
 from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.slurm_executor import end_jobs
 from hare.corpus.source import Source
-from hare.data import words
 
 BLOCKS = (
     "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
     "near_duplicates", "shared_lines",
 )
+
+_NO_CLEANING = ("core", "driver")  # folders of code that runs a cleaning without deciding what comes of it
 
 
 class ReadSource(PipelineStep):
@@ -96,12 +100,16 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
             end_jobs(stale / "logs")
             shutil.rmtree(stale)
     count, logs, filtered = len(sources), folder / "logs", folder / "filtered"
+    forget_damaged(folder)
     with cluster(config.cleaning_executor):
         launch("filter sources", filtering(config, sources, folder), config, logs / "filter", [s.work for s in sources])
+        remember(folder, "filter")
         launch("find duplicates", resolving(config, count, folder), config, logs / "resolve", [1.0])
+        remember(folder, "resolve")
         sizes = {path.name: path.stat().st_size for path in filtered.glob("*.jsonl")}
         work = [sizes.get(f"{rank:05d}.jsonl", 0) for rank in range(count)]
         launch("remove duplicates", deduplicating(folder), config, logs / "deduplicate", work)
+        remember(folder, "deduplicate")
     return Cleaned(folder, sources)
 
 
@@ -160,11 +168,13 @@ def trace_files(folder: Path) -> Iterator[Path]:
 
 
 def _digest(config: Corpus, sources: tuple[Source, ...]) -> str:
-    """What decides the outcome: configuration, sources and this package's code; not where and on how many cores."""
+    """What decides the outcome: configuration, sources and the code that cleans; not where and on how many cores."""
     settings = dataclasses.asdict(config)
     for free in ("cleaning_workers", "cleaning_executor", "cleaning_sbatch"):
         settings.pop(free)
     cards = [(s.name, s.category, s.punctuated, s.members, s.version) for s in sources]
-    folders = (Path(__file__).parent, Path(words.__file__).parent)
-    code = [sha256_of(path) for folder in folders for path in sorted(folder.glob("*.py"))]
-    return digest_of([settings, cards, code])[:16]
+    readers = {type(source).__module__ for source in sources} | {
+        source.read.__module__ for source in sources if isinstance(source, Source)
+    }
+    code = code_of(__name__, *sorted(readers), leaving_out=_NO_CLEANING)
+    return digest_of([settings, cards, code, sys.version_info[:2]])[:16]  # its grammar and its tables of Unicode
