@@ -9,6 +9,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_json, write_text
 from hare.core.provenance import git_commit
 from hare.report import study
+from hare.report.crate import write_crate
 from hare.report.figures import redraw
 from hare.report.paper import write_report
 from hare.report.recorded import STAGES, Recorded
@@ -36,7 +37,7 @@ def build(profile: str) -> list[Path]:
     pictures = redraw(recorded.folder)
     for stage in recorded.missing:
         print(f"{stage} has recorded nothing: its figures are left out")
-    return [*pictures, *write_tables(recorded), write_report(recorded)]
+    return [*pictures, *write_tables(recorded), write_report(recorded), write_crate(recorded)]
 
 
 def write_tables(recorded: Recorded) -> list[Path]:
