@@ -22,11 +22,11 @@ def write_crate(recorded: Recorded) -> Path:
 
     crate = ROCrate()
     crate.name = f"HARE, rebuilt: results of profile {recorded.profile}"
-    crate.description = "Recorded metrics, tables, figures and executed notebooks of a reproduction of arXiv 2406.11410."
+    crate.description = "Recorded metrics, tables, figures and executed notebooks; a reproduction of arXiv 2406.11410."
     crate.license = _LICENSE
     crate.root_dataset["citation"] = {"@id": _PAPER}
-    started = [recorded.provenance(stage)["started_at"] for stage in STAGES if recorded.provenance(stage)]
-    crate.datePublished = max(started)  # when the youngest result was made: the same results give the same crate
+    # When the youngest result was made, not now: the same results give the same crate.
+    crate.datePublished = max(recorded.provenance(stage).get("started_at", "") for stage in STAGES)
     for stage in STAGES:
         if recorded.provenance(stage):
             _add_run(crate, recorded, stage)
@@ -44,11 +44,12 @@ def _add_run(crate: Any, recorded: Recorded, stage: str) -> None:
 
     provenance = recorded.provenance(stage)
     files = [_add_file(crate, recorded.folder, path) for path in _files_of(recorded.folder / stage)]
-    software = {"@type": "SoftwareSourceCode", "name": provenance["notebook"] or provenance.get("command", "")}
-    notebook = crate.add(ContextEntity(crate, f"#{software['name']}", properties=software))
+    source = provenance.get("notebook") or provenance.get("command") or stage
+    software = {"@type": "SoftwareSourceCode", "name": source}
+    notebook = crate.add(ContextEntity(crate, f"#{source}", properties=software))
     crate.add(ContextEntity(crate, f"#run-{stage}", properties={
-        "@type": "CreateAction", "name": f"{stage} at commit {provenance['git_commit']}",
-        "startTime": provenance["started_at"], "instrument": {"@id": notebook.id},
+        "@type": "CreateAction", "name": f"{stage} at commit {provenance.get('git_commit', '')}",
+        "startTime": provenance.get("started_at", ""), "instrument": {"@id": notebook.id},
         "result": [{"@id": file.id} for file in files],
     }))
 
