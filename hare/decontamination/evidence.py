@@ -54,7 +54,7 @@ def removed_rows(report: PartReport, findings: list[Finding]) -> list[dict[str, 
 def _evidence(finding: Finding) -> dict[str, Any]:
     overlap, item = finding.overlap, finding.item
     return {
-        "shares": {str(n): round(share, 4) for n, share in overlap.shares.items()},
+        "rules": list(overlap.rules), "shares": {str(n): round(share, 4) for n, share in overlap.shares.items()},
         "benchmark": item.benchmark, "subset": item.subset, "split": item.split, "row_number": item.row_number,
         "ngram": overlap.ngram, "shared_ngrams": finding.shared_ngrams, "shared_text": overlap.span,
         "benchmark_text": "\n".join(texts(item.benchmark, item.row)),

@@ -21,7 +21,8 @@ from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.ngrams import ngram_blocks
 
 _THREADS = 2
-_CACHE_FORMAT = 2  # raise it when passages or word hashes are made otherwise
+_ARRAYS = ("hashes", "offsets", "owners", "questions")
+_CACHE_FORMAT = 3  # raise it when passages or word hashes are made otherwise
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,15 @@ class Item:
 class BenchmarkIndex:
     """Sets of n-gram hashes, and the hashed passages that they were made from.
 
-    ``words``: all passages, one after the other; ``item_of_passage``: int32[passages]; ``sets[n]``: the distinct
-    n-grams. Memory: some 15 bytes an n-gram and n, 8 bytes a word.
+    ``words``: all passages, one after the other; ``item_of_passage``: int32[passages]; ``question_words``:
+    int32[items], how many words of each item's first passage are its question; ``sets[n]``: the distinct n-grams.
+    Memory: some 15 bytes per n-gram and n, 8 bytes per word.
     """
 
     splits: tuple[Split, ...]
     words: WordHashes
     item_of_passage: np.ndarray
+    question_words: np.ndarray
     sets: dict[int, HashSet]
 
     @property
@@ -92,13 +95,13 @@ def build_index(sizes: Sequence[int], items_per_split: int = 0) -> BenchmarkInde
 
     ``sizes`` are the n of the n-grams, in words, from 2 on.
     """
-    splits, words, owners = _hashed_benchmarks(max(sizes), items_per_split)
+    splits, words, owners, questions = _hashed_benchmarks(max(sizes), items_per_split)
     with ThreadPoolExecutor(_THREADS) as threads:  # numpy hashes and sorts outside Python's lock
         sets = list(track(threads.map(partial(_distinct, words), sorted(sizes)), "index the n-grams", "lengths"))
-    return BenchmarkIndex(splits, words, owners, dict(zip(sorted(sizes), sets, strict=True)))
+    return BenchmarkIndex(splits, words, owners, questions, dict(zip(sorted(sizes), sets, strict=True)))
 
 
-Hashed = tuple[tuple[Split, ...], WordHashes, np.ndarray]
+Hashed = tuple[tuple[Split, ...], WordHashes, np.ndarray, np.ndarray]  # splits, words, item of passage, question words
 
 
 def _hashed_benchmarks(longest: int, items_per_split: int) -> Hashed:
@@ -109,14 +112,14 @@ def _hashed_benchmarks(longest: int, items_per_split: int) -> Hashed:
     key = hashlib.sha256(json.dumps([_CACHE_FORMAT, longest, files]).encode()).hexdigest()[:24]
     folder = cache_folder() / "benchmark_index" / key
     if not folder.exists():
-        splits, words, owners = _hash_benchmarks(longest, 0)
+        splits, words, owners, questions = _hash_benchmarks(longest, 0)
         with folder_written_whole(folder) as temporary:
             write_json(temporary / "splits.json", [asdict(split) for split in splits])
-            for name, array in (("hashes", words.hashes), ("offsets", words.offsets), ("owners", owners)):
+            for name, array in zip(_ARRAYS, (words.hashes, words.offsets, owners, questions), strict=True):
                 np.save(temporary / f"{name}.npy", array)
-    hashes, offsets, owners = (np.load(folder / f"{name}.npy") for name in ("hashes", "offsets", "owners"))
+    hashes, offsets, owners, questions = (np.load(folder / f"{name}.npy") for name in _ARRAYS)
     splits = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    return tuple(Split(**split) for split in splits), WordHashes(hashes, offsets), owners
+    return tuple(Split(**split) for split in splits), WordHashes(hashes, offsets), owners, questions
 
 
 def _parts() -> list[tuple[str, str, str]]:
@@ -126,15 +129,17 @@ def _parts() -> list[tuple[str, str, str]]:
 
 
 def _hash_benchmarks(longest: int, items_per_split: int) -> Hashed:
-    splits, batches, owners = [], [], []
+    splits, batches, owners, questions = [], [], [], []
     first = 0
     for name, subset, split in track(_parts(), "read the benchmarks", "splits"):
-        found = [benchmarks.passages(name, row, longest) for row in _first_rows(name, subset, split, items_per_split)]
-        batches.append(word_hashes([text for texts in found for text in texts]))
-        owners.append(np.repeat(np.arange(first, first + len(found), dtype=np.int32), [len(p) for p in found]))
-        splits.append(Split(name, subset, split, first, len(found)))
-        first += len(found)
-    return tuple(splits), _joined(batches), np.concatenate(owners)
+        rows = _first_rows(name, subset, split, items_per_split)
+        passages = [benchmarks.passages(name, row, longest) for row in rows]
+        batches.append(word_hashes([text for texts in passages for text in texts]))
+        questions.append(word_hashes([benchmarks.texts(name, row)[0] for row in rows]).counts.astype(np.int32))
+        owners.append(np.repeat(np.arange(first, first + len(rows), dtype=np.int32), list(map(len, passages))))
+        splits.append(Split(name, subset, split, first, len(rows)))
+        first += len(rows)
+    return tuple(splits), _joined(batches), np.concatenate(owners), np.concatenate(questions)
 
 
 def _first_rows(name: str, subset: str, split: str, count: int) -> list[Row]:

@@ -16,44 +16,41 @@ from scipy.sparse import csr_matrix
 from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches
+from hare.decontamination.rarity import Rarity, words_of_items
 
 WINDOW = 60  # words; a document is read in windows that overlap by half
 _COMMON = 0.02  # words in more than this share of the items tell nothing apart and are left out
 _WINDOWS_AT_ONCE = 512
-_ITEMS_AT_ONCE = 8192
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """Items as unit vectors over words.
 
-    ``vocabulary``: uint32[words], the leading halves of their hashes, sorted; ``weights``: float32[words];
-    ``by_word``: the items' vectors, words by items; ``unknown``: the weight of a word that no item holds.
+    ``rarity``: the words; ``weights``: float32[words], 0 for common ones; ``by_word``: the items' vectors, words by
+    items. A word that no item holds weighs as much as the rarest.
     """
 
-    vocabulary: np.ndarray
+    rarity: Rarity
     weights: np.ndarray
     by_word: csr_matrix
-    unknown: float
 
     @classmethod
-    def of(cls, index: BenchmarkIndex) -> "Neighbours":
+    def of(cls, index: BenchmarkIndex, rarity: Rarity | None = None) -> "Neighbours":
         """The vectors of all items of an index; all passages of an item count together."""
-        lots = list(_words_of_items(index))
+        lots = list(words_of_items(index))
         short, item = (np.concatenate(part) for part in zip(*lots, strict=True))
-        vocabulary = _distinct(short)
-        word = np.searchsorted(vocabulary, short)
-        frequency = np.bincount(word, minlength=len(vocabulary))
-        weights = np.log(index.items / frequency).astype(np.float32)
-        weights[frequency > _COMMON * index.items] = 0
+        rarity = rarity or Rarity.of(index)
+        word = np.searchsorted(rarity.vocabulary, short)
+        weights = rarity.nats
+        weights[rarity.frequency > _COMMON * index.items] = 0
         values = weights[word]
         lengths = np.sqrt(np.bincount(item, values.astype(np.float64) ** 2, minlength=index.items))
         values = values / np.maximum(lengths, 1e-9)[item]
         kept = values > 0
-        shape = (len(vocabulary), index.items)
+        shape = (len(weights), index.items)
         by_word = csr_matrix((values[kept].astype(np.float32), (word[kept], item[kept])), shape=shape)
-        return cls(vocabulary, weights, by_word, float(np.log(index.items)))
+        return cls(rarity, weights, by_word)
 
     def nearest(self, words: WordHashes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The item nearest to any window of each text, its cosine (0: no word known), and the window's first word.
@@ -82,31 +79,13 @@ class Neighbours:
             yield lot, self._vectors([words.hashes[start:end] for _, start, end in lot])
 
     def _vectors(self, windows: Sequence[np.ndarray]) -> csr_matrix:
-        distinct = [np.unique((window >> _HALF).astype(np.uint32)) for window in windows]
+        distinct = [np.unique(window) for window in windows]
         row = np.repeat(np.arange(len(distinct)), [len(window) for window in distinct])
-        hashes = np.concatenate(distinct)
-        place = np.minimum(np.searchsorted(self.vocabulary, hashes), len(self.vocabulary) - 1)
-        known = self.vocabulary[place] == hashes
-        values = np.where(known, self.weights[place], self.unknown)
+        place, known = self.rarity.places(np.concatenate(distinct))
+        values = np.where(known, self.weights[place], np.log(self.rarity.items))
         lengths = np.sqrt(np.bincount(row, values.astype(np.float64) ** 2, minlength=len(distinct)))
         values = (values / np.maximum(lengths, 1e-9)[row]).astype(np.float32)
-        return csr_matrix((values[known], (row[known], place[known])), shape=(len(distinct), len(self.vocabulary)))
-
-
-def _distinct(values: np.ndarray) -> np.ndarray:
-    """Distinct values, sorted; for millions of them faster than `numpy.unique`."""
-    ordered = np.sort(values)
-    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
-
-
-def _words_of_items(index: BenchmarkIndex) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of short hash, uint32, and item, int32, every pair once, for some thousands of items at a time."""
-    for low in range(0, index.items, _ITEMS_AT_ONCE):
-        first, last = np.searchsorted(index.item_of_passage, (low, low + _ITEMS_AT_ONCE))
-        words = slice(index.words.offsets[first], index.words.offsets[last])
-        item = np.repeat(index.item_of_passage[first:last].astype(np.uint64), index.words.counts[first:last])
-        pairs = _distinct(item << _HALF | index.words.hashes[words] >> _HALF)
-        yield (pairs & _LOW).astype(np.uint32), (pairs >> _HALF).astype(np.int32)
+        return csr_matrix((values[known], (row[known], place[known])), shape=(len(distinct), len(self.weights)))
 
 
 @dataclass(frozen=True)
@@ -116,17 +95,15 @@ class NeighbourRule:
     neighbours: Neighbours
     cosine: float
 
-    @property
-    def name(self) -> str:
-        """How tables and figures call the rule."""
-        return f"neighbour, cosine > {self.cosine:.2f}"
+    name = "neighbour"
+    ngrams = ()
 
     def drops(self, matches: Matches) -> np.ndarray:
         """bool[texts]: which texts have to go."""
         return self.neighbours.nearest(matches.words)[1] > self.cosine
 
 
-def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.01) -> NeighbourRule:
+def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.0008) -> NeighbourRule:
     """The rule whose threshold only ``share`` of some clean documents lie above."""
     cosines = neighbours.nearest(word_hashes(clean))[1]
     return NeighbourRule(neighbours, float(np.quantile(cosines, 1 - share, method="higher")))

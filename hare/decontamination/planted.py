@@ -5,12 +5,14 @@ What a rule finds of the first is its detection rate, what it drops of the secon
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
 
+from hare.benchmarks.forms import without_calculator_notes
 from hare.benchmarks.registry import SPECS, question_answer, rewrites, spec_of
 from hare.benchmarks.rewrites import Sample, faults, rewrite
 from hare.core.errors import HareError
@@ -18,6 +20,7 @@ from hare.core.statistics import wilson_interval
 from hare.data.word_hashes import word_hashes, word_spans, words
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.ngrams import find_matches
+from hare.decontamination.removal import batches
 from hare.decontamination.rules import Rule
 
 _NUMBER = re.compile(r"\d+")
@@ -28,7 +31,8 @@ _PHRASE_STARTS = frozenset(
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _DOCUMENT_WORDS = 400  # of the clean documents that items are planted in and clean passages cut from
 _DOCUMENT_CHARACTERS = 4_000  # of a clean document that are used at the most
-CLEAN, CLEAN_DOCUMENTS = "clean", "clean_documents"
+CLEAN, CLEAN_DOCUMENTS = "clean_passages", "clean_documents"
+BASE_RATE = 0.001  # documents that hold a benchmark item, for the precision that is reported
 
 # A case is a list of documents that hold one item together: it is detected when any of them is dropped.
 Case = list[str]
@@ -122,10 +126,29 @@ def _split_across_documents(item: Item, clean: str, _: np.random.Generator) -> C
 
 
 def _inside_a_document(item: Item, clean: str, _: np.random.Generator) -> Case:
-    """The whole item in the middle of a long clean document."""
+    """The whole item as a paragraph of its own in the middle of a long clean document."""
+    return [_inside(clean, item_text(item), "\n")]
+
+
+def _inside(clean: str, text: str, around: str) -> str:
+    """A text in the middle of a clean document, with ``around`` before and after it."""
     spans = word_spans(clean)
     middle = spans[len(spans) // 2][0]
-    return [f"{clean[:middle]}\n{item_text(item)}\n{clean[middle : spans[-1][1]]}"]
+    return f"{clean[:middle].rstrip()}{around}{text}{around}{clean[middle : spans[-1][1]]}"
+
+
+def _hard_wrapped(item: Item, clean: str, rng: np.random.Generator) -> Case:
+    """The whole item inside a document, broken into short lines as in an e-mail or a listing, quoted or indented."""
+    width, prefix = int(rng.integers(24, 72)), ("", "> ", "    ", "# ")[int(rng.integers(4))]
+    lines = [part for line in item_text(item).splitlines() for part in wrap(line, width)]
+    return [_inside(clean, "\n".join(prefix + line for line in lines), "\n")]
+
+
+def _inline(item: Item, clean: str, _: np.random.Generator) -> Case:
+    """Question and gold answer in the middle of a sentence of a document: no label, no line of their own."""
+    question, answer = question_answer(item.benchmark, item.row)
+    text = " ".join(f"{question} {without_calculator_notes(answer)}".split())
+    return [_inside(" ".join(clean.split()), text, " ")]
 
 
 CHANGES: dict[str, Change] = {
@@ -138,6 +161,8 @@ CHANGES: dict[str, Change] = {
     "paraphrased": _paraphrased,
     "split_across_documents": _split_across_documents,
     "inside_a_document": _inside_a_document,
+    "hard_wrapped": _hard_wrapped,
+    "inline": _inline,
 }
 
 
@@ -145,8 +170,7 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
     """Up to ``count`` cases of every kind, from items drawn evenly over the benchmarks, and clean ones.
 
     ``clean``: documents, at least one with words. ``rewritten`` (by GPT-3.5, of GSM8K) is a kind only where those
-    rewrites are at hand. ``CLEAN`` cases are cut to the lengths of the verbatim ones, five for each;
-    ``CLEAN_DOCUMENTS`` are as long as the documents that items are planted in.
+    rewrites are at hand. ``CLEAN`` cases are cut to the lengths of the verbatim ones, five for each.
 
     Raises:
         HareError: no clean document has a word.
@@ -166,14 +190,7 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
         planted["rewritten"] = [rewritten[place] for place in rng.permutation(len(rewritten))[:count]]
     lengths = [len(word_spans(case[0])) for case in planted["verbatim"]] * 5
     planted[CLEAN] = [[_excerpt(_clean_document(clean, rng), length, rng)] for length in lengths]
-    planted[CLEAN_DOCUMENTS] = [[_clean_document(clean, rng)] for _ in range(2 * count)]
     return planted
-
-
-def clean_documents(clean: Sequence[str], count: int, seed: int) -> list[str]:
-    """Clean documents of the length of those that items are planted in, to set a threshold on."""
-    rng = np.random.default_rng(seed)
-    return [_clean_document(clean, rng) for _ in range(count)]
 
 
 def _clean_document(clean: Sequence[str], rng: np.random.Generator) -> str:
@@ -207,15 +224,47 @@ def _excerpt(text: str, length: int, rng: np.random.Generator) -> str:
 def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: BenchmarkIndex) -> pd.DataFrame:
     """How often each rule drops each kind, one row for each pair.
 
-    Columns: kind, rule, cases, dropped, rate, low, high (95 % Wilson interval).
+    Columns: kind, rule, cases, dropped, rate, low, high (95 % Wilson interval), and of planted kinds precision,
+    precision_low, precision_high: the share of the dropped documents that hold an item, where one document in
+    1 / `BASE_RATE` does, with the interval that both rates' uncertainty gives (`precision_interval`).
     """
-    rows = []
-    for kind, cases in planted.items():
-        matches = find_matches(word_hashes([text for case in cases for text in case]), index.sets)
-        case_of_text = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
+    rows = [row for kind, cases in planted.items() for row in _measured(kind, cases, rules, index)]
+    frame = pd.DataFrame(rows, columns=["kind", "rule", "cases", "dropped", "rate", "low", "high"])
+    alarms = frame[frame["kind"] == CLEAN_DOCUMENTS].set_index("rule")
+    judged = (~frame["kind"].isin([CLEAN, CLEAN_DOCUMENTS]) & (frame["cases"] > 0) & len(alarms)).astype(bool)
+    frame[["precision", "precision_low", "precision_high"]] = [
+        precision_interval((row.dropped, row.cases), (alarms.dropped[row.rule], alarms.cases[row.rule]))
+        if judge else (math.nan,) * 3 for row, judge in zip(frame.itertuples(), judged, strict=True)]
+    return frame
+
+
+def _measured(kind: str, cases: list[Case], rules: Sequence[Rule], index: BenchmarkIndex) -> Iterator[tuple]:
+    dropped: dict[str, set[int]] = {rule.name: set() for rule in rules}
+    numbered = ({"text": text, "case": number} for number, case in enumerate(cases) for text in case)
+    for batch in batches(numbered):
+        matches = find_matches(word_hashes([document["text"] for document in batch]), index.sets)
+        case = np.array([document["case"] for document in batch])
         for rule in rules:
-            dropped = len(np.unique(case_of_text[rule.drops(matches)]))
-            low, high = wilson_interval(dropped, len(cases))
-            rate = dropped / len(cases) if cases else math.nan
-            rows.append((kind, rule.name, len(cases), dropped, rate, low, high))
-    return pd.DataFrame(rows, columns=["kind", "rule", "cases", "dropped", "rate", "low", "high"])
+            dropped[rule.name].update(case[rule.drops(matches)].tolist())
+    for name, found in dropped.items():
+        rate = len(found) / len(cases) if cases else math.nan
+        yield kind, name, len(cases), len(found), rate, *wilson_interval(len(found), len(cases))
+
+
+def precision_interval(found: tuple[int, int], alarms: tuple[int, int],
+                       base_rate: float = BASE_RATE) -> tuple[float, float, float]:
+    """Precision and its 95 % interval, from (dropped, cases) of planted and of clean documents.
+
+    precision = b·d / (b·d + (1 − b)·f) with base rate b, detection rate d and false-positive rate f; the interval is
+    that of 20,000 draws of d and f from their posteriors under Jeffreys' prior.
+    """
+    rng = np.random.default_rng(0)
+    draws = [rng.beta(hits + 0.5, cases - hits + 0.5, 20_000) for hits, cases in (found, alarms)]
+    detection, false_positive = (hits / cases for hits, cases in (found, alarms))
+    low, high = np.quantile(_precision(*draws, base_rate), [0.025, 0.975])
+    return float(_precision(detection, false_positive, base_rate)), float(low), float(high)
+
+
+def _precision(detection: np.ndarray | float, false_positive: np.ndarray | float, base_rate: float) -> np.ndarray:
+    right, wrong = np.multiply(base_rate, detection), np.multiply(1 - base_rate, false_positive)
+    return right / np.maximum(right + wrong, 1e-12)

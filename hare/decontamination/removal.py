@@ -13,7 +13,7 @@ from hare.data.shards import shard_files
 from hare.data.word_hashes import word_hashes, word_spans
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches, find_matches
-from hare.decontamination.rules import ANY_HIT, ShareRule
+from hare.decontamination.rules import ANY_13, EitherRule
 
 Document = dict[str, Any]
 _CHARACTERS_AT_ONCE = 2_000_000
@@ -21,10 +21,10 @@ _CHARACTERS_AT_ONCE = 2_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How one part is treated: the rule, and the longest document allowed, in words (0: of any length)."""
+    """How one part is treated: the rules, and the longest document allowed, in words (0: of any length)."""
 
     part: str
-    rule: ShareRule
+    rule: EitherRule
     most_words: int = 0
 
 
@@ -32,13 +32,14 @@ class Plan:
 class Overlap:
     """A document that shares n-grams with benchmarks.
 
-    ``document``: its row, or only its id when it is kept; ``shares[n]``: share of its n-grams found, where it is long
-    enough to have any; ``ngram``: the longest n of which any was found, and ``hashes`` those n-grams; ``span``: the
-    longest text covered by them.
+    ``document``: its row, or only its id when it is kept; ``rules``: names of those that say it has to go;
+    ``shares[n]``: share of its n-grams found, where it is long enough to have any; ``ngram``: the longest n of which
+    any was found, and ``hashes`` those n-grams (uint64); ``span``: the longest text covered by them.
     """
 
     part: str
     document: Document
+    rules: tuple[str, ...]
     shares: dict[int, float]
     ngram: int
     hashes: np.ndarray
@@ -55,6 +56,10 @@ class PartReport:
     too_long: list[Document] = field(default_factory=list)
     removed: list[Overlap] = field(default_factory=list)
     touched: list[Overlap] = field(default_factory=list)  # kept, though a 13-gram of theirs is in a benchmark
+
+    def removed_by(self, rule: str) -> int:
+        """How many of the removed documents the rule whose name starts with ``rule`` says have to go."""
+        return sum(any(name.startswith(rule) for name in overlap.rules) for overlap in self.removed)
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -76,7 +81,7 @@ def decontaminate(plan: Plan, source: Path, target: Path, index: BenchmarkIndex)
     Both are folders of JSON-lines shards; ``target`` appears whole or not at all.
     """
     report = PartReport(plan.part)
-    sets = {n: index.sets[n] for n in sorted({*plan.rule.ngrams, ANY_HIT.ngram})}
+    sets = {n: index.sets[n] for n in sorted({*plan.rule.ngrams, *ANY_13.ngrams})}
     megabytes = sum(shard.stat().st_size for shard in shard_files(source)) / 1e6
     with folder_written_whole(target) as temporary, Progress(f"decontaminate {plan.part}", megabytes, "MB") as progress:
         for shard in shard_files(source):
@@ -89,10 +94,11 @@ def decontaminate(plan: Plan, source: Path, target: Path, index: BenchmarkIndex)
 def _kept(plan: Plan, batch: list[Document], sets: dict, report: PartReport) -> Iterator[Document]:
     matches = find_matches(word_hashes([document["text"] for document in batch]), sets)
     too_long = matches.words.counts > (plan.most_words or np.inf)
-    dropped, touched = plan.rule.drops(matches), ANY_HIT.drops(matches)
+    says = {rule.name: rule.drops(matches) for rule in plan.rule.rules}
+    dropped, touched = np.any(list(says.values()), axis=0), ANY_13.drops(matches)
     report.documents += len(batch)
-    report.not_judged += int((plan.rule.cannot_judge(matches) & ~too_long).sum())
-    overlaps = _Overlaps(plan.part, matches)
+    report.not_judged += int(((matches.words.counts < min(plan.rule.ngrams)) & ~too_long).sum())
+    overlaps = _Overlaps(plan.part, matches, says)
     for place, document in enumerate(batch):
         if too_long[place]:
             report.too_long.append(document)
@@ -107,8 +113,8 @@ def _kept(plan: Plan, batch: list[Document], sets: dict, report: PartReport) -> 
 class _Overlaps:
     """Makes the `Overlap` of single documents of a batch."""
 
-    def __init__(self, part: str, matches: Matches):
-        self._part, self._matches = part, matches
+    def __init__(self, part: str, matches: Matches, says: dict[str, np.ndarray]):
+        self._part, self._matches, self._says = part, matches, says
         self._shares = {n: matches.shares(n) for n in matches.starts}
         self._spans = {n: matches.longest_spans(n) for n in matches.starts}
 
@@ -121,4 +127,5 @@ class _Overlaps:
         first, length = (int(values[place]) for values in self._spans[ngram])
         spans = word_spans(document["text"])
         shared = document["text"][spans[first][0] : spans[first + length - 1][1]]
-        return Overlap(self._part, document, shares, ngram, hashes, shared)
+        rules = tuple(name for name, drops in self._says.items() if drops[place])
+        return Overlap(self._part, document, rules, shares, ngram, hashes, shared)

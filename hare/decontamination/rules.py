@@ -1,4 +1,4 @@
-"""Rules that say, from a document's n-grams found in benchmarks, whether it has to go."""
+"""Rules that say, from a document's n-grams found in benchmarks, whether it has to go; named by what they measure."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,9 +8,24 @@ import numpy as np
 from hare.decontamination.ngrams import Matches
 
 
+class Rule(Protocol):
+    """Whatever can say which documents have to go."""
+
+    @property
+    def name(self) -> str:
+        """How metrics, tables and figures call the rule."""
+
+    @property
+    def ngrams(self) -> tuple[int, ...]:
+        """The n that must have been looked up, sorted."""
+
+    def drops(self, matches: Matches) -> np.ndarray:
+        """bool[texts]: which texts have to go."""
+
+
 @dataclass(frozen=True)
-class ShareRule:
-    """The paper's rule: a document goes when more than ``threshold`` of its n-grams occur in benchmarks.
+class DocumentShareRule:
+    """The paper's rule: a document goes when more than ``threshold`` of *its* n-grams occur in benchmarks.
 
     The paper names several n and not how they are combined. Here each n votes on its own, and the document goes when
     ``any`` of them votes so (the reading that removes most), or only when ``all`` do. An n longer than the document has
@@ -23,8 +38,8 @@ class ShareRule:
 
     @property
     def name(self) -> str:
-        """How tables and figures call the rule."""
-        return f"share > {self.threshold:g}, {self.combine} N of {min(self.ngrams)} to {max(self.ngrams)}"
+        """Such as ``document-share-10-15``."""
+        return f"document-share-{min(self.ngrams)}-{max(self.ngrams)}"
 
     def drops(self, matches: Matches) -> np.ndarray:
         """bool[texts]: which texts have to go."""
@@ -35,21 +50,22 @@ class ShareRule:
         judged = ~np.isnan(shares)
         return judged.any(axis=0) & (votes | ~judged).all(axis=0)
 
-    def cannot_judge(self, matches: Matches) -> np.ndarray:
-        """bool[texts]: which texts are shorter than every n."""
-        return matches.words.counts < min(self.ngrams)
-
 
 @dataclass(frozen=True)
-class AnyHitRule:
+class AnyNgramRule:
     """Brown et al. 2020 (GPT-3): a document goes when a single one of its n-grams occurs in a benchmark."""
 
     ngram: int
 
     @property
     def name(self) -> str:
-        """How tables and figures call the rule."""
-        return f"any {self.ngram}-gram"
+        """Such as ``any-13-gram``."""
+        return f"any-{self.ngram}-gram"
+
+    @property
+    def ngrams(self) -> tuple[int, ...]:
+        """The one n."""
+        return (self.ngram,)
 
     def drops(self, matches: Matches) -> np.ndarray:
         """bool[texts]: which texts have to go."""
@@ -57,35 +73,24 @@ class AnyHitRule:
 
 
 @dataclass(frozen=True)
-class SpanRule:
-    """A document goes when a run of at least ``words`` words, covered by overlapping n-grams, occurs in benchmarks.
+class EitherRule:
+    """A document goes when any of several rules says so."""
 
-    The run may change from one benchmark item to another where both hold the same n-gram.
-    """
-
-    ngram: int
-    words: int
+    rules: tuple[Rule, ...]
 
     @property
     def name(self) -> str:
-        """How tables and figures call the rule."""
-        return f"span of {self.words} words"
-
-    def drops(self, matches: Matches) -> np.ndarray:
-        """bool[texts]: which texts have to go."""
-        return matches.longest_spans(self.ngram)[1] >= self.words
-
-
-class Rule(Protocol):
-    """Whatever can say which documents have to go."""
+        """The names of the rules, joined by a plus sign."""
+        return "+".join(rule.name for rule in self.rules)
 
     @property
-    def name(self) -> str:
-        """How tables and figures call the rule."""
+    def ngrams(self) -> tuple[int, ...]:
+        """The n of all of them, sorted."""
+        return tuple(sorted({n for rule in self.rules for n in rule.ngrams}))
 
     def drops(self, matches: Matches) -> np.ndarray:
         """bool[texts]: which texts have to go."""
+        return np.any([rule.drops(matches) for rule in self.rules], axis=0)
 
 
-ANY_HIT = AnyHitRule(13)
-LONG_SPAN = SpanRule(8, 20)
+ANY_13 = AnyNgramRule(13)

@@ -9,44 +9,52 @@ from hare.benchmarks.registry import rows_from, texts
 from hare.core.sections import Decontamination
 from hare.core.statistics import wilson_interval
 from hare.data.word_hashes import word_hashes
+from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.neighbours import NeighbourRule
 from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS
 from hare.decontamination.removal import PartReport, Plan
-from hare.decontamination.rules import ANY_HIT, LONG_SPAN, Rule, ShareRule
+from hare.decontamination.rules import ANY_13, DocumentShareRule, EitherRule, Rule
 
 
-def rules_of(config: Decontamination) -> tuple[ShareRule, ShareRule]:
+def share_rules(config: Decontamination) -> tuple[DocumentShareRule, DocumentShareRule]:
     """The paper's rule with D2's n and with D3's n."""
     return tuple(
-        ShareRule(tuple(sorted(ngrams)), config.overlap_threshold, config.ngram_combination)
+        DocumentShareRule(tuple(sorted(ngrams)), config.overlap_threshold, config.ngram_combination)
         for ngrams in (config.d2_ngrams, config.d3_ngrams)
     )
 
 
-def compared_rules(config: Decontamination, neighbour: NeighbourRule) -> list[Rule]:
-    """The paper's rule with D2's and with D3's n, and the three rules that they are compared with."""
-    return [*rules_of(config), ANY_HIT, LONG_SPAN, neighbour]
-
-
-def plans_of(config: Decontamination) -> list[Plan]:
-    """D3 and its shuffled twin by D3's n, everything else by D2's; only synthetic documents have a longest length.
+def plans_of(config: Decontamination, coverage: ItemCoverageRule) -> list[Plan]:
+    """D3 and its shuffled twin by D3's n, everything else by D2's, all by item coverage; only synthetic documents have
+    a longest length.
 
     The paper treats synthetic data alone. Natural text gets the same rule here: a document of which most n-grams are
     a benchmark's is a copy of it, wherever it comes from.
     """
-    long_rule, short_rule = rules_of(config)
+    long, short = (EitherRule((share, coverage)) for share in share_rules(config))
     return [
-        Plan("d1", long_rule), Plan("heldout", long_rule), Plan("d2", long_rule, config.d2_max_words),
-        Plan("d3", short_rule, config.d3_max_words), Plan("d3_shuffled", short_rule, config.d3_max_words),
-        Plan("d3_passages", long_rule),
+        Plan("d1", long), Plan("heldout", long), Plan("d2", long, config.d2_max_words),
+        Plan("d3", short, config.d3_max_words), Plan("d3_shuffled", short, config.d3_max_words),
+        Plan("d3_passages", long),
     ]
+
+
+def compared_rules(config: Decontamination, coverage: ItemCoverageRule, neighbour: NeighbourRule) -> list[Rule]:
+    """The rules one by one, the two that see most together, and then those by which the parts are treated."""
+    together = EitherRule((coverage, neighbour))
+    return [*share_rules(config), ANY_13, coverage, neighbour, together, *treatments(config, coverage)]
+
+
+def treatments(config: Decontamination, coverage: ItemCoverageRule) -> list[EitherRule]:
+    """The different rules by which parts are treated: D1, held out and D2 by one, D3 by another."""
+    return list({plan.rule.name: plan.rule for plan in plans_of(config, coverage)}.values())
 
 
 def sizes_of(config: Decontamination) -> list[int]:
     """Every n that some rule asks for, sorted."""
-    return sorted({*config.d2_ngrams, *config.d3_ngrams, ANY_HIT.ngram, LONG_SPAN.ngram})
+    return sorted({*config.d2_ngrams, *config.d3_ngrams, *ANY_13.ngrams, *ItemCoverageRule.ngrams})
 
 
 def index_table(index: BenchmarkIndex) -> pd.DataFrame:
@@ -58,15 +66,26 @@ def index_table(index: BenchmarkIndex) -> pd.DataFrame:
 
 
 def part_table(reports: Sequence[PartReport]) -> pd.DataFrame:
-    """What became of each part. Columns: part, documents, too_long, removed, removed_share, touched, not_judged."""
-    return pd.DataFrame(
-        [
-            (r.part, r.documents, len(r.too_long), len(r.removed), len(r.removed) / max(r.documents, 1),
-             len(r.touched), r.not_judged)
-            for r in reports
-        ],
-        columns=["part", "documents", "too_long", "removed", "removed_share", "touched", "not_judged"],
-    )
+    """What became of each part.
+
+    Columns: part, documents, too_long, removed, removed_share, by_document_share, by_item_coverage (of the removed,
+    those that the paper's rule and that item coverage says have to go), touched, not_judged.
+    """
+    return pd.DataFrame([
+        {"part": report.part, "documents": report.documents, "too_long": len(report.too_long),
+         "removed": len(report.removed), "removed_share": len(report.removed) / max(report.documents, 1),
+         "by_document_share": report.removed_by("document-share"),
+         "by_item_coverage": report.removed_by("item-coverage"), "touched": len(report.touched),
+         "not_judged": report.not_judged}
+        for report in reports
+    ])
+
+
+def removal_sentences(parts: pd.DataFrame) -> list[str]:
+    """What each rule removed from each part, in words; that nothing was removed is said too."""
+    return [f"{row.part}: {row.removed:,} of {row.documents:,} documents removed; the paper's rule alone "
+            f"{row.by_document_share:,}, item coverage alone {row.by_item_coverage:,}; {row.touched:,} more share a "
+            "13-gram and stay" for row in parts.itertuples()]
 
 
 def benchmark_table(index: BenchmarkIndex, reports: Sequence[PartReport], removed: Sequence[list[Finding]],
@@ -105,28 +124,31 @@ def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule, index
                                            "benchmark_text"]))
 
 
-def metrics_of(benchmarks: pd.DataFrame, parts: pd.DataFrame, planted: pd.DataFrame, rule: Rule,
+def metrics_of(benchmarks: pd.DataFrame, parts: pd.DataFrame, planted: pd.DataFrame, treated: Sequence[Rule],
                neighbour: NeighbourRule) -> dict[str, float]:
-    """The recorded numbers; detection and false positives are those of ``rule``, with 95 % intervals.
+    """The recorded numbers: what was removed, and by rule what is found and wrongly removed, with 95 % intervals.
 
-    Those of the nearest neighbours stand beside them under ``neighbour.``.
+    ``clean.false_positive_rate`` is that of the first of ``treated``, the rules by which parts were treated; their
+    precision at the stated base rate is ``planted.<kind>.<rule>.precision``.
     """
     metrics: dict[str, float] = {
         f"removed.{row.part}.{row.benchmark}": int(row.removed) for row in benchmarks.itertuples()
     }
     for row in parts.itertuples():
-        metrics |= {f"documents.{row.part}": int(row.documents), f"too_long.{row.part}": int(row.too_long),
-                    f"touched.{row.part}": int(row.touched)}
-    for prefix, name in (("", rule.name), ("neighbour.", neighbour.name)):
-        metrics |= _rates(planted[(planted["rule"] == name) & (planted["cases"] > 0)], prefix)
-    metrics["neighbour.cosine_threshold"] = neighbour.cosine
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
-
-
-def _rates(rows: pd.DataFrame, prefix: str) -> dict[str, float]:
-    named: dict[str, float] = {}
-    for row in rows.itertuples():
+        metrics |= {f"{column}.{row.part}": int(getattr(row, column)) for column in (
+            "documents", "too_long", "removed", "by_document_share", "by_item_coverage", "touched")}
+    names = [rule.name for rule in treated]
+    for row in planted[planted["cases"] > 0].itertuples():
         clean = row.kind in (CLEAN, CLEAN_DOCUMENTS)
-        name = prefix + (f"{row.kind}.false_positive_rate" if clean else f"planted.{row.kind}.detection_rate")
-        named |= {name: row.rate, f"{name}.low": row.low, f"{name}.high": row.high}
-    return named
+        name = f"{row.kind}.{row.rule}"
+        name = f"{name}.false_positive_rate" if clean else f"planted.{name}.detection_rate"
+        metrics |= {name: row.rate, f"{name}.low": row.low, f"{name}.high": row.high}
+        if row.kind == CLEAN_DOCUMENTS and row.rule == names[0]:
+            metrics |= {f"clean.false_positive_rate{end}": value
+                        for end, value in (("", row.rate), (".low", row.low), (".high", row.high))}
+        if row.rule in names and not clean:
+            name = f"planted.{row.kind}.{row.rule}.precision"
+            metrics |= {name: row.precision, f"{name}.low": row.precision_low, f"{name}.high": row.precision_high}
+    metrics["neighbour.cosine_threshold"] = neighbour.cosine
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
+            if np.isfinite(value)}

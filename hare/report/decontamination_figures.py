@@ -17,17 +17,29 @@ _KIND_NAMES = {
     "options_reordered": "options reordered", "numbers_changed": "numbers changed",
     "sentences_shuffled": "sentences shuffled", "word_order": "translated word order",
     "paraphrased": "paraphrased by rule", "rewritten": "rewritten by GPT-3.5",
-    "split_across_documents": "split across two documents", "inside_a_document": "inside a long document",
-    "clean": "clean passages (should be 0)", "clean_documents": "clean documents (should be 0)",
+    "split_across_documents": "split across two documents", "inside_a_document": "inside a longer document",
+    "hard_wrapped": "inside, hard-wrapped", "inline": "inside, inline in a sentence",
+    "clean_passages": "clean passages (should be 0)", "clean_documents": "natural documents (should be 0)",
 }
+_CLEAN = ("clean_passages", "clean_documents")
+_INSIDE = "inside_a_document"
+
+
+def rule_label(rule: str) -> str:
+    """A rule's name for readers: document-share-10-15 is the paper's rule with N of 10 to 15."""
+    if "+" in rule:
+        return " or ".join(map(rule_label, rule.split("+")))
+    if rule.startswith("document-share-"):
+        return f"document share, N {rule.removeprefix('document-share-').replace('-', ' to ')} (the paper's)"
+    return {"any-13-gram": "any 13-gram", "item-coverage": "item coverage", "neighbour": "nearest neighbour"}[rule]
 
 
 @figure("decontamination", "overlap_by_benchmark")
 def overlap_by_benchmark(frame: pd.DataFrame) -> Figure:
     """Documents removed, and kept with a 13-gram in common, by part and benchmark. One panel for each of the two."""
     parts, names = list(dict.fromkeys(frame["part"])), list(dict.fromkeys(frame["benchmark"]))
-    picture, axes = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True)
-    panels = {"removed": "documents removed by the paper's rule", "touched": "documents kept with a 13-gram in common"}
+    picture, axes = plt.subplots(1, 2, figsize=(9.4, 0.35 * len(parts) + 2), sharey=True)
+    panels = {"removed": "documents removed", "touched": "documents kept with a 13-gram in common"}
     for axis, (column, title) in zip(axes, panels.items(), strict=True):
         counts = frame.pivot(index="part", columns="benchmark", values=column).loc[parts, names].to_numpy()
         _counts_panel(axis, counts, parts, names)
@@ -35,12 +47,13 @@ def overlap_by_benchmark(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("benchmark behind most of the shared n-grams")
     axes[0].set_ylabel("part of the data")
     removed, documents = frame["removed"].sum(), frame.drop_duplicates("part")["documents"].sum()
-    picture.suptitle(f"{removed:,} of {documents:,} documents go; {frame['touched'].sum():,} more share a 13-gram",
-                     x=0.01, ha="left", fontsize=11, fontweight="bold")
+    picture.suptitle(f"{removed:,} of {documents:,} documents are removed; {frame['touched'].sum():,} more share a "
+                     "13-gram", x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
 def _counts_panel(axis: Axes, counts: np.ndarray, parts: list[str], names: list[str]) -> None:
+    """``counts``: int[parts, benchmarks]."""
     axis.grid(False)
     axis.imshow(np.log1p(counts), cmap="Blues", vmin=0, vmax=max(np.log1p(counts).max() * 1.5, 1), aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
@@ -80,35 +93,38 @@ def _curve_title(frame: pd.DataFrame) -> str:
 
 @figure("decontamination", "planted_detection")
 def planted_detection(frame: pd.DataFrame) -> Figure:
-    """Detection rate of each rule for each kind of planted item, with 95 % intervals; clean text below."""
-    frame = frame[frame["cases"] > 0]
+    """How often each rule finds each kind of planted item, and drops clean text: a cell per pair, with its interval.
+
+    Columns: kind, rule, cases, dropped, rate, low, high; rules joined by a plus sign are left out.
+    """
+    frame = frame[(frame["cases"] > 0) & ~frame["rule"].str.contains("+", regex=False)]
     kinds, rules = [kind for kind in _KIND_NAMES if kind in set(frame["kind"])], list(dict.fromkeys(frame["rule"]))
-    picture, axis = plt.subplots(figsize=(8.8, 0.62 * len(kinds) + 2.1))
-    for place, rule in enumerate(rules):
-        rows = frame[frame["rule"] == rule].set_index("kind").loc[kinds]
-        height = np.arange(len(kinds)) + (place - (len(rules) - 1) / 2) * 0.16
-        reach = np.maximum([rows["rate"] - rows["low"], rows["high"] - rows["rate"]], 0)  # the CSV rounds
-        axis.errorbar(100 * rows["rate"], height, xerr=100 * reach, fmt="osD^v"[place % 5], markersize=5, capsize=2,
-                      linewidth=1.2, label=rule)
-    for edge in np.arange(len(kinds) - 1) + 0.5:
-        axis.axhline(edge, color="#cccccc", linewidth=0.8)
+    cells = frame.set_index(["kind", "rule"])
+    picture, axis = plt.subplots(figsize=(1.75 * len(rules) + 2.6, 0.42 * len(kinds) + 1.6))
+    rates = np.array([[cells.rate[kind, rule] for rule in rules] for kind in kinds])
+    good = np.array([[1 - rate if kind in _CLEAN else rate for rate in row]
+                     for kind, row in zip(kinds, rates, strict=True)])
+    axis.imshow(good, cmap="RdYlGn", vmin=-0.4, vmax=1.4, aspect="auto")
+    for (row, column), rate in np.ndenumerate(rates):
+        cell = cells.loc[(kinds[row], rules[column])]
+        digits = 2 if kinds[row] in _CLEAN else 0
+        axis.text(column, row, f"{100 * rate:.{digits}f} %  [{100 * cell.low:.{digits}f}, {100 * cell.high:.{digits}f}]",
+                  ha="center", va="center", fontsize=8)
     counts = frame.drop_duplicates("kind").set_index("kind")["cases"]
-    axis.set_yticks(range(len(kinds)), [f"{_KIND_NAMES[kind]} (n = {counts[kind]:,})" for kind in kinds])
-    axis.grid(False, axis="y")
-    axis.invert_yaxis()
-    axis.set_xlim(-2, 102)
-    axis.set_xlabel("items dropped, % (95 % Wilson interval)")
-    picture.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    picture.suptitle(_planted_title(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    axis.grid(False)
+    axis.set_yticks(range(len(kinds)), [f"{_KIND_NAMES[kind]} (n = {counts[kind]:,})" for kind in kinds], fontsize=9)
+    axis.set_xticks(range(len(rules)), [rule_label(rule).replace(", ", "\n").replace(" (", "\n(") for rule in rules])
+    axis.xaxis.tick_top()
+    picture.suptitle(planted_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
-def _planted_title(frame: pd.DataFrame) -> str:
-    rates = frame.set_index(["rule", "kind"])["rate"]
-    rules = list(dict.fromkeys(frame["rule"]))
-    short = [rule for rule in rules if rule.startswith("share")][-1]
-    near = [rule for rule in rules if rule.startswith("neighbour")][-1]
-    return (f"Paraphrased items: the paper's rule for tasks finds {rates[short, 'paraphrased']:.0%}, neighbours "
-            f"{rates[near, 'paraphrased']:.0%}.\nInside a document: {rates[short, 'inside_a_document']:.0%} and "
-            f"{rates[near, 'inside_a_document']:.0%}. Clean passages dropped: {rates[short, 'clean']:.1%} and "
-            f"{rates[near, 'clean']:.1%}")
+def planted_finding(frame: pd.DataFrame) -> str:
+    """The finding in one sentence: what the paper's rule finds of items inside longer documents, and what others do."""
+    inside = frame[frame["kind"] == _INSIDE].set_index("rule")
+    paper = inside[inside.index.str.startswith("document-share")]
+    best = paper["dropped"].max()
+    cases = int(inside["cases"].max())
+    return (f"The paper's rule finds {best:,.0f} of {cases:,} items inside longer documents;\n"
+            f"item coverage finds {inside.dropped['item-coverage']:,.0f}, one shared 13-gram "
+            f"{inside.dropped['any-13-gram']:,.0f}")
