@@ -16,7 +16,7 @@ from hare.decontamination.evidence import trace
 from hare.decontamination.index import build_index
 from hare.decontamination.planted import item_text
 from hare.decontamination.removal import Plan, decontaminate
-from hare.decontamination.rules import ShareRule
+from hare.decontamination.rules import DocumentShareRule, EitherRule
 from hare.decontamination.study import benchmark_table
 from hare.evaluation.harness import Candidate, evaluate
 from hare.evaluation.reading import protocol_table
@@ -45,7 +45,7 @@ def test_a_toy_benchmark_is_removed_from_training_data_and_drawn(tmp_path: Path)
     clean = "Nothing in this long sentence about the weather was ever asked in an exam of any kind at all."
     pd.DataFrame({"id": ["a", "b"], "text": [clean, item_text(item)]}).to_json(
         source / "0.jsonl", orient="records", lines=True)
-    report = decontaminate(Plan("d1", ShareRule((4, 5), 0.5)), source, tmp_path / "kept", index)
+    report = decontaminate(Plan("d1", EitherRule((DocumentShareRule((4, 5), 0.5),))), source, tmp_path / "kept", index)
     (finding,) = trace(report.removed, index)
     assert (finding.item.benchmark, finding.item.split, finding.item.row_number) == ("riddles", "test", 15)
     table = benchmark_table(index, [report], [[finding]], [[]])

@@ -15,14 +15,15 @@ from hare.data.hash_set import HashSet
 from hare.data.word_hashes import word_hashes, words
 from hare.decontamination import evidence, planted
 from hare.decontamination import index as index_module
+from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.curve import overlap_curve, sample_texts
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.neighbours import Neighbours, calibrated
 from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
 from hare.decontamination.removal import Plan, decontaminate
-from hare.decontamination.rules import ANY_HIT, LONG_SPAN, AnyHitRule, ShareRule, SpanRule
+from hare.decontamination.rules import ANY_13, AnyNgramRule, DocumentShareRule, EitherRule
 
-SHORT, LONG = ShareRule((4, 5, 6, 7, 8), 0.5), ShareRule((10, 11, 12, 13, 14, 15), 0.5)
+SHORT, LONG = DocumentShareRule((4, 5, 6, 7, 8), 0.5), DocumentShareRule((10, 11, 12, 13, 14, 15), 0.5)
 CLEAN = " ".join(f"Nobody asked the {n}th lighthouse keeper why herring sang on his kitchen table that night." for n in
                  range(90))
 
@@ -48,28 +49,26 @@ def test_any_follows_the_shortest_n_and_all_the_longest() -> None:
     # of "a b c d x": both bigrams of "a b c", one of its two trigrams' worth
     matches = matches_of(["a b c x y z", "a b c d x", "a b"], ["a b c d"], [2, 3])
     assert matches.shares(2)[:2].tolist() == [2 / 5, 3 / 4] and matches.shares(3)[:2].tolist() == [1 / 4, 2 / 3]
-    assert ShareRule((2, 3), 0.3, "any").drops(matches).tolist() == [True, True, True]
-    assert ShareRule((2, 3), 0.3, "all").drops(matches).tolist() == [False, True, True]
+    assert DocumentShareRule((2, 3), 0.3, "any").drops(matches).tolist() == [True, True, True]
+    assert DocumentShareRule((2, 3), 0.3, "all").drops(matches).tolist() == [False, True, True]
 
 
 def test_half_is_not_more_than_half() -> None:
     matches = matches_of(["a b x"], ["a b"], [2])
     assert matches.shares(2).tolist() == [0.5]
-    assert not ShareRule((2,), 0.5).drops(matches)[0] and ShareRule((2,), 0.49).drops(matches)[0]
+    assert not DocumentShareRule((2,), 0.5).drops(matches)[0] and DocumentShareRule((2,), 0.49).drops(matches)[0]
 
 
 @pytest.mark.parametrize("combine", ["any", "all"])
-def test_documents_shorter_than_every_n_stay_and_are_named(combine: str) -> None:
+def test_documents_shorter_than_every_n_stay(combine: str) -> None:
     matches = matches_of(["", "a", "a b c"], ["a b c"], [2, 3])
-    rule = ShareRule((2, 3), 0.5, combine)
+    rule = DocumentShareRule((2, 3), 0.5, combine)
     assert rule.drops(matches).tolist() == [False, False, True]
-    assert rule.cannot_judge(matches).tolist() == [True, True, False]
 
 
-def test_one_ngram_is_enough_for_any_hit_and_a_run_is_needed_for_a_span() -> None:
+def test_one_ngram_is_enough_for_any_hit() -> None:
     matches = matches_of(["x a b c y", "x a b c d y", "a b x c d"], ["a b c d"], [2, 3])
-    assert AnyHitRule(3).drops(matches).tolist() == [True, True, False]
-    assert SpanRule(2, 4).drops(matches).tolist() == [False, True, False]
+    assert AnyNgramRule(3).drops(matches).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("name", ["arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k"])
@@ -116,7 +115,7 @@ def test_removal_keeps_the_rest_as_it_was_and_says_why_the_others_went(tmp_path:
     question = benchmarks.rows("gsm8k", "test")[0]["question"]
     texts = [CLEAN, leak.upper(), "Too short", f"{CLEAN} {question} {CLEAN}", "word " * 50_000, ""]
     source = write_part(tmp_path / "d3", texts)
-    report = decontaminate(Plan("d3", SHORT, most_words=9_000), source, tmp_path / "out", index)
+    report = decontaminate(Plan("d3", EitherRule((SHORT,)), most_words=9_000), source, tmp_path / "out", index)
 
     assert (report.documents, report.not_judged, len(report.too_long)) == (6, 2, 1)
     [removed], [touched] = evidence.trace(report.removed, index), evidence.trace(report.touched, index)
@@ -146,25 +145,31 @@ def test_an_empty_folder_or_a_broken_line_is_named_and_nothing_half_written_appe
 ) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(HareError, match=r"empty holds no .jsonl shards"):
-        decontaminate(Plan("d1", LONG), tmp_path / "empty", tmp_path / "out", index)
+        decontaminate(Plan("d1", EitherRule((LONG,))), tmp_path / "empty", tmp_path / "out", index)
     broken = write_part(tmp_path / "broken", ["one", "two"])
     (broken / "00001.jsonl").write_text('{"text": "one", "id": "1"}\n{"text": ')
     with pytest.raises(HareError, match=r"00001.jsonl, line 2"):
-        decontaminate(Plan("d1", LONG), broken, tmp_path / "out", index)
+        decontaminate(Plan("d1", EitherRule((LONG,))), broken, tmp_path / "out", index)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken", "empty"]
 
 
 def test_every_planted_kind_is_made_and_found_as_far_as_its_rule_can(index: BenchmarkIndex) -> None:
     cases = planted.plant(index, [CLEAN], count=40, seed=0)
-    assert set(cases) == {*planted.CHANGES, planted.CLEAN, planted.CLEAN_DOCUMENTS}
+    assert set(cases) == {*planted.CHANGES, planted.CLEAN} and len(planted.CHANGES) == 11
     assert all(len(cases[kind]) == 40 for kind in planted.CHANGES) and len(cases[planted.CLEAN]) == 200
-    assert len(cases[planted.CLEAN_DOCUMENTS]) == 80
     assert cases == planted.plant(index, [CLEAN], count=40, seed=0) != planted.plant(index, [CLEAN], count=40, seed=1)
-    measured = planted.measure(cases, [LONG, SHORT, ANY_HIT, LONG_SPAN], index)
+    cases[planted.CLEAN_DOCUMENTS] = [[CLEAN], [CLEAN[300:]]]
+    coverage = ItemCoverageRule.of(index)
+    measured = planted.measure(cases, [LONG, SHORT, ANY_13, coverage], index)
     rate = measured.set_index(["kind", "rule"])["rate"]
     assert rate["verbatim", SHORT.name] == rate["case_and_punctuation", SHORT.name] == 1
-    assert rate["inside_a_document", SHORT.name] == 0 and rate["inside_a_document", ANY_HIT.name] > 0.9
-    assert rate["clean", SHORT.name] == rate["clean", ANY_HIT.name] == 0
+    assert rate["inside_a_document", SHORT.name] == 0 and rate["inside_a_document", ANY_13.name] > 0.9
+    for kind in ("verbatim", "inside_a_document", "hard_wrapped", "inline"):
+        assert rate[kind, coverage.name] >= 0.9, kind
+    assert all(rate[kind, rule.name] == 0 for kind in (planted.CLEAN, planted.CLEAN_DOCUMENTS)
+               for rule in (SHORT, ANY_13, coverage))
+    precision = measured.set_index(["kind", "rule"])[["precision", "precision_low", "precision_high"]]
+    assert 0 < precision.precision_low["inline", coverage.name] < precision.precision["inline", coverage.name] == 1
     assert rate["options_reordered", SHORT.name] > rate["options_reordered", LONG.name]
     assert ((measured["low"] <= measured["rate"]) & (measured["rate"] <= measured["high"])).all()
 
@@ -206,7 +211,7 @@ def test_the_curve_falls_with_threshold_and_with_n(tmp_path: Path, index: Benchm
 
 def test_survivors_can_be_read_back(tmp_path: Path, index: BenchmarkIndex) -> None:
     source = write_part(tmp_path / "d1", ["naïve “quotes”\u2028and\nlines", "two"])
-    decontaminate(Plan("d1", LONG), source, tmp_path / "out", index)
+    decontaminate(Plan("d1", EitherRule((LONG,))), source, tmp_path / "out", index)
     for shard in source.iterdir():
         assert list(read_jsonl(tmp_path / "out" / shard.name)) == list(read_jsonl(shard))
 
@@ -229,7 +234,7 @@ def test_the_neighbours_threshold_leaves_the_asked_share_of_clean_text_above_it(
     vectors, clean = Neighbours.of(index), planted.clean_documents([CLEAN, CLEAN[500:]], 100, seed=0)
     rule = calibrated(vectors, clean, share=0.05)
     matches = find_matches(word_hashes(clean), index.sets)
-    assert rule.drops(matches).mean() <= 0.05 and rule.name.startswith("neighbour, cosine > 0.")
+    assert rule.drops(matches).mean() <= 0.05 and rule.name == "neighbour"
     shuffled = planted.plant(index, [CLEAN], count=20, seed=0)["word_order"]
     measured = planted.measure({"word_order": shuffled}, [rule, SHORT], index).set_index("rule")["rate"]
     assert measured[rule.name] > 0.9 > measured[SHORT.name]
@@ -240,7 +245,7 @@ def test_neighbours_in_words_and_in_a_neural_space_are_tried_on_the_same_cases(i
     found = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
     assert {name.split(".")[1] for name in found} == {"words", "neural"}
     assert found["neighbours.words.verbatim"] > 0.9 and found["neighbours.neural.verbatim"] > 0.8
-    assert found["neighbours.neural.clean.false_positive_rate"] < 0.2
+    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.2
     assert all(0 <= share <= 1 for share in found.values())
 
 

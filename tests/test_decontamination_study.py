@@ -13,6 +13,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_jsonl
 from hare.core.profile import load_profile
 from hare.decontamination import evidence, planted, study
+from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.curve import overlap_curve
 from hare.decontamination.index import BenchmarkIndex, build_index
 from hare.decontamination.neighbours import Neighbours, calibrated
@@ -30,21 +31,33 @@ def index() -> BenchmarkIndex:
         return build_index(study.sizes_of(CONFIG), items_per_split=20)
 
 
-def test_every_part_is_treated_by_the_rule_that_the_paper_names() -> None:
-    plans = {plan.part: plan for plan in study.plans_of(CONFIG)}
-    assert plans["d2"].rule.ngrams == plans["d1"].rule.ngrams == (10, 11, 12, 13, 14, 15)
-    assert plans["d3"].rule.ngrams == (4, 5, 6, 7, 8)
+@pytest.fixture(scope="module")
+def coverage(index: BenchmarkIndex) -> ItemCoverageRule:
+    return ItemCoverageRule.of(index)
+
+
+def test_every_part_is_treated_by_the_rule_that_the_paper_names_and_by_item_coverage(
+    coverage: ItemCoverageRule,
+) -> None:
+    plans = {plan.part: plan for plan in study.plans_of(CONFIG, coverage)}
+    assert {part: plan.rule.name for part, plan in plans.items()} == dict.fromkeys(
+        ("d1", "heldout", "d2", "d3_passages"), "document-share-10-15+item-coverage") | dict.fromkeys(
+        ("d3", "d3_shuffled"), "document-share-4-8+item-coverage")
+    assert plans["d1"].rule.ngrams == (8, 10, 11, 12, 13, 14, 15) and plans["d3"].rule.ngrams == (4, 5, 6, 7, 8)
     assert {part: plan.most_words for part, plan in plans.items()} == {
         "d1": 0, "heldout": 0, "d2": CONFIG.d2_max_words, "d3": CONFIG.d3_max_words,
         "d3_shuffled": CONFIG.d3_max_words, "d3_passages": 0}
     assert study.sizes_of(CONFIG) == [4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15]
 
 
-def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: BenchmarkIndex) -> None:
+def test_tables_metrics_and_figures_come_out_of_one_run(
+    tmp_path: Path, index: BenchmarkIndex, coverage: ItemCoverageRule
+) -> None:
     cases = planted.plant(index, [CLEAN], count=8, seed=0)
+    cases[planted.CLEAN_DOCUMENTS] = [[CLEAN[100 * n:]] for n in range(20)]
     texts = [CLEAN, *(case[0] for case in cases["verbatim"][:3])]
     reports = []
-    for plan in study.plans_of(CONFIG):
+    for plan in study.plans_of(CONFIG, coverage):
         write_jsonl(tmp_path / "in" / plan.part / "00000.jsonl",
                     [{"text": text, "id": str(i), "metadata": {}} for i, text in enumerate(texts)])
         reports.append(decontaminate(plan, tmp_path / "in" / plan.part, tmp_path / plan.part, index))
@@ -56,14 +69,22 @@ def test_tables_metrics_and_figures_come_out_of_one_run(tmp_path: Path, index: B
     assert table.groupby("part")["removed"].sum().tolist() == [3] * len(reports)
 
     neighbour = calibrated(Neighbours.of(index), [CLEAN, CLEAN[300:]])
-    detection = planted.measure(cases, study.compared_rules(CONFIG, neighbour), index)
-    metrics = study.metrics_of(table, parts, detection, study.rules_of(CONFIG)[1], neighbour)
-    assert metrics["neighbour.planted.verbatim.detection_rate"] > 0.5
-    assert metrics["clean_documents.false_positive_rate"] == 0 < metrics["neighbour.cosine_threshold"]
+    rules, treated = study.compared_rules(CONFIG, coverage, neighbour), study.treatments(CONFIG, coverage)
+    assert len({rule.name for rule in rules}) == len(rules) == 8
+    detection = planted.measure(cases, rules, index)
+    metrics = study.metrics_of(table, parts, detection, treated, neighbour)
+    assert metrics["planted.verbatim.neighbour.detection_rate"] > 0.5 and metrics["neighbour.cosine_threshold"] > 0
+    assert metrics["clean_documents.any-13-gram.false_positive_rate"] == metrics["clean.false_positive_rate"] == 0
+    assert 0 < metrics["planted.inline.document-share-10-15+item-coverage.precision.low"] < 1
+    said = study.removal_sentences(parts)
+    assert said[0] == ("d1: 3 of 4 documents removed; the paper's rule alone 3, item coverage alone 3; "
+                       "0 more share a 13-gram and stay")
+    shown = planted.examples(cases, rules[:5], index)
+    assert list(shown["kind"]) == list(cases) and shown.set_index("kind")["found_by"]["clean_documents"] == "no rule"
     near, pairs = study.neighbour_tables({"d3": texts}, neighbour, index)
     assert near.loc[0, "documents"] == 4 and near.loc[0, "above"] >= 2 and len(pairs) == 3
     assert pairs["cosine"].is_monotonic_decreasing and set(pairs["benchmark"]) <= set(table["benchmark"])
-    assert metrics["planted.verbatim.detection_rate"] == 1 and metrics["clean.false_positive_rate"] == 0
+    assert metrics[f"planted.verbatim.{treated[0].name}.detection_rate"] == 1
     assert sum(value for name, value in metrics.items() if name.startswith("removed.d3.")) == 3
     assert all(type(value) in (int, float) and np.isfinite(value) for value in metrics.values())
 

@@ -105,7 +105,7 @@ class Decontamination:
     indexed_items: CountOrZero = 0  # benchmark items indexed per split; 0: all of them
     curve_documents: Count = 4000  # documents per part in the curve over n and threshold
     planted_items: Count = 200  # benchmark items planted per kind, to measure detection
-    clean_documents: Count = 10000  # natural documents on which false alarms are counted, and as many to set a threshold
+    clean_documents: Count = 10000  # natural documents to count false alarms on, and as many to set a threshold
     decontamination_seed: Seed = 0
 
 

@@ -72,13 +72,14 @@ def example_pairs(findings: list[Finding], kept: bool, count: int, characters: i
     return pd.DataFrame(
         [
             {
-                "part": finding.overlap.part, "kept": kept, "document": finding.overlap.document["id"],
+                "part": finding.overlap.part, "kept": kept,
+                "rules": ", ".join(finding.overlap.rules), "document": finding.overlap.document["id"],
                 "benchmark": finding.item.benchmark, "split": finding.item.split, "row": finding.item.row_number,
                 "longest_ngram": finding.overlap.ngram, "shared_text": finding.overlap.span[:characters],
                 "benchmark_text": " / ".join(texts(finding.item.benchmark, finding.item.row))[:characters],
             }
             for finding in longest
         ],
-        columns=["part", "kept", "document", "benchmark", "split", "row", "longest_ngram", "shared_text",
+        columns=["part", "kept", "rules", "document", "benchmark", "split", "row", "longest_ngram", "shared_text",
                  "benchmark_text"],
     )

@@ -18,7 +18,7 @@ from hare.core.paths import cache_folder
 from hare.core.progress import track
 from hare.data.hash_set import HashSet
 from hare.data.word_hashes import WordHashes, word_hashes
-from hare.decontamination.ngrams import ngram_blocks
+from hare.decontamination.ngrams import distinct_ngrams, ngram_blocks
 
 _THREADS = 2
 _ARRAYS = ("hashes", "offsets", "owners", "questions")
@@ -97,7 +97,7 @@ def build_index(sizes: Sequence[int], items_per_split: int = 0) -> BenchmarkInde
     """
     splits, words, owners, questions = _hashed_benchmarks(max(sizes), items_per_split)
     with ThreadPoolExecutor(_THREADS) as threads:  # numpy hashes and sorts outside Python's lock
-        sets = list(track(threads.map(partial(_distinct, words), sorted(sizes)), "index the n-grams", "lengths"))
+        sets = list(track(threads.map(partial(distinct_ngrams, words), sorted(sizes)), "index the n-grams", "lengths"))
     return BenchmarkIndex(splits, words, owners, questions, dict(zip(sorted(sizes), sets, strict=True)))
 
 
@@ -150,12 +150,3 @@ def _first_rows(name: str, subset: str, split: str, count: int) -> list[Row]:
 def _joined(batches: list[WordHashes]) -> WordHashes:
     counts = np.concatenate([np.zeros(1, np.int64), *(batch.counts for batch in batches)])
     return WordHashes(np.concatenate([batch.hashes for batch in batches]), np.cumsum(counts))
-
-
-def _distinct(words: WordHashes, n: int) -> HashSet:
-    hashes, size = np.empty(len(words.hashes), np.uint64), 0
-    for _, block, inside in ngram_blocks(words, n):
-        found = block[inside]
-        hashes[size : size + len(found)] = found
-        size += len(found)
-    return HashSet(hashes[:size])

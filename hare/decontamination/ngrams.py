@@ -45,6 +45,16 @@ def ngram_blocks(words: WordHashes, n: int) -> Iterator[tuple[int, np.ndarray, n
         yield low, ngram_hashes(words.hashes[low : low + _BLOCK + n - 1], n), inside[low : low + _BLOCK]
 
 
+def distinct_ngrams(words: WordHashes, n: int) -> HashSet:
+    """The distinct n-grams of a batch, none of which crosses from one text to the next."""
+    hashes, size = np.empty(len(words.hashes), np.uint64), 0
+    for _, block, inside in ngram_blocks(words, n):
+        kept = block[inside]
+        hashes[size : size + len(kept)] = kept
+        size += len(kept)
+    return HashSet(hashes[:size])
+
+
 @dataclass(frozen=True)
 class Matches:
     """The n-grams of a batch of texts that are in an index, for each n.

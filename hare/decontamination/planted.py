@@ -193,6 +193,12 @@ def plant(index: BenchmarkIndex, clean: Sequence[str], count: int, seed: int) ->
     return planted
 
 
+def clean_documents(clean: Sequence[str], count: int, seed: int) -> list[str]:
+    """Clean documents of the length of those that items are planted in, to set a threshold on."""
+    rng = np.random.default_rng(seed)
+    return [_clean_document(clean, rng) for _ in range(count)]
+
+
 def _clean_document(clean: Sequence[str], rng: np.random.Generator) -> str:
     """`_DOCUMENT_WORDS` words of clean text, from as many documents as that takes."""
     text = ""
@@ -221,6 +227,25 @@ def _excerpt(text: str, length: int, rng: np.random.Generator) -> str:
     return text[spans[first][0] : spans[first + length - 1][1]]
 
 
+def examples(planted: dict[str, list[Case]], rules: Sequence[Rule], index: BenchmarkIndex,
+             characters: int = 420) -> pd.DataFrame:
+    """The first case of every kind, to be read. Columns: kind, text (the middle of a longer one), found_by."""
+    rows = []
+    for kind, cases in planted.items():
+        if cases:
+            matches = find_matches(word_hashes(cases[0]), index.sets)
+            found = [rule.name for rule in rules if rule.drops(matches).any()]
+            text = "\n— the other document —\n".join(_middle(text, characters) for text in cases[0])
+            rows.append((kind, text, ", ".join(found) or "no rule"))
+    return pd.DataFrame(rows, columns=["kind", "text", "found_by"])
+
+
+def _middle(text: str, characters: int) -> str:
+    start = max(0, (len(text) - characters) // 2)
+    end = "…" if len(text) > characters else ""
+    return f"{end}{text[start : start + characters]}{end}"
+
+
 def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: BenchmarkIndex) -> pd.DataFrame:
     """How often each rule drops each kind, one row for each pair.
 
@@ -231,7 +256,7 @@ def measure(planted: dict[str, list[Case]], rules: Sequence[Rule], index: Benchm
     rows = [row for kind, cases in planted.items() for row in _measured(kind, cases, rules, index)]
     frame = pd.DataFrame(rows, columns=["kind", "rule", "cases", "dropped", "rate", "low", "high"])
     alarms = frame[frame["kind"] == CLEAN_DOCUMENTS].set_index("rule")
-    judged = (~frame["kind"].isin([CLEAN, CLEAN_DOCUMENTS]) & (frame["cases"] > 0) & len(alarms)).astype(bool)
+    judged = ~frame["kind"].isin([CLEAN, CLEAN_DOCUMENTS]) & (frame["dropped"] > 0) & bool(len(alarms))
     frame[["precision", "precision_low", "precision_high"]] = [
         precision_interval((row.dropped, row.cases), (alarms.dropped[row.rule], alarms.cases[row.rule]))
         if judge else (math.nan,) * 3 for row, judge in zip(frame.itertuples(), judged, strict=True)]

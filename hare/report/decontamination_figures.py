@@ -108,8 +108,8 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
     for (row, column), rate in np.ndenumerate(rates):
         cell = cells.loc[(kinds[row], rules[column])]
         digits = 2 if kinds[row] in _CLEAN else 0
-        axis.text(column, row, f"{100 * rate:.{digits}f} %  [{100 * cell.low:.{digits}f}, {100 * cell.high:.{digits}f}]",
-                  ha="center", va="center", fontsize=8)
+        low, high = f"{100 * cell.low:.{digits}f}", f"{100 * cell.high:.{digits}f}"
+        axis.text(column, row, f"{100 * rate:.{digits}f} %  [{low}, {high}]", ha="center", va="center", fontsize=8)
     counts = frame.drop_duplicates("kind").set_index("kind")["cases"]
     axis.grid(False)
     axis.set_yticks(range(len(kinds)), [f"{_KIND_NAMES[kind]} (n = {counts[kind]:,})" for kind in kinds], fontsize=9)
