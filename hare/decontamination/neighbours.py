@@ -103,7 +103,7 @@ class NeighbourRule:
         return self.neighbours.nearest(matches.words)[1] > self.cosine
 
 
-def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.0008) -> NeighbourRule:
+def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.001) -> NeighbourRule:
     """The rule whose threshold only ``share`` of some clean documents lie above."""
     cosines = neighbours.nearest(word_hashes(clean))[1]
     return NeighbourRule(neighbours, float(np.quantile(cosines, 1 - share, method="higher")))
