@@ -63,11 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from hare.data.fetching import fetch_all
     from hare.driver.reproduce import Choice, reproduce
 
     profile = load_profile(chosen.profile)
-    ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force), prepare=fetch_all)
+    ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force))
     print(f"{ran} notebooks run; results/{profile.name} is up to date." if ran else "Nothing to do: all is up to date.")
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from toychain import PROFILE, ToyStep, toy_chain, toy_notebook
+from toychain import PROFILE, ToyStep, toy_chain, toy_notebook, toy_step
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY, Workspace
@@ -47,9 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HARE_RESULTS", str(root / "results"))
         patch.setenv("WANTED_PYTHON", sys.executable)
         chain = toy_chain(root / "notebooks", {"synthesis": LOOK_AROUND})
-        prepared = []
-        assert reproduce(PROFILE, chain=chain, prepare=lambda: prepared.append(1)) == 3
-        assert prepared == [1]
+        assert reproduce(PROFILE, chain=chain) == 3
     yield root
 
 
@@ -61,7 +59,7 @@ def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t
     monkeypatch.setenv("HARE_WORK", str(root / "work"))
     monkeypatch.setenv("HARE_RESULTS", str(root / "results"))
     return tuple(
-        ToyStep(name, stage, needs, (stage,), folder=root / "notebooks")
+        toy_step(name, stage, needs, root / "notebooks")
         for name, stage, needs in (
             ("01_count", "corpus", ()), ("02_double", "synthesis", ("corpus",)),
             ("03_add", "decontamination", ("corpus", "synthesis")),
@@ -114,7 +112,7 @@ def test_cost_is_recorded_with_provenance(finished: Path) -> None:
 
 def test_a_second_run_does_nothing(copied: tuple[ToyStep, ...], capfd: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in _workspace().results.rglob("*") if path.is_file()}
-    assert reproduce(PROFILE, chain=copied, prepare=lambda: pytest.fail("nothing has to be prepared")) == 0
+    assert reproduce(PROFILE, chain=copied) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert capfd.readouterr().err.count("unchanged, not run again") == 3
 

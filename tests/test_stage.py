@@ -27,13 +27,14 @@ from hare.core.files import (
 )
 from hare.core.stage import Stage, read_manifest
 
+TOY = {"profile": str(Path(__file__).with_name("toy.yaml"))}
 NAMES = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=8)
 
 
 @pytest.fixture
 def corpus(roots: Path) -> Stage:
     """A corpus stage that has run to its end."""
-    stage = Stage.open("corpus", "toy", {"profile": "toy"})
+    stage = Stage.open("corpus", TOY)
     stage.output("d1").mkdir()
     write_jsonl(stage.work / "d1" / "00000.jsonl", [{"text": "one"}, {"text": "two"}])
     stage.table("kept", pd.DataFrame({"source": ["a"], "share": [1 / 3]}))
@@ -53,7 +54,7 @@ def test_a_recorded_stage_has_metrics_provenance_and_manifest(corpus: Stage) -> 
 
 
 def test_an_input_is_verified_and_noted(corpus: Stage) -> None:
-    synthesis = Stage.open("synthesis", "toy", {})
+    synthesis = Stage.open("synthesis", TOY)
     assert synthesis.input("corpus/d1") == corpus.work / "d1"
     synthesis.record({}, seeds=[])
     recorded = json.loads((synthesis.results / "metrics.json").read_text())
@@ -61,7 +62,7 @@ def test_an_input_is_verified_and_noted(corpus: Stage) -> None:
 
 
 def test_a_missing_parent_names_the_command_that_makes_it(roots: Path) -> None:
-    synthesis = Stage.open("synthesis", "toy", {})
+    synthesis = Stage.open("synthesis", TOY)
     with pytest.raises(HareError, match="corpus/d1 is missing: 01_analyse_corpus has not run(?s:.)*--only 01"):
         synthesis.input("corpus/d1")
 
@@ -70,29 +71,29 @@ def test_a_changed_artifact_is_refused(corpus: Stage) -> None:
     with (corpus.work / "d1" / "00000.jsonl").open("a") as file:
         file.write("{}\n")
     with pytest.raises(HareError, match="d1 differs from what 01_analyse_corpus wrote(?s:.)*--only 01"):
-        Stage.open("synthesis", "toy", {}).input("corpus/d1")
+        Stage.open("synthesis", TOY).input("corpus/d1")
 
 
 def test_an_undeclared_input_is_refused(corpus: Stage) -> None:
     with pytest.raises(HareError, match="the chain does not say that it needs 'corpus'"):
-        Stage.open("leakage", "toy", {}).input("corpus/d1")
+        Stage.open("leakage", TOY).input("corpus/d1")
 
 
 def test_opening_a_stage_again_unmakes_it(corpus: Stage) -> None:
-    Stage.open("corpus", "toy", {})
+    Stage.open("corpus", TOY)
     assert read_manifest(corpus.workspace, "corpus") is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", True])
 def test_a_metric_must_be_a_finite_number(roots: Path, value: object) -> None:
-    stage = Stage.open("corpus", "toy", {})
+    stage = Stage.open("corpus", TOY)
     with pytest.raises(HareError, match="not finite numbers: {'kept_mb':"):
         stage.record({"kept_mb": value}, seeds=[])  # type: ignore[dict-item]
     assert not (stage.results / "metrics.json").exists()
 
 
 def test_an_announced_output_must_be_there(roots: Path) -> None:
-    stage = Stage.open("corpus", "toy", {})
+    stage = Stage.open("corpus", TOY)
     stage.output("d1")
     with pytest.raises(HareError, match="Announced but never written: .*d1"):
         stage.record({}, seeds=[])
@@ -103,7 +104,7 @@ def test_a_results_folder_below_a_file_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "file" / "results"))
     monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
     with pytest.raises(HareError, match="could not be written: Not a directory(?s:.)*HARE_RESULTS"):
-        Stage.open("corpus", "toy", {})
+        Stage.open("corpus", TOY)
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,16 @@
 """A chain of three tiny notebooks, for tests of the driver: each adds a little to what the one before it wrote."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hare.core.chain import Step
+from hare.core.chain import Step, step_of_stage
 from hare.core.profile import Profile, load_profile
+from hare.driver.notebooks import SPECIAL
 
-PROFILE = dataclasses.replace(load_profile("smoke"), name="toy", source="toy")
+PROFILE = load_profile(str(Path(__file__).with_name("toy.yaml")))
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class ToyStep(Step):
         return self.folder / f"{self.notebook}.ipynb"
 
 
+def toy_step(notebook: str, stage: str, needs: tuple[str, ...], folder: Path) -> ToyStep:
+    """A step with the parameters of the real one that makes ``stage``."""
+    return ToyStep(notebook, stage, needs, step_of_stage(stage).parameters, folder=folder)
+
+
 def toy_chain(folder: Path, extra: dict[str, str] | None = None, length: int = 3) -> tuple[ToyStep, ...]:
     """Write the notebooks under ``folder``; ``extra`` gives a stage's notebook one more cell before its last."""
     chain = (
-        ToyStep("01_count", "corpus", (), ("corpus",), folder=folder),
-        ToyStep("02_double", "synthesis", ("corpus",), ("synthesis",), folder=folder),
-        ToyStep("03_add", "decontamination", ("corpus", "synthesis"), ("decontamination",), folder=folder),
+        toy_step("01_count", "corpus", (), folder), toy_step("02_double", "synthesis", ("corpus",), folder),
+        toy_step("03_add", "decontamination", ("corpus", "synthesis"), folder),
     )[:length]
     folder.mkdir(parents=True, exist_ok=True)
     for step in chain:
@@ -39,14 +43,16 @@ def toy_chain(folder: Path, extra: dict[str, str] | None = None, length: int = 3
 
 def toy_notebook(step: Step, profile: Profile, extra: str = "") -> nbformat.NotebookNode:
     """Reads all inputs, writes their sum plus one, and records it."""
-    parameters = "\n".join(f"{name} = {value!r}" for name, value in profile.parameters(step).items())
+    fields = profile.fields()
+    values = dict.fromkeys(SPECIAL, "") | {name: fields[name] for name in step.parameters}
+    parameters = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     reads = " + ".join(f'int(stage.input("{stage}/number.txt").read_text())' for stage in step.needs) or "0"
     cells = [
         new_markdown_cell(f"# {step.notebook}"),
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         new_code_cell(
             "from hare.core.stage import Stage\n"
-            f'stage = Stage.open("{step.stage}", profile, {{"profile": profile}})\n'
+            f'stage = Stage.open("{step.stage}", globals())\n'
         ),
         new_code_cell(f'total = {reads} + 1\nstage.output("number.txt").write_text(str(total))\ntotal'),
         new_code_cell(extra),

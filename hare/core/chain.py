@@ -1,10 +1,22 @@
-"""The study as a list of steps: which notebook makes which stage, and from what."""
+"""The study as a list of steps: which notebook makes which stage, from what, and turned by which knobs."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from hare.core.errors import HareError
 from hare.core.paths import NOTEBOOKS
+from hare.core.sections import (
+    Corpus,
+    Decontamination,
+    Deployment,
+    Evaluation,
+    Finetuning,
+    Leakage,
+    Model,
+    Synthesis,
+    Tokens,
+    Training,
+)
 
 
 @dataclass(frozen=True)
@@ -12,15 +24,16 @@ class Step:
     """One numbered notebook.
 
     ``stage`` names its folder under ``work/<profile>`` and ``results/<profile>``; ``needs`` the stages whose artifacts
-    it may read; ``sections`` the parts of the profile that feed its parameters cell; ``reads_results`` says that it
-    reads their recorded results, not only their artifacts; ``on_request`` that it runs only when it is named, since it
-    goes beyond the study proper and its half hour on a laptop: steps after it read what it left, or do without.
+    it may read; ``parameters`` the fields of the profile that it depends on: it sees all others at their defaults, and
+    runs again only when one of these has changed. ``reads_results`` says that it reads recorded results, not artifacts
+    and archives; ``on_request`` that it runs only when it is named, since it goes beyond the study proper and its half
+    hour on a laptop: steps after it read what it left, or do without.
     """
 
     notebook: str
     stage: str
     needs: tuple[str, ...]
-    sections: tuple[str, ...]
+    parameters: tuple[str, ...]
     reads_results: bool = False
     on_request: bool = False
 
@@ -35,18 +48,31 @@ class Step:
         return NOTEBOOKS / f"{self.notebook}.ipynb"
 
 
+def _fields(*sections: type) -> tuple[str, ...]:
+    return tuple(name for section in sections for name in section.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+# Of training, what the leaked control of notebook 07 takes over; its steps, batch and data are its own.
+_OF_THE_CONTROL = (
+    "tensor_parallel", "pipeline_parallel", "tensor_parallel_mode", "cpu_threads", "precision", "mask_documents",
+    "recompute_activations", "torch_compile", "learning_rate", "min_learning_rate", "schedule", "weight_decay",
+    "gradient_clip", "validation_sequences",
+)
+
 CHAIN = (
-    Step("01_analyse_corpus", "corpus", (), ("corpus",)),
-    Step("02_synthesise_data", "synthesis", ("corpus",), ("synthesis",)),
-    Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"), ("decontamination",)),
-    Step("04_mix_tokens", "tokens", ("corpus", "decontamination"), ("tokens", "training")),
-    Step("05_pretrain_arms", "training", ("tokens",), ("model", "tokens", "training")),
-    Step("06_evaluate_models", "evaluation", ("corpus", "decontamination", "tokens", "training"),
-         ("evaluation",)),
-    Step("07_measure_leakage", "leakage", ("tokens", "training"), ("model", "training", "leakage")),
-    Step("08_finetune_models", "finetuning", ("tokens", "training"), ("evaluation", "finetuning"),
+    Step("01_analyse_corpus", "corpus", (), _fields(Corpus)),
+    Step("02_synthesise_data", "synthesis", ("corpus",), _fields(Synthesis)),
+    Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"), _fields(Decontamination)),
+    Step("04_mix_tokens", "tokens", ("corpus", "decontamination"),
+         (*_fields(Tokens), "arms", "training_seeds", "train_steps", "micro_batch", "gradient_accumulation",
+          "data_parallel")),
+    Step("05_pretrain_arms", "training", ("tokens",), _fields(Model, Tokens, Training)),
+    Step("06_evaluate_models", "evaluation", ("corpus", "decontamination", "tokens", "training"), _fields(Evaluation)),
+    Step("07_measure_leakage", "leakage", ("tokens", "training"), (*_fields(Model, Leakage), *_OF_THE_CONTROL)),
+    Step("08_finetune_models", "finetuning", ("tokens", "training"),
+         (*_fields(Finetuning), "tasks", "evaluation_batch", "evaluation_threads", "evaluation_seed"),
          on_request=True),
-    Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), ("deployment",), on_request=True),
+    Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), _fields(Deployment), on_request=True),
     Step("10_draw_figures", "study",
          ("corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning",
           "deployment"), (),

@@ -6,14 +6,14 @@ profile that it extends.
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from hare.core.chain import Step
 from hare.core.checked import CLOSED, Positive, checked, listed, mistakes_in, read_yaml
 from hare.core.contradictions import contradictions, worth_naming
 from hare.core.errors import HareError
@@ -33,7 +33,6 @@ from hare.core.sections import (
 
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT = "laptop"
-SectionType = TypeVar("SectionType")
 _TAKEN = ("published",)  # folders of results that are no profile's
 _SUFFIXES = (".yaml", ".yml")
 
@@ -57,11 +56,10 @@ class Profile:
     cluster: Cluster = Field(default_factory=Cluster)
     notebook_minutes: Positive = 30  # a notebook that runs longer is stopped
 
-    def parameters(self, step: Step) -> dict[str, Any]:
-        """What the parameters cell of a step's notebook receives."""
-        fields = self.fields()
-        names = [name for section in step.sections for name in _SECTIONS[section].__dataclass_fields__]
-        return {"profile": self.source, **{name: fields[name] for name in names}}
+    @property
+    def option(self) -> str:
+        """How a command names this profile: ``--profile laptop``, or a path, quoted where the shell wants it."""
+        return f"--profile {shlex.quote(self.source)}"
 
     def fields(self) -> dict[str, Any]:
         """Every section's fields by their names, which are unique; lists, since papermill writes no tuples."""
@@ -194,12 +192,11 @@ def _mistakes_of_name(values: Mapping[str, Any], path: Path) -> list[str]:
     return []
 
 
-def section_from(kind: type[SectionType], parameters: dict[str, Any]) -> SectionType:
-    """One section as a notebook's globals say, after its parameters cell has run, checked with the whole profile.
-
-    Raises:
-        HareError: listing every mistake with key, value and fix.
-    """
-    given = {name: parameters[name] for name in _SECTION_OF if name in parameters}
-    profile = changed(load_profile(parameters["profile"]), given, "the parameters cell")
-    return getattr(profile, kind.__name__.lower())
+def restricted(profile: Profile, names: Collection[str]) -> Profile:
+    """The profile with the fields of ``names``; all others are at their defaults, so that nothing depends on them."""
+    sections = {
+        section: kind(**{name: getattr(getattr(profile, section), name) for name in kind.__dataclass_fields__
+                         if name in names})
+        for section, kind in _SECTIONS.items()
+    }
+    return Profile(name=profile.name, source=profile.source, notebook_minutes=profile.notebook_minutes, **sections)

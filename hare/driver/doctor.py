@@ -24,7 +24,7 @@ from hare.data.archives import ARCHIVES
 from hare.data.download import index_url
 from hare.data.fetching import missing
 from hare.driver.environment import LOCK, PYTHONS, PYTHONS_NAMED, WHEELS, versions_of
-from hare.driver.notebooks import check_parameters
+from hare.driver.notebooks import parameters_for
 
 GB_MEMORY_WANTED = 8.0
 CORES_WANTED = 2
@@ -123,7 +123,7 @@ def _packages() -> Check:
 def _notebooks(profile: Profile) -> Check:
     for step in CHAIN:
         try:
-            check_parameters(step, profile)
+            parameters_for(step, profile)
         except HareError as error:
             return Check("notebooks", "fail", error.what, error.fix)
     return Check("notebooks", "ok", f"{len(CHAIN)} notebooks take the profile's parameters")

@@ -24,12 +24,12 @@ EXTRA_DATA = "HARE_EXTRA_DATA"
 
 def step_key(step: Step, profile: Profile) -> dict[str, str]:
     """Digests of everything that a run of ``step`` depends on, by name."""
-    cells = read_cells(step)
+    cells, fields = read_cells(step), profile.fields()
     files = code_files(step)
     parts = {
         "the notebook": digest_of([[cell["cell_type"], cell["source"]] for cell in cells]),
         "requirements.lock": sha256_of(LOCK) if LOCK.exists() else "",
-        **{f"parameter {name}": digest_of(value) for name, value in profile.parameters(step).items()},
+        **{f"parameter {name}": digest_of(fields[name]) for name in step.parameters},
         **{f"hare/{file.relative_to(PACKAGE).as_posix()}": _digest(file) for file in sorted(files)},
         **{f"input {stage}": _input_digest(step, stage, Workspace(profile.name)) for stage in step.needs},
     }

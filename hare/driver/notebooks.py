@@ -6,6 +6,7 @@ from typing import Any
 
 from hare.core.chain import Step
 from hare.core.errors import HareError
+from hare.core.parameters import SPECIAL
 from hare.core.profile import Profile
 
 PARAMETERS_TAG = "parameters"
@@ -36,33 +37,39 @@ def parameters_of(step: Step) -> dict[str, Any]:
         HareError: there is no such cell, or it holds anything but assignments of literals.
     """
     tagged = [cell for cell in read_cells(step) if PARAMETERS_TAG in cell["metadata"].get("tags", [])]
-    fix = "keep one cell tagged `parameters`, with lines such as `train_steps = 150  # steps`"
+    fix = "keep one cell tagged `parameters`, with lines such as `train_steps: int = 150  # steps`"
     if len(tagged) != 1:
         raise HareError(f"{step.notebook} has {len(tagged)} cells tagged `parameters` instead of one.", fix)
     values = {}
     for statement in ast.parse(tagged[0]["source"]).body:
+        target = statement.target if isinstance(statement, ast.AnnAssign) else _only_target(statement)
         try:
-            (target,) = statement.targets  # type: ignore[attr-defined]
-            values[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+            values[target.id] = ast.literal_eval(statement.value)  # type: ignore[union-attr,attr-defined]
         except (AttributeError, ValueError) as error:
             where = f"The parameters cell of {step.notebook}, line {statement.lineno},"
             raise HareError(f"{where} is not an assignment of a literal.", fix) from error
     return values
 
 
-def check_parameters(step: Step, profile: Profile) -> None:
-    """Refuse a notebook whose parameters cell and the profile's sections do not name the same things.
+def _only_target(statement: ast.stmt) -> ast.expr | None:
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return targets[0] if len(targets) == 1 else None
+
+
+def parameters_for(step: Step, profile: Profile) -> dict[str, Any]:
+    """What the parameters cell of a step's notebook receives from a profile: a value for each name in it.
 
     Raises:
-        HareError: naming every parameter that only one of the two has.
+        HareError: the cell lacks `profile` or `variant`, or names what the step does not depend on.
     """
-    wanted = profile.parameters(step).keys()
-    found = parameters_of(step).keys()
-    if wanted != found:
-        unknown = ", ".join(sorted(wanted - found)) or "none"
-        unfed = ", ".join(sorted(found - wanted)) or "none"
+    names = parameters_of(step).keys()
+    lacking, unknown = set(SPECIAL) - names, names - set(SPECIAL) - set(step.parameters)
+    if lacking or unknown:
         raise HareError(
-            f"{step.notebook} and its sections of the profile disagree. In the profile, but unknown to the notebook: "
-            f"{unknown}. In the notebook's parameters cell, but in no section: {unfed}.",
-            "make the cell tagged `parameters` name `profile` and every field of the step's sections, and nothing else",
+            f"The parameters cell of {step.notebook} lacks {', '.join(sorted(lacking)) or 'nothing'} and names "
+            f"{', '.join(sorted(unknown)) or 'nothing'} that its step does not depend on.",
+            "make the cell tagged `parameters` name `profile`, `variant` and fields that the step in "
+            "hare/core/chain.py lists, and nothing else",
         )
+    fields = profile.fields()
+    return {"profile": profile.source, "variant": ""} | {name: fields[name] for name in names if name in fields}

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from hare.core.manifest import MANIFEST
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import Profile
 from hare.core.secrets import masked
+from hare.data.fetching import fetch_all
 from hare.driver import cost
 from hare.driver.execute import NotebookStopped, execute
 from hare.driver.executed import keep, keep_failed
-from hare.driver.keys import EXTRA_DATA, differences, step_key
+from hare.driver.keys import EXTRA_DATA, archives_read, differences, step_key
 from hare.driver.leftovers import MARK, end_processes, guarded, new_mark
-from hare.driver.notebooks import check_parameters, read_cells
+from hare.driver.notebooks import parameters_for, read_cells
 from hare.driver.private import private_folder
 from hare.driver.state import damage, executed_path, failed_path, read_state, state_path, write_state
 from hare.driver.watch import Cursor, Watch, spelled
@@ -54,9 +55,8 @@ def reproduce(
     profile: Profile,
     choice: Choice = EVERYTHING,
     chain: tuple[Step, ...] = CHAIN,
-    prepare: Callable[[], None] = lambda: None,
 ) -> int:
-    """Bring the chosen steps up to date; return how many notebooks were run. ``prepare`` is called before the first.
+    """Bring the chosen steps up to date; return how many notebooks were run. Archives are fetched before the first.
 
     Raises:
         HareError: a notebook stopped, an earlier step is not done, another driver is at work on this profile, or the
@@ -65,14 +65,14 @@ def reproduce(
     workspace = Workspace(profile.name)
     chosen = _chosen(choice, chain)
     for step in chosen:
-        check_parameters(step, profile)
+        parameters_for(step, profile)
     _check_writable(workspace)
     with alone(workspace):
         owner = str(workspace.work)
         end_processes(f"{owner}:")
         mark = new_mark(owner)
         with private_folder(workspace) as folder, guarded(mark, folder):
-            return _Run(profile, workspace, chain, mark, folder).bring_up_to_date(chosen, choice.force, prepare)
+            return _Run(profile, workspace, chain, mark, folder).bring_up_to_date(chosen, choice.force)
 
 
 def reason_to_run(step: Step, profile: Profile) -> str | None:
@@ -140,16 +140,16 @@ class _Run:
         self.profile, self.workspace, self.chain, self.mark, self.folder = profile, workspace, chain, mark, folder
         self.progress = workspace.work / "progress.json"
 
-    def bring_up_to_date(self, chosen: tuple[Step, ...], force: bool, prepare: Callable[[], None]) -> int:
+    def bring_up_to_date(self, chosen: tuple[Step, ...], force: bool) -> int:
         self._check_earlier(chosen)
         ran = 0
-        for step in chosen:
+        for place, step in enumerate(chosen):
             reason = "it is forced to" if force else reason_to_run(step, self.profile)
             if reason is None:
                 _say(f"{self._label(step)} · unchanged, not run again")
                 continue
             if not ran:
-                prepare()
+                fetch_all({package for later in chosen[place:] for package in archives_read(later)})
             _say(f"{self._label(step)} · runs, since {reason}")
             if force:
                 shutil.rmtree(self.workspace.work / step.stage, ignore_errors=True)
@@ -219,7 +219,7 @@ class _Run:
         try:
             with log.open("w", encoding="utf-8") as file:
                 execute(
-                    step.source, draft, self.profile.parameters(step), self._environment(), file, cursor.move,
+                    step.source, draft, parameters_for(step, self.profile), self._environment(), file, cursor.move,
                     lambda: deadline - time.monotonic(),
                 )
         finally:

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from hare.core.errors import HareError
 from hare.core.files import write_json, written_whole
+from hare.core.stage import Stage
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 _SCREEN_DPI = 110
@@ -72,6 +73,11 @@ def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) 
     with written_whole(results / f"{name}.csv") as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     _show(_render(results, _DRAWINGS[results.name, name], origin))
+
+
+def show_figure(stage: Stage, name: str, frame: pd.DataFrame) -> None:
+    """Draw one figure of a stage from ``frame``, save it beside its table, and show it where a notebook runs."""
+    draw(stage.results, name, frame, stage.origin())
 
 
 def redraw(profile_results: Path) -> list[Path]:

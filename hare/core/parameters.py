@@ -1,0 +1,82 @@
+"""What a notebook's run is turned to: its profile, what its parameters cell says otherwise, and where that run goes."""
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hare.core.chain import Step
+from hare.core.errors import HareError
+from hare.core.profile import DEFAULT, Profile, changed, load_profile, restricted
+from hare.core.provenance import digest_of
+
+SPECIAL = ("profile", "variant")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]*")
+_LONGEST = 60  # characters of a variant's name
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """``profile`` holds the step's fields as the run takes them; ``changes`` those that are not the profile's own, with
+    the profile's value and the run's; ``variant`` names the folder beside the record, '' for the record itself."""
+
+    profile: Profile
+    changes: dict[str, tuple[Any, Any]]
+    variant: str
+
+    @classmethod
+    def of(cls, step: Step, cell: Mapping[str, Any]) -> "Parameters":
+        """Those of a notebook whose globals are ``cell``.
+
+        A value that stands as in the committed notebook, which is profile ``laptop``'s, leaves the choice to the
+        profile. Changed values without a name for the variant give it one, such as ``learning_rate-0.001``.
+
+        Raises:
+            HareError: a value cannot be used, a parameter is none of this notebook's, or the variant's name is no name.
+        """
+        profile, defaults = load_profile(cell.get("profile", DEFAULT)), load_profile(DEFAULT).fields()
+        values = profile.fields()
+        given = {
+            name: _plain(value) for name, value in cell.items()
+        if name in values and not isinstance(value, types.ModuleType) and not callable(value)
+        }
+        changes = {
+            name: (values[name], value) for name, value in given.items() if value not in (values[name], defaults[name])
+        }
+        foreign = sorted(changes.keys() - set(step.parameters))
+        if foreign:
+            raise HareError(
+                f"{step.notebook} does not depend on {', '.join(foreign)}.",
+                f"take it out of the parameters; this notebook's are {', '.join(step.parameters) or 'none'}",
+            )
+        place = f"the parameters cell of {step.notebook}"
+        profile = changed(profile, {name: value for name, (_, value) in changes.items()}, place)
+        return cls(restricted(profile, step.parameters), changes, _variant(cell.get("variant", ""), changes))
+
+    def values(self, step: Step) -> dict[str, Any]:
+        """All parameters of the step by name, for the record."""
+        fields = self.profile.fields()
+        special = {"profile": self.profile.name} | ({"variant": self.variant} if self.variant else {})
+        return special | {name: fields[name] for name in step.parameters}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} = {now!r} instead of {before!r}" for name, (before, now) in self.changes.items())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _variant(name: Any, changes: Mapping[str, tuple[Any, Any]]) -> str:
+    if not isinstance(name, str) or (name and not (_NAME.fullmatch(name) and len(name) <= _LONGEST)):
+        raise HareError(
+            f"variant = {name!r} cannot name a folder.",
+            f"choose at most {_LONGEST} letters, digits and the signs . , + - _, beginning with a letter or digit",
+        )
+    if name or not changes:
+        return name
+    spelled = ",".join(f"{name}-{value}" for name, (_, value) in sorted(changes.items()))
+    if _NAME.fullmatch(spelled) and len(spelled) <= _LONGEST:
+        return spelled
+    return f"changed-{digest_of({name: value for name, (_, value) in changes.items()})[:8]}"
