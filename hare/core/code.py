@@ -6,6 +6,7 @@ Found without running anything. A module counts as imported when its full name s
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from hare.core.errors import HareError
 
 PACKAGE = Path(hare.__file__).parent
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_FILE_NAME = re.compile(r"\w[\w.-]{0,60}")
 _CHARACTERS = 16  # of a digest; enough to tell versions of one file apart
 
 
@@ -46,6 +48,20 @@ def code_digest(file: Path) -> str:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_CHARACTERS]
+
+
+@cache
+def texts_in(file: Path) -> frozenset[str]:
+    """Every text that stands in a module: names of data files and of archives among them."""
+    tree = ast.walk(parsed(text_of(file), str(file)))
+    return frozenset(node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def data_of(file: Path) -> set[Path]:
+    """Files of data that a module names and that lie beside it, or in a folder beside it that it names."""
+    named = {file.parent / text for text in texts_in(file) if _FILE_NAME.fullmatch(text)}
+    files = named | {inner for folder in named if folder.is_dir() for inner in folder.rglob("*")}
+    return {path for path in files if path.is_file() and path.suffix not in (".py", ".pyc")}
 
 
 @cache

@@ -34,6 +34,7 @@ class Stage:
 
     def __init__(self, step: Step, parameters: Parameters):
         self.step, self.parameters, self.profile = step, parameters, parameters.profile
+        self._values = masked_values(parameters.values(step))
         self.workspace = Workspace(self.profile.name, parameters.variant)
         self.work = self.workspace.work / step.stage
         self.results = self.workspace.results / step.stage
@@ -102,7 +103,7 @@ class Stage:
         path = place.work / maker.stage / PARAMETERS
         if not path.exists() or any(name.startswith(f"{maker.stage}/") for name in self._inputs):
             return
-        theirs, ours = json.loads(path.read_text(encoding="utf-8")), self.parameters.values(self.step)
+        theirs, ours = json.loads(path.read_text(encoding="utf-8")), self._values
         for name in sorted((theirs.keys() & ours.keys()) - set(SPECIAL)):
             if theirs[name] != ours[name]:
                 print(f"{maker.notebook} ran with {name} = {theirs[name]!r}; here it is {ours[name]!r}.")
@@ -133,7 +134,7 @@ class Stage:
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
         write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(seeds)})
-        write_json(self.work / PARAMETERS, self.parameters.values(self.step))
+        write_json(self.work / PARAMETERS, self._values)
         write_json(self.work / MANIFEST, {name: sha256_of(path) for name, path in sorted(self._outputs.items())})
 
     def origin(self) -> dict[str, Any]:
@@ -141,13 +142,13 @@ class Stage:
         return {
             "notebook": f"notebooks/{self.step.notebook}.ipynb",
             "git_commit": provenance.git_commit(),
-            "config_sha256": provenance.digest_of(self.parameters.values(self.step)),
+            "config_sha256": provenance.digest_of(self._values),
         }
 
     def _provenance(self, seeds: list[int]) -> dict[str, Any]:
         return {
             **self.origin(),
-            "parameters": masked_values(self.parameters),
+            "parameters": self._values,
             "inputs": self._inputs,
             "seeds": seeds,
             "packages": provenance.packages(),

@@ -51,7 +51,7 @@ def clean(notebook: "NotebookNode", names: list[tuple[re.Pattern[str], str]]) ->
     for index, cell in enumerate(notebook.cells):
         cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
         cell.id = f"injected-{index}" if "injected-parameters" in cell.metadata.get("tags", []) else cell.id
-        cell.source = masked(cell.source)
+        cell.source = without(masked(cell.source), names)
         for output in cell.get("outputs", []):
             _clean_output(output, names)
         if "outputs" in cell:

@@ -6,20 +6,24 @@ A key is a mapping from the name of each part to its digest, so that a change ca
 import hashlib
 import json
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
 from hare.core.chain import Step
-from hare.core.code import PACKAGE, code_digest, imports, parsed, reached, text_of
+from hare.core.code import PACKAGE, code_digest, data_of, imports, parsed, reached, text_of, texts_in
 from hare.core.files import sha256_of
 from hare.core.manifest import MANIFEST
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import digest_of
+from hare.data.archives import ARCHIVES
 from hare.driver.notebooks import read_cells
 
 LOCK = REPOSITORY / "requirements.lock"
 EXTRA_DATA = "HARE_EXTRA_DATA"
+# What these decide is in the key by value: the parameters.
+_DECIDE_VALUES = ("chain.py", "contradictions.py", "parameters.py", "profile.py", "sections.py")
 
 
 def step_key(step: Step, profile: Profile) -> dict[str, str]:
@@ -28,6 +32,7 @@ def step_key(step: Step, profile: Profile) -> dict[str, str]:
     files = code_files(step)
     parts = {
         "the notebook": digest_of([[cell["cell_type"], cell["source"]] for cell in cells]),
+        "the version of Python": ".".join(map(str, sys.version_info[:2])),
         "requirements.lock": sha256_of(LOCK) if LOCK.exists() else "",
         **{f"parameter {name}": digest_of(fields[name]) for name in step.parameters},
         **{f"hare/{file.relative_to(PACKAGE).as_posix()}": _digest(file) for file in sorted(files)},
@@ -46,13 +51,23 @@ def differences(old: dict[str, str], new: dict[str, str]) -> list[str]:
 
 
 def code_files(step: Step) -> set[Path]:
-    """Files of this package that the notebook reaches; data files of every stage that is reached count as code."""
+    """Files of this package that the notebook reaches: modules, and the files of data that they name."""
     found: set[Path] = set()
     waiting = _imports_of_notebook(step)
     while waiting:
         found |= reached(waiting)
         waiting = {drawer for file in found for drawer in _drawers(file, step)} - found
-    return found | _data_files(found)
+    found -= {PACKAGE / "core" / name for name in _DECIDE_VALUES}
+    return found | {path for file in found for path in data_of(file)}
+
+
+def archives_read(step: Step) -> set[str]:
+    """Packages whose archives the code of a step names; none when it reads recorded results alone."""
+    if step.reads_results:
+        return set()
+    own = PACKAGE / "data" / "archives.py"
+    modules = [file for file in code_files(step) if file.suffix == ".py" and file != own]
+    return {text for file in modules for text in texts_in(file) if text in ARCHIVES}
 
 
 def _imports_of_notebook(step: Step) -> set[Path]:
@@ -68,12 +83,6 @@ def _drawers(file: Path, step: Step) -> set[Path]:
     if file != PACKAGE / "report" / "figures.py":
         return set()
     return set(file.parent.glob("*_figures.py" if step.reads_results else f"{step.stage}_figures.py"))
-
-
-def _data_files(reached: set[Path]) -> set[Path]:
-    stages = {file.relative_to(PACKAGE).parts[0] for file in reached if file.parent != PACKAGE} - {"core"}
-    found = (path for stage in stages for path in (PACKAGE / stage).rglob("*"))
-    return {path for path in found if path.is_file() and path.suffix not in (".py", ".pyc")}
 
 
 @cache

@@ -149,7 +149,7 @@ class _Run:
                 _say(f"{self._label(step)} · unchanged, not run again")
                 continue
             if not ran:
-                fetch_all({package for later in chosen[place:] for package in archives_read(later)})
+                self._fetch(chosen[place:])
             _say(f"{self._label(step)} · runs, since {reason}")
             if force:
                 shutil.rmtree(self.workspace.work / step.stage, ignore_errors=True)
@@ -160,6 +160,11 @@ class _Run:
             cost.record_reproduction(self.profile, study)
             self._warn_of_size()
         return ran
+
+    def _fetch(self, steps: tuple[Step, ...]) -> None:
+        packages = {package for step in steps for package in archives_read(step)}
+        if packages:
+            fetch_all(packages)
 
     def _warn_of_size(self) -> None:
         files = (path for path in self.workspace.results.rglob("*") if path.is_file())
