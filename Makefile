@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_DATASETS_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: reproduce test figures bench lab setup lock clean
+.PHONY: reproduce test test-slurm figures bench lab setup lock clean
 
 reproduce: setup
 	$(HARE) reproduce --profile $(PROFILE)
@@ -15,6 +15,10 @@ reproduce: setup
 test: setup
 	.venv/bin/ruff check hare tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+# As root, with Slurm and munge installed: cleaning and training on two nodes that this machine plays.
+test-slurm: setup
+	bash tests/slurm/two_nodes.sh .venv/bin/python -m pytest -x -s tests/slurm
 
 figures: setup
 	$(HARE) figures --profile $(PROFILE)

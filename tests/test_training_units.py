@@ -13,13 +13,14 @@ from training_runs import OPTIMISATION, SEQUENCE_LENGTH, VOCABULARY, toy_run, to
 import hare.model.nanotron.shim  # noqa: F401
 from hare.core.errors import HareError
 from hare.model.config import HareConfig
+from hare.model.nanotron.defects import refuse_unsupported
 from hare.tokens.tokenizer import Vocabulary
 from hare.training.batches import micro_batch
 from hare.training.checkpoints import Checkpoint, checkpoints, last_good, prune, publish, refuse_other_layout
 from hare.training.heldout import bits_per_byte, heldout_sequences
 from hare.training.journal import Journal, keep_curves
 from hare.training.launch import train
-from hare.training.settings import nanotron_settings, refuse_unsupported, schedule
+from hare.training.settings import nanotron_settings, schedule
 from hare.training.trainer import HareTrainer
 
 # isort: split

@@ -18,7 +18,7 @@ _KEPT = {"SLURM_CONF"}  # where the cluster's configuration lies; all other SLUR
 class Job:
     """One job, or one array of tasks, that waits or runs."""
 
-    identity: str
+    identity: str  # of an array: the number of the whole array
     state: str  # PENDING, RUNNING, COMPLETING, …
     reason: str  # why it waits, in Slurm's words
 
@@ -36,7 +36,7 @@ def jobs(name: str) -> list[Job] | None:
     """
     try:
         answer = subprocess.run(
-            ["squeue", "--me", "--noheader", "--name", name, "--format", "%A|%T|%r"],
+            ["squeue", "--me", "--noheader", "--name", name, "--format", "%F|%T|%r"],
             capture_output=True, text=True, check=False,
         )
     except FileNotFoundError as error:

@@ -53,7 +53,7 @@ class SlurmExecutor(SlurmPipelineExecutor):
             )
         self.adopted = bool(before)
         if before:
-            numbers = ", ".join(job.identity for job in before)
+            numbers = " ".join(sorted({job.identity for job in before}))
             print(f"Waiting for job {numbers} of an earlier call; `scancel {numbers}` ends it.", flush=True)
             return
         self._submit()

@@ -17,6 +17,7 @@ from hare.model.attention import Boundaries, SequenceBoundaries, attended
 from hare.model.config import HareConfig
 from hare.model.cross_entropy import head_cross_entropy
 from hare.model.float8 import linear_float8
+from hare.model.nanotron.defects import with_plain_shape
 from hare.model.pointwise import fused, gated, normalised, rotated_by
 
 # isort: split
@@ -63,13 +64,12 @@ def rotary_tables(
 
 
 class ColumnLinear(TensorParallelColumnLinear):
-    """nanotron's, whose checkpoint metadata holds ``np.int64(…)`` under numpy 2 and cannot be read back: cast here."""
+    """nanotron's, with the product in 8 bits on request, and a whole shape that numpy 2 writes as plain numbers."""
 
     def __init__(self, *args: Any, float8: bool = False, **options: Any):
         super().__init__(*args, **options)
         self.float8 = float8
-        sharded = self.weight.get_sharded_info()
-        sharded.unsharded_shape = tuple(int(size) for size in sharded.unsharded_shape)
+        with_plain_shape(self.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[sequence (/ tp under reduce-scatter), batch, in] to [sequence, batch, out / tp]."""

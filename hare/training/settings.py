@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.sections import Training
 from hare.model.config import HareConfig
@@ -82,17 +81,3 @@ def schedule(training: Training) -> dict[str, Any]:
     return settings | {
         "lr_decay_style": "linear", "lr_decay_starting_step": start, "lr_decay_steps": training.train_steps - start,
     }
-
-
-def refuse_unsupported(settings: Any) -> None:
-    """Refuse what nanotron 0.4 is known to do wrongly.
-
-    Raises:
-        HareError: asynchronous tensor-parallel communication is asked for.
-    """
-    if settings.parallelism.tp_linear_async_communication:
-        raise HareError(
-            "tp_linear_async_communication is true, and nanotron 0.4 then computes wrong gradients for row-parallel "
-            "linear layers.",
-            "set it to false",
-        )

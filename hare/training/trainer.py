@@ -13,6 +13,7 @@ from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
 from hare.model.config import HareConfig
 from hare.model.convert import read_weights
+from hare.model.nanotron.defects import refuse_unsupported, restore_learning_rate
 from hare.model.nanotron.device import ON_GPU, prepare_process_group, training_device
 from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
@@ -23,7 +24,7 @@ from hare.training.heldout import HeldoutSequences
 from hare.training.journal import Journal, keep_curves
 from hare.training.matrix_rate import matrix_flops
 from hare.training.run import PROBE_FILE, TrainingRun
-from hare.training.settings import refuse_unsupported, write_nanotron_yaml
+from hare.training.settings import write_nanotron_yaml
 from hare.training.validation import nats_by_sequence, probe
 
 # isort: split
@@ -55,9 +56,8 @@ class HareTrainer(DistributedTrainer):
     def post_init(self) -> None:
         """Called by nanotron when all is built: restore what it forgets on a resume, and open the journal."""
         optimizer = self.optimizer.get_base_optimizer()
-        if self.start_iteration_step:  # 0.4 builds its scheduler last, which leaves the learning rate at its start: 0
-            for group, rate in zip(optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
-                group["lr"] = rate
+        if self.start_iteration_step:
+            restore_learning_rate(optimizer, self.lr_scheduler)
         if self.is_reporter:
             self.journal = Journal(self.run, self.start_iteration_step)
             self.peak_flops = matrix_flops(self.run.training.precision) * self.parallel_context.world_pg.size()

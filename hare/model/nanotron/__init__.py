@@ -1,1 +1,15 @@
-"""Workarounds that let nanotron 0.4 be imported and run on CPU."""
+"""All that is done around nanotron 0.4, the version on the package index (March 2024).
+
+| what | where | why | upstream |
+|---|---|---|---|
+| imported in another order, with placeholders | `shim` | it cannot be imported as published, and demands flash-attn | \
+issues 191, 213, 235; pull request 97 |
+| "cuda" means the CPU; gloo | `device` | it knows GPUs and NCCL only | a choice of its authors |
+| the whole shape as plain numbers | `defects` | numpy 2 | not reported |
+| learning rate after a resume | `defects` | the first step is taken with rate 0 | issue 233, pull request 243 |
+| asynchronous row-parallel layers refused | `defects` | wrong gradients | issue 46, pull request 172 |
+| initial weights by name | `hare.model.weights` | tensor-parallel ranks draw the same numbers | not reported |
+| another layout refused on a resume | `hare.training.checkpoints` | the optimizer's state is lost | not reported |
+
+| learning rate after a resume | `defects` | its first step has rate 0 | issue 233, pull request 243 |
+"""

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from hare.training.worker import ERROR_FILE
 
 TRIES = 3  # of one submission, after a rank has died
 _PORTS = 100
-_FAILED_RANK = re.compile(r"host\s*:\s*(\S+)\s+rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
+_LINES_KEPT = 1000  # in which torchrun's report of all ranks is found
+_ENDED = re.compile(r"host\s*:\s*(\S+)\s+rank\s*:\s*(\d+)[^\n]*\s+exitcode\s*:\s*(-?\d+)")  # in torchrun's report
 
 
 class SlurmJob:
@@ -102,14 +104,15 @@ def _trained_here(job: SlurmJob, runs: list[TrainingRun]) -> bool:
     listed = write_list(runs, job.folder / "runs.json")
     error = job.folder / ERROR_FILE
     error.unlink(missing_ok=True)
-    tail, code = _watched(job, runs, listed)
+    heard: deque[str] = deque(maxlen=_LINES_KEPT)
+    tail, code = _watched(job, runs, listed, heard)
     if code == 0:
         return True
     if error.exists():
         raise HareError(**json.loads(error.read_text(encoding="utf-8")))
     if job.is_preempted():
         wait_for_the_end()
-    dead = "" if job.time_is_up else _dead(tail, code)
+    dead = "" if job.time_is_up else _dead(list(heard), code)
     if dead and job.failures() >= TRIES:
         raise HareError(
             f"{dead} This was try {TRIES}. The end of the log:\n{''.join(tail)}",
@@ -120,14 +123,16 @@ def _trained_here(job: SlurmJob, runs: list[TrainingRun]) -> bool:
     return False
 
 
-def _watched(job: SlurmJob, runs: list[TrainingRun], listed: Path) -> tuple[list[str], int]:
+def _watched(job: SlurmJob, runs: list[TrainingRun], listed: Path, heard: deque[str]) -> tuple[list[str], int]:
+    """Run the ranks' step to its end; its last lines and exit code. ``heard`` takes up what all of them said."""
     environment = os.environ | {"HEAD": job.nodes[0], "PORT": str(free_port(job)), "RUNS": str(listed)}
     command = ["srun", "--kill-on-bad-exit=1", shutil.which("bash") or "bash", str(job.folder / TORCHRUN)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     ) as process:
         assert process.stdout is not None
-        return watch(process.stdout, runs), process.wait()
+        lines = (heard.append(line) or line for line in process.stdout)
+        return watch(lines, runs), process.wait()
 
 
 def free_port(job: SlurmJob) -> int:
@@ -146,11 +151,12 @@ def free_port(job: SlurmJob) -> int:
     raise refused
 
 
-def _dead(tail: list[str], code: int) -> str:
-    found = _FAILED_RANK.search("".join(tail))
-    if found is None:
+def _dead(lines: list[str], code: int) -> str:
+    """Which rank ended first and how, from torchrun's report; a rank that was killed, before those it took along."""
+    ended = _ENDED.findall("".join(lines))
+    if not ended:
         return f"The ranks ended with exit code {code}."
-    host, rank, exit_code = found.groups()
+    host, rank, exit_code = min(ended, key=lambda one: int(one[2]))
     return f"Rank {rank} on {host} ended with exit code {exit_code}."
 
 

@@ -97,7 +97,7 @@ def _check_yaml(profile: Profile, run: TrainingRun, text: str) -> str:
     """nanotron's own reader must read back what was meant."""
     import hare.model.nanotron.shim  # noqa: F401
     from hare.model.config import HareConfig
-    from hare.training.settings import refuse_unsupported
+    from hare.model.nanotron.defects import refuse_unsupported
 
     # isort: split
     from nanotron.config import get_config_from_file
