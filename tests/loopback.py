@@ -15,6 +15,7 @@ class Index:
     url: str = ""
     ranges: list[str | None] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    refuses: bool = False  # whoever asks
 
 
 @contextmanager
@@ -24,7 +25,9 @@ def index_serving(package: str, files: dict[str, bytes]) -> Iterator[Index]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == f"/simple/{package}/":
+            if index.refuses:
+                self.send_error(401)
+            elif self.path == f"/simple/{package}/":
                 links = "".join(f'<a href="/files/{name}">{name}</a>' for name in index.files)
                 self._answer(200, f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), "text/html")
             elif self.path.startswith("/files/"):

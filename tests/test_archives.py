@@ -99,13 +99,45 @@ def test_a_wrong_hash_is_refused_and_the_file_removed(index: Index) -> None:
     assert not list(archive.path.parent.glob(f"{WHEEL}*"))
 
 
-def test_a_truncated_archive_in_the_cache_is_removed(index: Index) -> None:
+@pytest.mark.parametrize("damaged", [CONTENT[:1000], b"", b"x" + CONTENT[1:], CONTENT + b"x"])
+def test_a_damaged_archive_in_the_cache_is_fetched_again(index: Index, damaged: bytes) -> None:
     archive = _archive()
     archive.path.parent.mkdir(parents=True)
-    archive.path.write_bytes(CONTENT[:1000])
-    with pytest.raises(HareError, match=f"{WHEEL} has sha256 .* truncated.*\n.*run the same command again"):
-        fetch(archive)
+    archive.path.write_bytes(damaged)
     assert fetch(archive).read_bytes() == CONTENT
+    archive.path.write_bytes(damaged)
+    fetch.cache_clear()
+    assert fetch(archive).read_bytes() == CONTENT
+    assert len(index.ranges) == 2
+
+
+def test_an_archive_put_there_by_hand_is_taken(index: Index) -> None:
+    archive = _archive()
+    archive.path.parent.mkdir(parents=True)
+    archive.path.write_bytes(CONTENT)
+    assert fetch(archive).read_bytes() == CONTENT and not index.ranges
+
+
+def test_another_archive_of_that_name_is_not_taken(index: Index) -> None:
+    fetch(_archive())
+    with pytest.raises(HareError, match="0000 is registered"):
+        fetch(_archive("0" * 64))
+
+
+@pytest.mark.parametrize("damaged", [b"", b"fir", b"First"])
+def test_a_damaged_member_in_the_cache_is_taken_out_again(index: Index, damaged: bytes) -> None:
+    member = extract(_archive(), "data/a.txt")
+    member.write_bytes(damaged)
+    assert extract(_archive(), "data/a.txt").read_text() == "first"
+
+
+def test_a_password_is_never_shown(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.refuses = True
+    address = index.url.replace("http://", "http://reader:" + "long" * 50 + "%40word@")
+    monkeypatch.setattr(download, "index_url", lambda: address)
+    with pytest.raises(HareError, match="401 Client Error.*\n.*correct the user and password") as caught:
+        fetch(_archive())
+    assert "longlong" not in str(caught.value) and "reader" not in str(caught.value)
 
 
 def test_no_network_names_the_file_and_every_way_out(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,16 +61,24 @@ def seal_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.seal")
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether the seal beside ``path`` is there and matches; one whose stamp alone is out of date is renewed."""
+def seal(path: Path) -> None:
+    """Write the seal of ``path`` beside it."""
+    write_json(seal_path(path), seal_of(path))
+
+
+def is_sealed(path: Path, content: str | None = None) -> bool:
+    """Whether the seal beside ``path`` is there and matches; ``content`` is the digest that it is known to have.
+
+    A seal whose stamp alone is out of date, as after a copy, is renewed.
+    """
     try:
-        seal = json.loads(seal_path(path).read_text(encoding="utf-8"))
+        found = json.loads(seal_path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if not intact(path, seal):
+    if not intact(path, found) or content not in (None, found.get("sha256")):
         return False
-    if stamp_of(path) != seal["stamp"]:
-        write_json(seal_path(path), seal_of(path))
+    if stamp_of(path) != found["stamp"]:
+        seal(path)
     return True
 
 
@@ -95,7 +103,7 @@ def _kept(path: Path, make: Callable[[Path], None], written: Callable[[Path], An
                 remove(path)
                 with written(path) as temporary:
                     make(temporary)
-                write_json(seal_path(path), seal_of(path))
+                seal(path)
     return path
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import filelock
 
 from hare.core.errors import HareError
-from hare.core.files import naming_disk_errors, sha256_of, written_whole
+from hare.core.files import naming_disk_errors, sha256_of
 from hare.core.paths import cache_folder
+from hare.core.seals import content_of, is_sealed, kept_file, remove, seal
 
 
 @dataclass(frozen=True)
@@ -106,39 +107,44 @@ def archive_of(package: str) -> Archive:
 
 @cache
 def fetch(archive: Archive) -> Path:
-    """Path of the verified archive, downloading it first when it is not in the cache.
+    """Path of the verified archive, downloading it first when it is not in the cache or damaged there.
 
-    An interrupted download continues where it stopped. The cached file's digest is checked once a process.
+    An interrupted download continues where it stopped. The digest is checked whenever the file's stamp has changed.
 
     Raises:
-        HareError: the index cannot be reached or lacks the file, the disk is full, or the digest is wrong.
+        HareError: the index cannot be reached or lacks the file, the disk is full, or the index's file has another
+            digest.
     """
     path = archive.path
+    if is_sealed(path, archive.sha256):
+        return path
     with naming_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-        with lock:
+        with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+            if path.exists() and content_of(path) != archive.sha256:
+                print(f"{path} is not what it was when it was fetched; it is fetched again.", flush=True)
+                remove(path)
             if not path.exists():
-                from hare.data.download import download  # the network's libraries load slowly: only when needed
-
-                partial = path.with_name(f"{path.name}.part")
-                download(archive, partial)
-                _verify(archive, partial)
-                partial.replace(path)
-            else:
-                _verify(archive, path)
+                _download(archive)
+            seal(path)
     return path
 
 
-def _verify(archive: Archive, path: Path) -> None:
-    digest = sha256_of(path)
+def _download(archive: Archive) -> None:
+    from hare.data.download import download  # the network's libraries load slowly: only when needed
+
+    partial = archive.path.with_name(f"{archive.path.name}.part")
+    download(archive, partial)
+    digest = sha256_of(partial)
     if digest != archive.sha256:
-        path.unlink()
+        partial.unlink()
         raise HareError(
-            f"{path.name} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or another file.",
+            f"{archive.filename} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or another "
+            "file.",
             "the bad copy has been deleted, so run the same command again; if it happens twice, your index or mirror "
             "serves another file: point PIP_INDEX_URL at one that serves the original",
         )
+    partial.replace(archive.path)
 
 
 def members(archive: Archive, prefix: str = "") -> list[str]:
@@ -184,7 +190,4 @@ def read_lines(archive: Archive, member: str) -> Iterator[str]:
 def extract(archive: Archive, member: str) -> Path:
     """Path of one member as a file of its own in the cache, for readers that need a real file."""
     path = cache_folder() / "members" / archive.sha256[:16] / member
-    if not path.exists():
-        with written_whole(path) as temporary:
-            temporary.write_bytes(read_member(archive, member))
-    return path
+    return kept_file(path, lambda temporary: temporary.write_bytes(read_member(archive, member)))

