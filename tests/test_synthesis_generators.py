@@ -49,14 +49,16 @@ def test_a_line_cut_short_is_dropped_and_the_rest_is_kept(tmp_path):
     again = Finished(path, ["a", "b"])
     assert len(again) == 1 and again["a"] == Generation("text", 1, "stop") and "b" not in again
     again.add({"b": Generation("new", 1, "stop"), "a": Generation("other", 9, "stop")})
-    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a", "b"]
+    assert [json.loads(line)[1]["key"] for line in path.read_text().splitlines()] == ["a", "b"]
     assert Finished(path, ["a", "b"])["a"].text == "text"
 
 
-def test_a_damaged_line_is_named(tmp_path):
-    (tmp_path / "finished.jsonl").write_text('{"key": "a"}\n')
-    with pytest.raises(HareError, match="finished.jsonl holds a damaged line"):
-        Finished(tmp_path / "finished.jsonl", ["a"])
+def test_a_damaged_line_is_answered_again(tmp_path):
+    path = tmp_path / "finished.jsonl"
+    Finished(path, ["a", "b"]).add({"a": Generation("first", 1, "stop"), "b": Generation("more", 1, "stop")})
+    path.write_text(path.read_text().replace("first", "fight"))
+    again = Finished(path, ["a", "b"])
+    assert "a" not in again and again["b"].text == "more"
 
 
 def test_the_key_of_a_request_depends_on_everything_that_its_answer_depends_on():

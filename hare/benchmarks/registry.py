@@ -5,19 +5,22 @@ file that defines ``SPEC``, and its line in ``SPECS``.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hare.benchmarks import arc_challenge, gsm8k, hellaswag, mmlu, sources, truthfulqa, winogrande
 from hare.benchmarks.sources import ExtraFile, Row, Source
 from hare.benchmarks.spec import SPLITS, BenchmarkSpec
+from hare.core.code import code_of
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, write_jsonl
 from hare.core.paths import cache_folder
+from hare.core.provenance import digest_of
+from hare.core.seals import kept_file
 
 SPECS: dict[str, BenchmarkSpec] = {
     module.SPEC.name: module.SPEC for module in (arc_challenge, hellaswag, winogrande, mmlu, gsm8k, truthfulqa)
 }
-_CACHE_FORMAT = 1  # raise it when the rows made from the same source change
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,11 @@ def _sources(name: str, subset: str) -> dict[str, Source]:
 
 
 def _cached(source: Source, relative: Path) -> Path:
-    folder = cache_folder() / "benchmarks" / f"{source.fingerprint()[:16]}-{_CACHE_FORMAT}"
-    path = folder / relative
-    if not path.exists():
-        write_jsonl(path, source.read())
-    return path
+    """The rows as JSON lines in the cache, in a folder named after their source and the code that makes them."""
+    folder = cache_folder() / "benchmarks" / digest_of([source.fingerprint(), _code()])[:16]
+    return kept_file(folder / relative, lambda temporary: write_jsonl(temporary, source.read()))
+
+
+@cache
+def _code() -> dict[str, str]:
+    return code_of("hare.benchmarks.registry", leaving_out=("core/",))

@@ -1,20 +1,25 @@
-"""An append-only log that survives a kill: JSON lines, and a last line that was cut short is dropped on opening.
+"""An append-only log that survives a kill and damage: each JSON line carries a digest of its row.
+
+A line that was cut short or altered is dropped on opening, and its row is computed again like any other that is not
+there.
 
 Generations, evaluation answers and training steps are kept in such files, so that nothing is computed twice.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors, written_whole
+
+_CHARACTERS = 16  # of a digest
 
 
 class AppendLog:
-    """One JSON value per line, in a file that only grows.
+    """One JSON value per line, after its digest, in a file that only grows.
 
     ``rows``: what was kept when the log was opened and still is, in order. Every `append` goes through to the disk
     before it returns. Use it as a context manager, or `close` it.
@@ -27,27 +32,16 @@ class AppendLog:
         from, for example).
 
         Raises:
-            HareError: a whole line is not JSON, or the disk is full.
+            HareError: the disk is full.
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes() if path.exists() else b""
-        size = data.rfind(b"\n") + 1
-        rows = [self._parsed(number, line) for number, line in enumerate(data[:size].split(b"\n")[:-1], 1)]
-        self.rows = [row for row in rows if keep(row)]
-        if len(self.rows) < len(rows):
+        self.rows = [row for row in _rows(data) if keep(row)]
+        if (kept := _lines(self.rows)) != data:
             with written_whole(path) as temporary:
-                temporary.write_bytes(_lines(self.rows))
-        elif size < len(data):
-            os.truncate(path, size)
+                temporary.write_bytes(kept)
         self._file = path.open("ab")
-
-    def _parsed(self, number: int, line: bytes) -> Any:
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            what = f"{self.path}, line {number}, is damaged: {error}"
-            raise HareError(what, "delete the file and run again") from error
 
     def append(self, *rows: Any) -> None:
         """Add rows (JSON-able) in one write, through to the disk.
@@ -72,4 +66,20 @@ class AppendLog:
 
 
 def _lines(rows: Iterable[Any]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+    texts = [json.dumps(row, ensure_ascii=False) for row in rows]
+    return "".join(f'["{_digest(text)}", {text}]\n' for text in texts).encode("utf-8", "surrogatepass")
+
+
+def _rows(data: bytes) -> Iterator[Any]:
+    """The rows of whole and undamaged lines."""
+    for line in data.split(b"\n"):
+        try:
+            digest, row = json.loads(line.decode("utf-8", "surrogatepass"))
+            if digest == _digest(json.dumps(row, ensure_ascii=False)):
+                yield row
+        except (ValueError, TypeError):
+            continue
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_CHARACTERS]

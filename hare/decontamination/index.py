@@ -1,28 +1,30 @@
 """The index: n-grams of every sample of every benchmark in use, and which item each of them comes from."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hare.benchmarks import registry as benchmarks
 from hare.benchmarks.sources import Row
-from hare.core.files import folder_written_whole, read_jsonl, write_json
+from hare.core.code import code_of
+from hare.core.files import read_jsonl, write_json
 from hare.core.paths import cache_folder
 from hare.core.progress import track
+from hare.core.provenance import digest_of
+from hare.core.seals import kept_folder
 from hare.data.hash_set import HashSet
 from hare.data.word_hashes import WordHashes, word_hashes
 from hare.decontamination.ngrams import distinct_ngrams, ngram_blocks
 
 _THREADS = 2
 _ARRAYS = ("hashes", "offsets", "owners", "questions")
-_CACHE_FORMAT = 3  # raise it when passages or word hashes are made otherwise
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,19 @@ def _hashed_benchmarks(longest: int, items_per_split: int) -> Hashed:
     if items_per_split:
         return _hash_benchmarks(longest, items_per_split)
     files = [str(benchmarks.file(name, split, subset).relative_to(cache_folder())) for name, subset, split in _parts()]
-    key = hashlib.sha256(json.dumps([_CACHE_FORMAT, longest, files]).encode()).hexdigest()[:24]
-    folder = cache_folder() / "benchmark_index" / key
-    if not folder.exists():
-        splits, words, owners, questions = _hash_benchmarks(longest, 0)
-        with folder_written_whole(folder) as temporary:
-            write_json(temporary / "splits.json", [asdict(split) for split in splits])
-            for name, array in zip(_ARRAYS, (words.hashes, words.offsets, owners, questions), strict=True):
-                np.save(temporary / f"{name}.npy", array)
+    code = code_of("hare.decontamination.index", leaving_out=("core/",))
+    folder = cache_folder() / "benchmark_index" / digest_of([code, longest, files])[:24]
+    kept_folder(folder, lambda temporary: _write_hashed(_hash_benchmarks(longest, 0), temporary))
     hashes, offsets, owners, questions = (np.load(folder / f"{name}.npy") for name in _ARRAYS)
     splits = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
     return tuple(Split(**split) for split in splits), WordHashes(hashes, offsets), owners, questions
+
+
+def _write_hashed(hashed: Hashed, folder: Path) -> None:
+    splits, words, owners, questions = hashed
+    write_json(folder / "splits.json", [asdict(split) for split in splits])
+    for name, array in zip(_ARRAYS, (words.hashes, words.offsets, owners, questions), strict=True):
+        np.save(folder / f"{name}.npy", array)
 
 
 def _parts() -> list[tuple[str, str, str]]:

@@ -18,8 +18,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
+from hare.core.code import code_of
 from hare.core.files import folder_written_whole, sha256_of, write_json
 from hare.core.provenance import digest_of
+from hare.core.seals import kept_file
 from hare.core.sections import Evaluation
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.heldout import Question
@@ -27,7 +29,6 @@ from hare.evaluation.journal import Journal
 from hare.evaluation.scores import first_filtered, item_scores, likelihood_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
 
-_FORMAT = 2  # raise it when the same request would be scored or kept otherwise than before
 _REPORTED = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
 
 
@@ -105,7 +106,7 @@ def read_questions(
     fewest bits per byte is the right one, where there is a choice.
     """
     model, load = _model(candidate, config)
-    key = digest_of([_FORMAT, model, [asdict(question) for question in questions], _arithmetic(config)])
+    key = digest_of([_code(), model, [asdict(question) for question in questions], _arithmetic(config)])
     path = finished / candidate.label / f"heldout-{key[:16]}.json"
     rows = _answered(path, load, functools.partial(_read, questions=questions, label=candidate.label))
     return [{"arm": candidate.arm, "seed": candidate.seed, **row} for row in rows]
@@ -121,7 +122,7 @@ def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
 def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], config: Evaluation) -> str:
     """Digest of everything that the answers depend on."""
     rows = {name: benchmark.rows_digest(name) for name in chosen}
-    return digest_of([_FORMAT, model, benchmark.name, benchmark.protocol.shots, rows, chosen, _arithmetic(config)])
+    return digest_of([_code(), model, benchmark.name, benchmark.protocol.shots, rows, chosen, _arithmetic(config)])
 
 
 def _arithmetic(config: Evaluation) -> list[Any]:
@@ -140,14 +141,22 @@ def _model(candidate: Candidate, config: Evaluation) -> tuple[str, Callable[[], 
 
 
 def _answered(path: Path, load: Callable[[], SharedPrefixLM], ask: Callable[[SharedPrefixLM], Any]) -> Any:
-    """What lies at ``path``; when nothing does, the model is asked first, from where a killed process stopped."""
-    if not path.exists():
+    """What lies at ``path``; if nothing intact does, the model is asked, from where a killed process stopped."""
+
+    def write(temporary: Path) -> None:
         lm, journal = load(), path.with_suffix(".journal")
         lm.truncated, lm.journal = 0, Journal(journal)
-        write_json(path, ask(lm))
+        write_json(temporary, ask(lm))
         lm.journal.close()
         journal.unlink()
-    return json.loads(path.read_text(encoding="utf-8"))
+
+    return json.loads(kept_file(path, write).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _code() -> dict[str, str]:
+    """How a request is put, answered, scored and kept."""
+    return code_of("hare.evaluation.harness", leaving_out=("core/",))
 
 
 def _read(lm: SharedPrefixLM, questions: Sequence[Question], label: str) -> list[dict[str, Any]]:

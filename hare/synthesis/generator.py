@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Protocol
 
 import filelock
 
-from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
 from hare.core.paths import cache_folder
+from hare.data.append_log import AppendLog
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 FAILED = "failed"  # the finish reason of a request that got no usable answer
@@ -65,16 +64,17 @@ class Generator(Protocol):
 
 
 class Finished:
-    """Finished generations of one set of requests, one JSON line each, appended as they come.
+    """Finished generations of one set of requests, in a log that only grows.
 
-    A line cut short by a kill is dropped when the file is opened, so its request is answered again; nothing else is.
+    What a kill or damage has taken from the file is not there any more, so those requests are answered again.
     """
 
     def __init__(self, path: Path, keys: Sequence[str]):
         self.path = path
-        self._wanted = set(keys)
-        self._found: dict[str, Generation] = {}
-        self._load()
+        self._log = AppendLog(path)
+        rows = (dict(row) for row in self._log.rows)
+        found = {row.pop("key"): Generation(**row) for row in rows}
+        self._found = {key: found[key] for key in keys if key in found}
 
     def __contains__(self, key: str) -> bool:
         return key in self._found
@@ -88,34 +88,12 @@ class Finished:
     def add(self, generations: dict[str, Generation]) -> None:
         """Append to the file, through to the disk; what is there already stays as it is."""
         new = {key: generation for key, generation in generations.items() if key not in self._found}
-        with naming_disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            for key, generation in new.items():
-                file.write(json.dumps({"key": key, **dataclasses.asdict(generation)}, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._log.append(*({"key": key, **dataclasses.asdict(generation)} for key, generation in new.items()))
         self._found |= new
 
-    def _load(self) -> None:
-        if not self.path.exists():
-            return
-        whole = 0
-        with self.path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                self._remember(line)
-        os.truncate(self.path, whole)
-
-    def _remember(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-            key = row.pop("key")
-            generation = Generation(**row)
-        except (ValueError, KeyError, TypeError) as error:
-            raise HareError(f"{self.path} holds a damaged line.", "delete the file and run again") from error
-        if key in self._wanted:
-            self._found[key] = generation
+    def close(self) -> None:
+        """Release the file."""
+        self._log.close()
 
 
 @contextmanager
@@ -126,4 +104,8 @@ def finished_generations(keys: Sequence[str]) -> Iterator[Finished]:
     with naming_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_suffix(".lock")):
-        yield Finished(path, keys)
+        finished = Finished(path, keys)
+        try:
+            yield finished
+        finally:
+            finished.close()
