@@ -189,5 +189,5 @@ def test_every_registered_archive_is_pinned_and_licensed() -> None:
 def test_all_archives_are_fetched_ahead(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hare.data.fetching.ARCHIVES", {"corpus-of-nothing": _archive()})
     assert missing() == [_archive()]
-    fetch_all()
+    fetch_all(["corpus-of-nothing"])
     assert missing() == []

@@ -262,4 +262,4 @@ def test_the_hashed_benchmarks_are_kept_and_read_again(tmp_path: Path, monkeypat
     again = build_index([13])
     assert again.splits == made.splits and (again.sets[13].hashes == made.sets[13].hashes).all()
     assert (again.item_of_passage == made.item_of_passage).all()
-    assert len(list((tmp_path / "benchmark_index").iterdir())) == 1
+    assert len([path for path in (tmp_path / "benchmark_index").iterdir() if path.is_dir()]) == 1
