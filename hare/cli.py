@@ -74,7 +74,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 def _figures(chosen: argparse.Namespace) -> int:
     from hare.report.build import build
 
-    for path in build(load_profile(chosen.profile).name):
+    for path in build(load_profile(chosen.profile)):
         print(path)
     return 0
 
@@ -104,14 +104,14 @@ def _doctor(chosen: argparse.Namespace) -> int:
 def _site(chosen: argparse.Namespace) -> int:
     from hare.report.site import build_site
 
-    print(build_site(load_profile(chosen.profile).name))
+    print(build_site(load_profile(chosen.profile)))
     return 0
 
 
 def _verify(chosen: argparse.Namespace) -> int:
     from hare.driver.verify import verify
 
-    verification = verify(load_profile(chosen.profile).name, chosen.against)
+    verification = verify(load_profile(chosen.profile), chosen.against)
     print("\n".join(verification.lines()))
     return 0 if verification.agrees else 1
 
@@ -141,7 +141,7 @@ def _train(chosen: argparse.Namespace) -> int:
 def _chat(chosen: argparse.Namespace) -> int:
     from hare.finetuning.terminal import chat, load, phone, typed
 
-    profile = load_profile(chosen.profile).name
+    profile = load_profile(chosen.profile)
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a byte of another encoding ends nothing
     try:
         if chosen.tool:

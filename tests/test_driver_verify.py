@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
+from hare.core.profile import load_profile
 from hare.driver import verify as module
 from hare.driver.verify import DIFFERS, IDENTICAL, MISSING, NEW, TOLERANCE, WITHIN, verify
 
@@ -37,9 +38,9 @@ def test_every_outcome_is_told_apart(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     _record(record, "corpus", {"a": 1.0, "b": 1.0, "b.low": 0.9, "b.high": 1.1, "c": 1.0, "d": 5, "e_per_s": 3.0})
     _record(rerun, "corpus", {"a": 1.0, "b": 1.05, "b.low": 1.0, "b.high": 1.2, "c": 2.0, "f": 1, "e_per_s": 9.0})
-    outcomes = {row.name: row.outcome for row in verify("laptop", record).comparisons}
+    outcomes = {row.name: row.outcome for row in verify(load_profile("laptop"), record).comparisons}
     assert outcomes == {"a": IDENTICAL, "b": WITHIN, "c": DIFFERS, "d": MISSING, "f": NEW}
-    assert not verify("laptop", record).agrees
+    assert not verify(load_profile("laptop"), record).agrees
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-2, 2))
@@ -64,7 +65,7 @@ def test_a_verdict_that_changes_is_a_disagreement(
     name = "contrast.c-a2.h3"
     _record(record, "training", {name: -0.2, f"{name}.low": -0.4, f"{name}.high": -0.05})
     _record(rerun, "training", {name: (low + high) / 2, f"{name}.low": low, f"{name}.high": high})
-    verification = verify("laptop", record)
+    verification = verify(load_profile("laptop"), record)
     assert ("CHANGED" in verification.verdicts[0]) is changed
     assert verification.agrees is not changed
 
@@ -74,7 +75,7 @@ def test_what_could_explain_a_difference_is_named_once(sides: tuple[Path, Path])
     for stage in ("corpus", "tokens"):
         _record(record, stage, {"a": 1.0})
         _record(rerun, stage, {"a": 1.0}, hardware={"processor": "P2"}, packages={"torch": "2.14.0"}, git_commit="b")
-    verification = verify("laptop", record)
+    verification = verify(load_profile("laptop"), record)
     assert verification.agrees
     assert verification.explanations == [
         "another processor: P1 → P2 (corpus, tokens)", f"other code: {'a' * 12} → b (corpus, tokens)",
@@ -87,7 +88,7 @@ def test_speed_alone_is_no_difference(sides: tuple[Path, Path]) -> None:
     _record(record, "bench", {"cleaning_mb_per_s_per_core": 3.0})
     _record(record, "training", {"tokens_per_s": 1.0, "x": 2})
     _record(rerun, "training", {"tokens_per_s": 2.0, "x": 2})
-    assert verify("laptop", record).agrees
+    assert verify(load_profile("laptop"), record).agrees
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"metrics": 1, "provenance": {}}', "\xff\xfe"])
@@ -97,22 +98,22 @@ def test_a_damaged_record_is_named(sides: tuple[Path, Path], content: str) -> No
     _record(rerun, "corpus", {"a": 1.0})
     (rerun / "corpus" / "metrics.json").write_text(content, encoding="latin-1")
     with pytest.raises(HareError, match=r"rerun/laptop/corpus/metrics.json is no record"):
-        verify("laptop", record)
+        verify(load_profile("laptop"), record)
 
 
 def test_a_side_without_results_is_named(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     with pytest.raises(HareError, match="holds no recorded stage"):
-        verify("laptop", record)
+        verify(load_profile("laptop"), record)
     _record(rerun, "corpus", {"a": 1.0})
     with pytest.raises(HareError, match="There is no record of profile laptop"):
-        verify("laptop", record)
+        verify(load_profile("laptop"), record)
 
 
 def test_the_committed_record_agrees_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARE_RESULTS", raising=False)
     if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "results"], cwd=REPOSITORY).returncode == 0:
-        assert verify("laptop").agrees
+        assert verify(load_profile("laptop")).agrees
 
 
 def test_the_command_prints_and_exits_by_the_outcome(sides: tuple[Path, Path]) -> None:

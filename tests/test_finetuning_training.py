@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, MistralForCausalLM
 
 from hare.cli import INTERRUPTED, main
 from hare.core.errors import HareError
+from hare.core.profile import load_profile
 from hare.finetuning import chat, marks, terminal
 from hare.finetuning.decoding import decode
 from hare.finetuning.dialogue import (
@@ -300,7 +301,7 @@ def test_whatever_is_typed_into_the_terminal_is_read_and_an_interrupt_ends_it(
 
 def test_chat_without_a_fine_tuned_model_says_what_to_run(roots: Path) -> None:
     with pytest.raises(HareError, match="nothing is fine-tuned yet.*\n.*--from 08"):
-        terminal.load("smoke", "chat")
+        terminal.load(load_profile("smoke"), "chat")
 
 
 @settings(max_examples=20)

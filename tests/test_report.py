@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from hare.core.errors import HareError
+from hare.core.profile import load_profile
 from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
@@ -168,8 +169,8 @@ def test_a_pipe_in_a_cell_does_not_break_the_table() -> None:
 def test_everything_is_built_without_torch(results: Path, tmp_path: Path) -> None:
     record(results, recorded_metrics())
     script = (
-        "import sys; from hare.report.build import build\n"
-        "for path in build('smoke'): print(path)\n"
+        "import sys; from hare.core.profile import load_profile; from hare.report.build import build\n"
+        "for path in build(load_profile('smoke')): print(path)\n"
         "heavy = {'torch', 'transformers', 'datatrove', 'nanotron', 'lm_eval'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -186,13 +187,13 @@ def test_everything_is_built_without_torch(results: Path, tmp_path: Path) -> Non
 
 def test_building_twice_gives_the_same_files(results: Path) -> None:
     record(results, recorded_metrics())
-    first = {path: path.read_bytes() for path in build("smoke")}
-    assert {path: path.read_bytes() for path in build("smoke")} == first
+    first = {path: path.read_bytes() for path in build(load_profile("smoke"))}
+    assert {path: path.read_bytes() for path in build(load_profile("smoke"))} == first
 
 
 def test_numbers_link_to_the_file_they_stand_in(results: Path) -> None:
     record(results, recorded_metrics())
-    build("smoke")
+    build(load_profile("smoke"))
     report = (results / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\[([^\]]+)\]\((\w+)/metrics\.json \"([^\"]+)\"\)", report)
     assert ("2.1000", "training", "heldout_bpb.d1") in links
@@ -202,17 +203,17 @@ def test_numbers_link_to_the_file_they_stand_in(results: Path) -> None:
 
 def test_a_table_of_other_code_is_named(results: Path) -> None:
     record(results, recorded_metrics())
-    build("smoke")
+    build(load_profile("smoke"))
     (results / "tokens").mkdir()
     (results / "tokens" / "epochs.csv").write_text("arm,file\nd1,d1\n")
     (results / "tokens" / "epochs.json").write_text("{}")
     with pytest.raises(HareError, match=r"epochs\.csv does not fit its figure: .*epochs"):
-        build("smoke")
+        build(load_profile("smoke"))
 
 
 def test_a_profile_without_results_is_refused(results: Path) -> None:
     with pytest.raises(HareError, match="holds no recorded results"):
-        build("smoke")
+        build(load_profile("smoke"))
 
 
 def test_no_number_is_typed_into_the_template() -> None:

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
+from hare.core.profile import load_profile
 from hare.report.site import build_site
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
@@ -41,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (results / "corpus" / "kept.csv").write_text("a\n1\n")
         (results / "corpus" / "kept.json").write_text(json.dumps({"notebook": "notebooks/01_corpus.ipynb"}))
         (results / "corpus" / "metrics.json").write_text(json.dumps({"metrics": {"a": 1}, "provenance": {}}))
-        return build_site("laptop").parent
+        return build_site(load_profile("laptop")).parent
 
 
 def test_every_link_and_picture_leads_to_a_file_of_the_folder(site: Path) -> None:
@@ -69,7 +70,7 @@ def test_text_of_a_corpus_stays_text(site: Path) -> None:
 def test_a_profile_without_notebooks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
     with pytest.raises(HareError, match="holds no executed notebook.\n.*hare reproduce --profile laptop"):
-        build_site("laptop")
+        build_site(load_profile("laptop"))
 
 
 @pytest.mark.skipif(_BROWSER is None, reason="no Chromium on this machine")

@@ -198,7 +198,7 @@ def test_status_tells_what_is_done_and_why_not(copied: tuple[ToyStep, ...]) -> N
     assert "out of date" in lines[2] and "work/synthesis/number.txt is gone or was changed" in lines[2]
     assert lines[3].endswith("not run yet")
     assert len(lines) == 4
-    with alone(_workspace()):
+    with alone(PROFILE):
         assert status(PROFILE, copied)[-1].startswith("  running now:")
 
 

@@ -107,7 +107,7 @@ def _texts(profile: Profile) -> list[str]:
     folder = Workspace(profile.name).work / "corpus" / "d1"
     if not folder.is_dir():
         raise HareError(f"{folder} is missing: there is no text to measure with.",
-                        f"run `hare reproduce --profile {profile.name} --only 01` first")
+                        f"run `hare reproduce {profile.option} --only 01` first")
     return [row["text"] for shard in shard_files(folder) for row in read_jsonl(shard)]
 
 

@@ -68,7 +68,7 @@ def _stages(profile: Profile) -> dict[str, float]:
     if not path.exists():
         raise HareError(
             f"{path} is missing: profile {profile.name} has not been run to its end.",
-            f"run `hare reproduce --profile {profile.name}` first",
+            f"run `hare reproduce {profile.option}` first",
         )
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

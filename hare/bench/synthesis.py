@@ -59,7 +59,7 @@ def _d1(profile: Profile) -> Path:
     if not d1.exists():
         raise HareError(
             f"{d1} is missing: the cost of a token cannot be measured without seeds.",
-            f"run `hare reproduce --profile {profile.name} --only 01` first",
+            f"run `hare reproduce {profile.option} --only 01` first",
         )
     return d1
 

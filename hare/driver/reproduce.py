@@ -67,7 +67,7 @@ def reproduce(
     for step in chosen:
         parameters_for(step, profile)
     _check_writable(workspace)
-    with alone(workspace):
+    with alone(profile):
         owner = str(workspace.work)
         end_processes(f"{owner}:")
         mark = new_mark(owner)
@@ -90,13 +90,13 @@ def reason_to_run(step: Step, profile: Profile) -> str | None:
 
 
 @contextlib.contextmanager
-def alone(workspace: Workspace) -> Iterator[None]:
+def alone(profile: Profile) -> Iterator[None]:
     """Hold the profile for this driver; the operating system lets go of it when the driver ends, however it ends.
 
     Raises:
         HareError: another driver holds it.
     """
-    path = workspace.work / "driver.lock"
+    path = Workspace(profile.name).work / "driver.lock"
     lock = filelock.FileLock(path, timeout=0)
     holder = path.with_suffix(".pid")
     try:
@@ -104,8 +104,8 @@ def alone(workspace: Workspace) -> Iterator[None]:
     except filelock.Timeout as error:
         pid = holder.read_text() if holder.exists() else "unknown"
         raise HareError(
-            f"Another `hare reproduce` (process {pid}) is at work on profile {workspace.profile}.",
-            f"wait for it (`hare status --profile {workspace.profile}` shows how far it is), or end it: kill {pid}",
+            f"Another `hare reproduce` (process {pid}) is at work on profile {profile.name}.",
+            f"wait for it (`hare status {profile.option}` shows how far it is), or end it: kill {pid}",
         ) from error
     try:
         holder.write_text(str(os.getpid()))
@@ -188,7 +188,7 @@ class _Run:
                 lacking = f"{damaged} is gone or was changed" if damaged else "it has not run to its end"
                 raise HareError(
                     f"{chosen[0].notebook} needs what {step.notebook} makes, but {lacking}.",
-                    f"run `hare reproduce --profile {self.profile.name} --from {step.number}` instead",
+                    f"run `hare reproduce {self.profile.option} --from {step.number}` instead",
                 )
             if reason := reason_to_run(step, self.profile):
                 _say(f"{self._label(step)} · out of date ({reason}); its earlier result is used")

@@ -28,7 +28,7 @@ def _state(step: Step, profile: Profile, workspace: Workspace) -> str:
     state = read_state(step, workspace)
     if state is None:
         failed = failed_path(step, workspace)
-        asked = f", on request: hare reproduce --from {step.number}" if step.on_request else ""
+        asked = f", on request: hare reproduce {profile.option} --from {step.number}" if step.on_request else ""
         return f"failed; see {failed}" if failed.exists() else f"not run yet{asked}"
     when = state.finished_at[:16].replace("T", " ")
     cost = f"{when}, {spelled(state.wall_seconds)}, {state.peak_rss_mb / 1000:.2f} GB"

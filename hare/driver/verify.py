@@ -13,6 +13,7 @@ from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY, Workspace
+from hare.core.profile import Profile
 
 TOLERANCE = 0.01  # relative, for a metric without an interval
 IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
@@ -71,7 +72,7 @@ class Verification:
         return lines
 
 
-def verify(profile: str, against: Path | None = None) -> Verification:
+def verify(profile: Profile, against: Path | None = None) -> Verification:
     """Compare the results of ``profile`` in this clone with the record.
 
     The record is the folder ``against`` (``results/<profile>`` of another clone), else what the checked-out commit
@@ -80,15 +81,16 @@ def verify(profile: str, against: Path | None = None) -> Verification:
     Raises:
         HareError: one of the two sides has recorded nothing, or holds a file that is no record.
     """
-    rerun = _records_in(Workspace(profile).results)
+    rerun = _records_in(Workspace(profile.name).results)
     if not rerun:
         raise HareError(
-            f"{Workspace(profile).results} holds no recorded stage.", f"run `hare reproduce --profile {profile}` first"
+            f"{Workspace(profile.name).results} holds no recorded stage.",
+            f"run `hare reproduce {profile.option}` first",
         )
-    record = _records_in(against) if against else _committed(profile)
+    record = _records_in(against) if against else _committed(profile.name)
     if not record:
         raise HareError(
-            f"There is no record of profile {profile} to compare with"
+            f"There is no record of profile {profile.name} to compare with"
             + (f" in {against}." if against else " in the checked-out commit."),
             "name a folder of results: hare verify --against DIR",
         )

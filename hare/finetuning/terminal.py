@@ -9,6 +9,7 @@ from transformers import DynamicCache, MistralForCausalLM
 
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
+from hare.core.profile import Profile
 from hare.finetuning.dialogue import ROUND_END, Message, control_id, prompt_ids, text_of
 from hare.finetuning.functions import Phone
 from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel, carry_out
@@ -17,16 +18,16 @@ _LONGEST = 200  # new tokens an answer
 _PENALTY = 1.3  # on tokens of the answer so far: small models run in circles
 
 
-def load(profile: str, which: str) -> MistralForCausalLM:
+def load(profile: Profile, which: str) -> MistralForCausalLM:
     """The profile's fine-tuned model, ``chat`` or ``tool``.
 
     Raises:
         HareError: notebook 08 has not run.
     """
-    folder = Workspace(profile).work / "finetuning" / which
+    folder = Workspace(profile.name).work / "finetuning" / which
     if not (folder / "config.json").exists():
         raise HareError(f"{folder} is missing: nothing is fine-tuned yet.",
-                        f"run `hare reproduce --profile {profile} --from 08` first")
+                        f"run `hare reproduce {profile.option} --from 08` first")
     return _loaded(folder)
 
 

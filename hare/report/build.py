@@ -7,6 +7,7 @@ import pandas as pd
 
 from hare.core.errors import HareError
 from hare.core.files import write_json, write_text
+from hare.core.profile import Profile
 from hare.core.provenance import git_commit
 from hare.report import study
 from hare.report.crate import write_crate
@@ -18,7 +19,7 @@ from hare.report.tables import tables
 NOTEBOOK = "notebooks/10_draw_figures.ipynb"
 
 
-def build(profile: str) -> list[Path]:
+def build(profile: Profile) -> list[Path]:
     """Draw all figures of a profile, write its tables and the report; return the files.
 
     A figure whose stage has recorded nothing is left out and named.
@@ -26,10 +27,10 @@ def build(profile: str) -> list[Path]:
     Raises:
         HareError: the profile has recorded nothing at all.
     """
-    recorded = Recorded(profile)
+    recorded = Recorded(profile.name)
     if len(recorded.missing) == len(STAGES):
         raise HareError(
-            f"{recorded.folder} holds no recorded results.", f"run `hare reproduce --profile {profile}` first"
+            f"{recorded.folder} holds no recorded results.", f"run `hare reproduce {profile.option}` first"
         )
     origin = {"notebook": NOTEBOOK, "git_commit": git_commit()}
     for name, frame in study.frames(recorded).items():

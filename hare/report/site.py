@@ -16,6 +16,7 @@ import nbformat
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole, write_text
 from hare.core.paths import REPOSITORY, Workspace
+from hare.core.profile import Profile
 from hare.driver.verify import verify
 from hare.report.recorded import STAGES, Recorded
 
@@ -39,23 +40,23 @@ _CONFIGURATION = {
 }
 
 
-def build_site(profile: str) -> Path:
+def build_site(profile: Profile) -> Path:
     """Lay out what ``profile`` has recorded as a folder of pages; return the first of them.
 
     Raises:
         HareError: no executed notebook is recorded, or Sphinx could not lay the pages out.
     """
-    recorded = Recorded(profile)
+    recorded = Recorded(profile.name)
     notebooks = sorted((recorded.folder / "notebooks").glob("*.ipynb"))
     if not notebooks:
         raise HareError(
             f"{recorded.folder / 'notebooks'} holds no executed notebook.",
-            f"run `hare reproduce --profile {profile}` first",
+            f"run `hare reproduce {profile.option}` first",
         )
-    target = Workspace(profile).work / "site"
+    target = Workspace(profile.name).work / "site"
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "source"
-        _write_sources(source, recorded, notebooks)
+        _write_sources(source, profile, recorded, notebooks)
         with folder_written_whole(target) as folder:
             _lay_out(source, folder)
             shutil.rmtree(folder / ".doctrees", ignore_errors=True)
@@ -63,7 +64,7 @@ def build_site(profile: str) -> Path:
     return target / "index.html"
 
 
-def _write_sources(source: Path, recorded: Recorded, notebooks: list[Path]) -> None:
+def _write_sources(source: Path, profile: Profile, recorded: Recorded, notebooks: list[Path]) -> None:
     """The folder that Sphinx reads: notebooks, a page of figures per stage, the article, the first page."""
     shutil.copytree(PAGES, source)
     configuration = "\n".join(f"{name} = {value!r}" for name, value in _CONFIGURATION.items())
@@ -76,7 +77,7 @@ def _write_sources(source: Path, recorded: Recorded, notebooks: list[Path]) -> N
     article = REPOSITORY / "paper" / "article.pdf"
     if article.exists():
         shutil.copy(article, source / "_static" / article.name)
-    write_text(source / "verification.md", _verification(recorded.profile))
+    write_text(source / "verification.md", _verification(profile))
     page = jinja2.Template((source / "index.md").read_text(encoding="utf-8"))
     write_text(
         source / "index.md",
@@ -87,7 +88,7 @@ def _write_sources(source: Path, recorded: Recorded, notebooks: list[Path]) -> N
     )
 
 
-def _verification(profile: str) -> str:
+def _verification(profile: Profile) -> str:
     """A page that compares the results at hand with those of the checked-out commit."""
     try:
         lines = verify(profile).lines()

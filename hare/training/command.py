@@ -60,7 +60,7 @@ def _runs(profile: Profile) -> list[TrainingRun]:
     tokens: Path = work / "tokens"
     if not (tokens / "index.json").exists():
         raise HareError(
-            f"{tokens} holds no token files.", f"run `hare reproduce --profile {profile.name} --only 04` first"
+            f"{tokens} holds no token files.", f"run `hare reproduce {profile.option} --only 04` first"
         )
     runs = study_runs(
         work / "training" / "runs", profile.model, profile.tokens, profile.training, Inputs.of(tokens)

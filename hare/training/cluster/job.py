@@ -89,14 +89,15 @@ def run_job(profile_name: str, folder: Path) -> None:
     Raises:
         HareError: what the workers report, or a rank died too often.
     """
-    runs = planned_runs(load_profile(profile_name))
+    profile = load_profile(profile_name)
+    runs = planned_runs(profile)
     waiting = [run for run in runs if not is_trained(run)]
     job = SlurmJob(folder)
     if waiting and not _trained_here(job, waiting):
         return
     for done in train_all(runs):  # trained already: exports them
         print(done.hf)
-    print(f"Runs of other layouts are trained by `hare reproduce --profile {profile_name} --from 05`.")
+    print(f"Runs of other layouts are trained by `hare reproduce {profile.option} --from 05`.")
 
 
 def _trained_here(job: SlurmJob, runs: list[TrainingRun]) -> bool:
