@@ -8,7 +8,7 @@ import ftfy
 import xxhash
 from datatrove.data import Document
 
-from hare.corpus.block import Block, Edit, Removal, utf8_length
+from hare.corpus.block import EXCERPT, Block, Edit, Removal, utf8_length
 from hare.corpus.completeness import sentence_verdict, syntax_verdict
 from hare.corpus.language import identify, reads_as_english
 from hare.corpus.personal import without_personal_information
@@ -73,9 +73,9 @@ class Soundness(Block):
             document.text = unicodedata.normalize("NFC", text).strip()
             return []
         else:
-            if mojibake := _MOJIBAKE.findall(text):
+            if mojibake := [match.start() for match in _MOJIBAKE.finditer(text)]:
+                edits = [Edit("mojibake", len(mojibake), text[max(0, mojibake[0] - EXCERPT // 2) :])]
                 text = ftfy.fix_encoding(text)
-                edits = [Edit("mojibake", len(mojibake), document.text)]
             text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text).replace("\u200b", " "))
         text = _with_plain_breaks(text, rules_of(document).parses)
         if _WINDOWS.search(text):

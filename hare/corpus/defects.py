@@ -133,43 +133,6 @@ def boilerplate(texts: list[str], generator: random.Random) -> Iterator[Planted]
         yield Planted("symbols", " ".join(f"{word} {generator.choice('#{}|')}" for word in words))
 
 
-_FORMS = {
-    "link": ("https://www.example{n}.com/path/page.html?x={n}&y=2#part", "http://sub.example{n}.co.uk/a_(b)/c",
-             "www.example{n}.org/about", "ftp://files.example{n}.net/pub/{n}.txt", "docs{n}.example.io/guide",
-             "hxxp://bad.example{n}.com/x"),
-    "email": ("jane.doe{n}@example.com", "j_doe+tag{n}@mail.example.co.uk", "doe{n}@uni-example.edu",
-              "jane{n} [at] example [dot] com", "INFO{n}@EXAMPLE.ORG"),
-    "phone": ("+44 20 7946 0{n:03d}", "(202) 555-0{n:03d}", "202-555-0{n:03d}", "+1 212 555 0{n:03d}",
-              "+49 (0)30 901820 {n:03d}", "202.555.0{n:03d}"),
-    "ip": ("8.8.{n}.4", "93.184.216.{n}", "2001:4860:4860::8{n:03d}"),
-    "iban": ("GB82 WEST 1234 5698 7654 32", "DE89370400440532013000", "FR14 2004 1010 0505 0001 3M02 606"),
-}
-_HARMLESS = (
-    "version 10.4.2", "12 May 2019", "2019-05-12", "ISBN 978-0-306-40615-7", "192.168.0.1", "1914-1918", "Node.js",
-    "e.g. this", "3.14159265", "$1,234,567.89", "10:30:15", "Acts 12:24", "chapter 3.2.1", "127.0.0.1", "ratio 16:9",
-    "the year 2024.Then", "@property", "50 000 000 people", "M.Sc.", "A4 paper",
-)
-
-
-def with_personal_information(
-    texts: list[str], generator: random.Random
-) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
-    """Text with spans put between its words; the (kind, span) pairs; and harmless look-alikes put in as well."""
-    for number, text in enumerate(texts):
-        words = text.split()[:150]
-        spans = []
-        for kind, forms in _FORMS.items():
-            form = forms[number % len(forms)]
-            spans.append((kind, form.format(n=generator.randint(10, 199))))
-        harmless = generator.sample(_HARMLESS, 4)
-        inserted = [span for _, span in spans] + harmless
-        places = sorted(generator.sample(range(1, len(words)), len(inserted)), reverse=True)
-        generator.shuffle(inserted)
-        for place, span in zip(places, inserted, strict=True):
-            words.insert(place, f"({span})" if generator.random() < 0.3 else span)
-        yield " ".join(words), spans, harmless
-
-
 def duplicates(texts: list[str], generator: random.Random) -> Iterator[Planted]:
     """Copies with other spacing and case, edits at several Jaccard similarities, and texts that share too little.
 

@@ -12,7 +12,7 @@ from hare.data.words import Vocabulary, Words, words_of
 
 Taken = Callable[[str, re.Match[str]], str]  # kind and match → what stands in its place
 
-_BEFORE, _AFTER = 60, 24  # characters in which words that say what a number is are looked for
+_BEFORE, _NEAR, _AFTER = 60, 30, 24  # characters in which words that say what a number is, or is not, are looked for
 _IPV4 = re.compile(r"(?<![\w.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
 _TWO_DOTS = re.compile(r"\.[0-9]{1,3}\.[0-9]")  # there is no IPv4 address without
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]|\.[0-9])")
@@ -133,7 +133,8 @@ def _reads_as_address(match: re.Match[str]) -> bool:
     """Whether the words nearest to a number of four parts, or else its shape, say that it is an address."""
     text, start, end = match.string, match.start(), match.end()
     before = text[max(0, start - _BEFORE, text.rfind("\n", 0, start) + 1) : start]
-    kinds = [found.lastgroup for found in _CONTEXT.finditer(before)]
+    near = len(before) - _NEAR
+    kinds = [found.lastgroup for found in _CONTEXT.finditer(before) if found.lastgroup or found.end() > near]
     if not kinds and _SERVED.match(text, end):
         return True
     kinds = kinds or [found.lastgroup for found in _CONTEXT.finditer(text[end : end + _AFTER].partition("\n")[0])][:1]

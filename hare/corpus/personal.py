@@ -28,6 +28,10 @@ _SPELLED_AT = {bracket: re.compile(rf"{re.escape(bracket)}\s?[aA][tT]\s?[\])>}}]
 _SPOKEN_EMAIL = re.compile(
     r"\b[\w.+-]{1,64} at [\w-]+(?: dot [\w-]+)* dot (?:com|org|net|edu|gov|uk|de|fr|eu|ca|au|in|io)\b", re.IGNORECASE
 )
+_CONTEXT = 60  # characters on each side of what was taken that are shown
+_PRIVATE = re.compile(r"\S+\s?(?:@|[\[(<{]\s?at\s?[\])>}]|\bat\b)\s?\S+\.\S+", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W_]")
+_LONG_NUMBER = re.compile(r"\d[\d .()/-]{5,}\d")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class _Collector:
     def take(self, kind: str, match: re.Match[str]) -> str:
         hits = self.hits.setdefault(kind, [])
         start, end = match.span()
-        hits.append("" if hits else match.string[max(0, start - 60) : end + 60].replace(GAP, ""))
+        hits.append("" if hits else _shown(match))
         self.characters[kind] = self.characters.get(kind, 0) + end - start
         return f"<{kind}>"
 
@@ -119,6 +123,20 @@ def _without_email(collector: _Collector, match: re.Match[str]) -> str:
     if _OPERAND.match(match[1]) or match.string[match.end() : match.end() + 1] in ("(", "["):
         return match.group()
     return collector.take("email", match)
+
+
+def _shown(match: re.Match[str]) -> str:
+    """What was taken between its neighbours, in double brackets; of addresses and numbers only the shape."""
+    text, (start, end) = match.string, match.span()
+    around = (text[max(0, start - _CONTEXT) : start], match.group(), text[end : end + _CONTEXT])
+    pieces = [_masked(piece) for piece in around]
+    return "{}⟦{}⟧{}".format(*pieces).replace(GAP, "")
+
+
+def _masked(text: str) -> str:
+    """The text with an x for each letter of an e-mail address and a 0 for each digit of a longer number."""
+    text = _PRIVATE.sub(lambda address: _LETTERS.sub("x", address.group()), text)
+    return _LONG_NUMBER.sub(lambda number: re.sub(r"\d", "0", number.group()), text)
 
 
 def _spelled_out(text: str, collector: _Collector) -> str:

@@ -16,9 +16,10 @@ from datatrove.data import Document
 
 from hare.core.files import written_whole
 from hare.core.statistics import wilson_interval
-from hare.corpus import defects
+from hare.corpus import defects, lookalikes
 from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
+from hare.corpus.completeness import parses
 from hare.corpus.personal import without_personal_information
 from hare.corpus.registry import source_named
 from hare.corpus.shared_lines import line_hash, lines_of, shared
@@ -31,6 +32,7 @@ _CLEAN_SOURCES = (
 )
 _LEAST_WORDS = 60
 _MOST_CHARACTERS = 12_000
+HARMLESS = "harmless: "  # kinds that begin so are look-alikes
 
 
 def clean_documents(count: int) -> list[Document]:
@@ -74,7 +76,7 @@ def measure(count: int, seed: int, trace: Path) -> tuple[pd.DataFrame, pd.DataFr
         of_block, false = _caught(kind(trace), list(planted), clean)
         rows += of_block
         alarms += false
-    rows += _personal(texts, generator)
+    rows += _personal(texts, code, generator)
     rows += _duplicates(texts, trace, generator)
     rows += _shared_lines(texts, generator)
     return pd.DataFrame(rows), pd.DataFrame(alarms, columns=["block", "source", "reason", "score", "excerpt"])
@@ -101,23 +103,37 @@ def _caught(block: Block, planted: list[defects.Planted], clean: list[Document])
     return list(_rows(block.name, hits, len(alarms), len(clean))), alarms
 
 
-def _personal(texts: list[str], generator: random.Random) -> list[dict[str, Any]]:
-    """Rows of the block that takes spans out: a span is caught when it is gone, an alarm is anything else taken."""
-    hits: dict[str, list[int]] = {}
-    taken = wanted = lookalikes = alarms = 0
-    for text, spans, harmless in defects.with_personal_information(texts, generator):
-        cleaned, found = without_personal_information(text)
-        for kind, span in spans:
-            pair = hits.setdefault(kind, [0, 0])
-            pair[0] += span not in cleaned
-            pair[1] += 1
-        wanted += len(spans)
-        taken += sum(item.count for item in found)
-        lookalikes += len(harmless)
-        alarms += sum(span not in cleaned for span in harmless)
-    alarms = max(alarms, taken - sum(pair[0] for pair in hits.values()))
-    counted = {kind: (pair[0], pair[1]) for kind, pair in hits.items()}
-    return list(_rows(PersonalInformation.name, counted, alarms, lookalikes))
+def _personal(texts: list[str], code: list[str], generator: random.Random) -> list[dict[str, Any]]:
+    """Rows of the block that takes spans out: a span is caught when it is gone, an alarm is anything else taken.
+
+    A look-alike is an alarm when it is no longer there, and so is a code file that parsed and no longer does.
+    """
+    hits: dict[str, list[bool]] = {}
+    alarms: dict[str, list[bool]] = {}
+    others = 0
+    for spoilt in [*lookalikes.in_prose(texts, generator), *lookalikes.in_code(code, generator)]:
+        cleaned, found = without_personal_information(spoilt.text, spoilt.is_code)
+        gone = [(kind, span not in cleaned) for kind, span in spoilt.spans]
+        wrong = [(kind, span not in cleaned) for kind, span in spoilt.harmless]
+        real = without_personal_information(spoilt.clean, spoilt.is_code)[1]
+        taken = sum(item.count for item in found) - sum(item.count for item in real)
+        others += max(0, taken - sum(hit for _, hit in gone + wrong))
+        if spoilt.is_code:
+            wrong.append(("broken files", not parses(cleaned)))
+        for tally, own in ((hits, gone), (alarms, wrong)):
+            for kind, hit in own:
+                tally.setdefault(kind, []).append(hit)
+    counted = {kind: (sum(own), len(own)) for kind, own in hits.items()}
+    false = sum(map(sum, alarms.values())) + others
+    rows = list(_rows(PersonalInformation.name, counted, false, sum(map(len, alarms.values()))))
+    return rows + [_alarm_row(kind, sum(own), len(own)) for kind, own in sorted(alarms.items())]
+
+
+def _alarm_row(kind: str, alarms: int, planted: int) -> dict[str, Any]:
+    """A kind of look-alikes: ``caught`` are false alarms, ``low`` and ``high`` the interval of their share."""
+    low, high = wilson_interval(alarms, planted)
+    return {"block": PersonalInformation.name, "kind": f"{HARMLESS}{kind}", "planted": planted, "caught": alarms,
+            "low": low, "high": high}
 
 
 def _duplicates(texts: list[str], trace: Path, generator: random.Random) -> list[dict[str, Any]]:
@@ -185,6 +201,10 @@ def planted_metrics(frame: pd.DataFrame) -> dict[str, float]:
     """``planted.<block>.precision`` and ``.recall``, each with its interval, and ``planted.<block>.<kind>.recall``."""
     metrics: dict[str, float] = {}
     for row in frame.itertuples():
+        if row.kind.startswith(HARMLESS):
+            kind = row.kind.removeprefix(HARMLESS).replace(" ", "_")
+            metrics[f"planted.{row.block}.false_alarms.{kind}"] = row.caught / row.planted
+            continue
         if row.kind == "(clean)":
             name, value = f"planted.{row.block}.precision", row.precision
         elif row.kind == "(all)":
