@@ -24,11 +24,11 @@ from hare.corpus.completeness import ends_whole, sentence_verdict
 from hare.corpus.numbers import is_iban
 from hare.corpus.personal import without_personal_information
 from hare.corpus.pipeline import clean
-from hare.corpus.readers import MALFORMED, _decoded, parsed_lines
 from hare.corpus.repetition import _repeated_words, repeated_line_share
 from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
-from hare.corpus.source import Source
+from hare.corpus.sources.readers import MALFORMED, _decoded, parsed_lines
+from hare.corpus.sources.source import Source
 from hare.data.words import Vocabulary, Words, _words_of, prepare, trim, words_of
 
 SENTENCE = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "

@@ -12,8 +12,8 @@ from hare.core.sections import Corpus
 from hare.corpus import executors, slurm_executor
 from hare.corpus.executors import LocalExecutor, cluster, executor_for, launch
 from hare.corpus.pipeline import filtering
-from hare.corpus.registry import source_named
 from hare.corpus.slurm_executor import end_jobs, job_name
+from hare.corpus.sources.registry import source_named
 
 CONFIG = Corpus(
     max_mb_per_source=0.03, heldout_fraction=0.2, cleaning_executor="local", cleaning_workers=1, cleaning_sbatch="",

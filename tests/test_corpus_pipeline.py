@@ -16,18 +16,16 @@ from hare.core.errors import HareError
 from hare.core.files import read_jsonl, sha256_of
 from hare.core.profile import load_profile
 from hare.core.sections import Corpus
-from hare.core.statistics import wilson_interval
 from hare.corpus import pipeline, statistics
 from hare.corpus.deduplicate import held_out_rank
-from hare.corpus.diversity import distinct_names
 from hare.corpus.executors import executor_for
-from hare.corpus.hub import HUB_SOURCES, hub_shards
-from hare.corpus.markup import html_to_text, wikitext_to_text
 from hare.corpus.pipeline import Cleaned, clean, publish
 from hare.corpus.redoing import forget_damaged
-from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
-from hare.corpus.source import Source
+from hare.corpus.sources.hub import HUB_SOURCES, hub_shards
+from hare.corpus.sources.markup import html_to_text, wikitext_to_text
+from hare.corpus.sources.registry import SOURCES
+from hare.corpus.sources.source import Source
 from hare.data.archives import ARCHIVES, Archive
 from hare.data.minhash import duplicates, signatures_of
 
@@ -257,13 +255,6 @@ def test_html_becomes_text() -> None:
     assert html_to_text("<p>One &amp; two</p><ul><li>three</li></ul>") == "One & two\n\nthree"
 
 
-@given(st.integers(0, 50), st.integers(0, 50))
-def test_the_interval_holds_the_proportion(hits: int, misses: int) -> None:
-    low, high = wilson_interval(hits, hits + misses)
-    share = hits / (hits + misses) if hits + misses else 0.5
-    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
-
-
 def test_weights_add_up() -> None:
     sources = pd.DataFrame({"source": ["a", "b"], "counterpart": ["The Stack", ""], "kept_mb": [1.0, 3.0]})
     frame = statistics.weights(sources, statistics.published_sources())
@@ -279,10 +270,3 @@ def test_every_profile_names_an_executor_that_can_be_built(profile: str, tmp_pat
         executor = executor_for(chosen, steps, tmp_path / name, [1.0] * len(SOURCES))
         assert executor.world_size == len(SOURCES) and executor.pipeline is steps
     assert json.dumps([repr(step) for step in steps])
-
-
-@given(st.lists(st.permutations(["a", "b", "c", "d", "e", "f"]), max_size=12))
-def test_no_two_topics_share_a_name(ranked: list[list[str]]) -> None:
-    names = distinct_names(ranked)
-    assert len(set(names)) == len(ranked)
-    assert all(name.split()[:3] == words[:3] for name, words in zip(names, ranked, strict=True))

@@ -12,7 +12,9 @@ from hare.corpus.block import Removal
 from hare.corpus.blocks import Completeness, Language, Soundness
 from hare.corpus.completeness import starts_inside
 from hare.corpus.language import identify, reads_as_english
-from hare.corpus.markup import html_to_text, wikitext_to_text
+from hare.corpus.shared_lines import line_hash
+from hare.corpus.sources.markup import html_to_text, wikitext_to_text
+from hare.corpus.sources.readers import lacks_its_stop
 
 ENGLISH = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "
 FOREIGN = {
@@ -148,3 +150,19 @@ def test_a_verdict_says_where_to_look() -> None:
     text = ENGLISH * 4 + FOREIGN["de"] * 8
     verdict = identify(text)
     assert not reads_as_english(text) and verdict.language == "de" and verdict.at >= len(ENGLISH) * 3
+
+
+@pytest.mark.parametrize(("text", "lacks"), [
+    ("One line.\n\nPeat should help bring that number down", True), ("It was annexed in March of 2014", True),
+    ("The documents were leaked by Edward Snowden", True), ("It is worth a further 1", False), ("It ended there.", False),
+    ("Several Democrats were in opposition to Sen", False), ("She told the press that “whoever lives there", False),
+    ("Too short", False), ("", False), ("This is symmetric multi processing (e.g", False),
+])
+def test_a_dropped_full_stop_is_told_from_a_cut_sentence(text: str, lacks: bool) -> None:
+    assert lacks_its_stop(text) is lacks
+
+
+def test_a_value_that_several_entries_share_is_no_shared_line() -> None:
+    assert line_hash("Land use, agricultural land: permanent crops: 0.1% (2023 est.)") is None
+    assert line_hash("Comments on this article are closed; write to the editors to have your say.") is not None
+    assert line_hash("Major infectious diseases, note: " + "on 21 March the centre issued an alert for travellers " * 3)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hare.corpus.diversity import ReferenceModel
-from hare.corpus.registry import SOURCES
+from hare.corpus.sources.registry import SOURCES
 from hare.data.shards import write_documents
 from hare.synthesis import diversity, samples
 from hare.synthesis.overlap import share_in_corpus

@@ -24,12 +24,12 @@ from hare.core.profile import Profile
 from hare.core.progress import track
 from hare.core.sections import Corpus
 from hare.corpus.block import utf8_length
-from hare.corpus.defects import duplicates as planted_duplicates
 from hare.corpus.executors import launch
 from hare.corpus.pipeline import ReadSource, fetch_archives, filtering
-from hare.corpus.registry import SOURCES
 from hare.corpus.rules import RULES
-from hare.corpus.source import Source
+from hare.corpus.sources.registry import SOURCES
+from hare.corpus.sources.source import Source
+from hare.corpus.truth.defects import duplicates as planted_duplicates
 from hare.data.minhash import duplicates, signatures_of
 
 _MB_PER_SOURCE = 0.5

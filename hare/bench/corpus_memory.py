@@ -13,8 +13,8 @@ from pathlib import Path
 from hare.core.provenance import peak_rss_mb
 from hare.core.sections import Corpus
 from hare.corpus.pipeline import clean
-from hare.corpus.registry import source_named
-from hare.corpus.source import Source
+from hare.corpus.sources.registry import source_named
+from hare.corpus.sources.source import Source
 from hare.data.archives import Archive
 
 _SENTENCES = 10  # a document

@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from threadpoolctl import threadpool_limits
 
-from hare.corpus.readers import orange_labels
-from hare.corpus.registry import SOURCES
+from hare.corpus.sources.readers import orange_labels
+from hare.corpus.sources.registry import SOURCES
 from hare.data.archives import archive_of
 from hare.synthesis.embeddings import embed
 from hare.synthesis.passages import SHORTEST_WORDS, windows

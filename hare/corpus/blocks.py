@@ -12,9 +12,9 @@ from hare.corpus.block import EXCERPT, Block, Edit, Removal, utf8_length
 from hare.corpus.completeness import sentence_verdict, syntax_verdict
 from hare.corpus.language import identify, reads_as_english
 from hare.corpus.personal import without_personal_information
-from hare.corpus.readers import MALFORMED
 from hare.corpus.repetition import measures
 from hare.corpus.rules import RULES, Rules
+from hare.corpus.sources.readers import MALFORMED
 from hare.data.words import trim, words_of
 
 _LARGEST_DOCUMENT = 2_000_000  # bytes

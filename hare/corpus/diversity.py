@@ -1,11 +1,12 @@
-"""Semantic diversity and consistency of quality, measured on the same sample before and after cleaning.
+"""Is D1 more diverse, and more even, after cleaning? The same sample of documents before and after, with intervals.
 
-The paper asserts that its corpus is diverse and consistent and measures neither. Cheap measures, the same on both
-sides: documents embedded by latent semantic analysis (TF-IDF vectors reduced by a truncated SVD; Deerwester et al.
-1990), their spread, and topics as clusters of them (entropy of their sizes); distinct n-grams in an equal number of
-words; and bits per word, the logarithm of perplexity, under a reference model of well-edited English.
+Topics and distances come from latent semantic analysis (TF-IDF vectors reduced by a truncated SVD; Deerwester et al.
+1990), which is fast and sees words, not meaning. Intervals are 95 %, from a bootstrap over documents that draws the
+same ones before and after, so that the difference has an interval of its own. The decoy, a source that is part of
+another by construction, is left out on both sides.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,154 +20,141 @@ from sklearn.preprocessing import normalize
 
 from hare.corpus.pipeline import Cleaned
 from hare.corpus.sample import is_sampled
+from hare.corpus.sources.registry import DECOY
+from hare.data.diversity import ReferenceModel, dispersion, quality_spread, topic_entropy
 from hare.data.words import words_of
 
 _TOPICS = 40
 _DIMENSIONS = 48
 _VOCABULARY = 12_000
-_NGRAMS = (1, 2, 3)
-_BITS = np.arange(6.0, 20.5, 0.5)  # a word
-_LONGEST_NAME = 6  # words
+_RESAMPLES = 200
+_PAIRS = 40_000  # among which distinct pairs of words are counted
+_BITS = np.arange(6.0, 20.5, 0.5)  # per word
+_FEWEST = 20  # documents of a source on both sides, for its own spread to mean anything
 
 
 @dataclass(frozen=True)
-class Diversity:
-    """``topic_entropy`` in nats, at most log of the number of topics; ``distinct`` is a share by n.
+class Sampled:
+    """The documents of one side: ``frame`` (id, source, category, text), and what is measured on each.
 
-    ``spread`` is the mean cosine distance between two documents' embeddings, 0 when all say the same.
+    ``topics``: int64[documents]; ``vectors``: float32[documents, dimensions], unit length; ``pairs``: for each document
+    the hashes of its pairs of words, uint64[words - 1]; ``bits``: float64[documents], per word, NaN for one word.
     """
 
-    topic_entropy: float
-    spread: float
-    distinct: dict[int, float]
+    frame: pd.DataFrame
+    topics: np.ndarray
+    vectors: np.ndarray
+    pairs: list[np.ndarray]
+    bits: np.ndarray
 
 
-def diversity(samples: dict[str, pd.DataFrame], seed: int) -> tuple[dict[str, Diversity], pd.DataFrame]:
-    """Diversity of each named sample (columns id, source, category, text) and the topics' shares in each.
+Measure = Callable[[Sampled, np.ndarray], float]  # of the documents at some places, int64[places]
 
-    The topics are those of all samples together, so that the shares can be compared.
+
+def _distinct_pairs(side: Sampled, places: np.ndarray) -> float:
+    """Share of distinct pairs among the first ``_PAIRS`` of the documents at ``places``."""
+    taken, count = [], 0
+    for place in places:
+        taken.append(side.pairs[place])
+        count += len(taken[-1])
+        if count >= _PAIRS:
+            break
+    joined = np.concatenate(taken)[:_PAIRS]
+    return len(np.unique(joined)) / len(joined)
+
+
+def _known(side: Sampled, places: np.ndarray) -> np.ndarray:
+    bits = side.bits[places]
+    return bits[np.isfinite(bits)]
+
+
+def _spread_in_sources(side: Sampled, places: np.ndarray) -> float:
+    """Mean over the sources of their documents' spread of bits per word."""
+    bits = pd.Series(side.bits[places]).groupby(side.frame["source"].to_numpy()[places])
+    spreads = [quality_spread(own.dropna().to_numpy()) for _, own in bits if len(own) >= _FEWEST]
+    return float(np.mean(spreads)) if spreads else float("nan")
+
+
+MEASURES: dict[str, Measure] = {
+    "topic_entropy_nats": lambda side, places: topic_entropy(side.topics[places], _TOPICS),
+    "dispersion": lambda side, places: dispersion(side.vectors[places]),
+    "distinct_2": _distinct_pairs,
+    "median_bits_per_word": lambda side, places: float(np.median(_known(side, places))),
+    "spread_bits_per_word": lambda side, places: quality_spread(_known(side, places)),
+    "spread_in_sources_bits_per_word": _spread_in_sources,
+}
+
+
+def sides(cleaned: Cleaned, seed: int) -> dict[str, Sampled]:
+    """The sampled documents as they came in ("raw") and, of these, those that stayed as they were left ("kept")."""
+    frames = {name: _without_decoy(_sample(cleaned.folder / name)) for name in ("raw", "kept")}
+    model = ReferenceModel(_reference_texts(cleaned))
+    labels, vectors = _topics([text for frame in frames.values() for text in frame["text"]], seed)
+    found, start = {}, 0
+    for name, frame in frames.items():
+        own = slice(start, start + len(frame))
+        bits = np.array([model.bits_per_word(text) for text in frame["text"]])
+        pairs = [words_of(text).shingles(2) for text in frame["text"]]
+        found[name] = Sampled(frame, labels[own], vectors[own], pairs, bits)
+        start += len(frame)
+    return found
+
+
+def before_and_after(both: dict[str, Sampled], seed: int) -> pd.DataFrame:
+    """One row per measure: raw, kept and kept - raw, each with its interval, and the numbers of documents.
+
+    A bootstrap draws documents twice and so biases the share of distinct pairs: it gets the mean over draws of half the
+    documents without replacement instead, whose spread is about that of a bootstrap.
     """
-    joined = pd.concat([frame.assign(sample=name) for name, frame in samples.items()], ignore_index=True)
-    joined["topic"], names, embedded = topics(joined["text"].tolist(), seed)
-    words = min(sum(len(words_of(text)) for text in frame["text"]) for frame in samples.values())
-    found, shares = {}, []
-    for name, frame in samples.items():
-        own = joined[joined["sample"] == name]
-        share = own["topic"].value_counts(normalize=True).sort_index()
-        entropy = float(-(share * np.log(share)).sum())
-        spread = 1 - float(np.square(embedded[own.index].mean(axis=0)).sum())
-        found[name] = Diversity(entropy, spread, distinct_ngrams(frame["text"].tolist(), words, seed))
-        shares += [{"sample": name, "topic": names[topic], "share": value} for topic, value in share.items()]
-    return found, pd.DataFrame(shares)
+    raw, kept = both["raw"], both["kept"]
+    place_of = {name: place for place, name in enumerate(kept.frame["id"])}
+    after = np.array([place_of.get(name, -1) for name in raw.frame["id"]])
+    draw = np.random.default_rng(seed)
+    rows = []
+    for name, measure in MEASURES.items():
+        values = np.array([_resampled(measure, raw, kept, after, draw, halves=name == "distinct_2")
+                           for _ in range(_RESAMPLES)])
+        row = {"measure": name}
+        whole = [measure(side, np.arange(len(side.frame))) for side in (raw, kept)]
+        point = values.mean(axis=0) if name == "distinct_2" else whole
+        for column, value, drawn in (("raw", point[0], values[:, 0]), ("kept", point[1], values[:, 1]),
+                                     ("difference", point[1] - point[0], values[:, 1] - values[:, 0])):
+            low, high = np.nanpercentile(drawn, [2.5, 97.5])
+            row |= {column: value, f"{column}_low": min(low, value), f"{column}_high": max(high, value)}
+        rows.append(row | {"raw_documents": len(raw.frame), "kept_documents": len(kept.frame)})
+    return pd.DataFrame(rows)
 
 
-def topics(texts: list[str], seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Cluster number of each text; for each cluster a name of its own, its most characteristic words; embeddings.
+def _resampled(measure: Measure, raw: Sampled, kept: Sampled, after: np.ndarray, draw: np.random.Generator,
+               halves: bool) -> tuple[float, float]:
+    """A measure of drawn documents before, and of those of them that stayed after; ``after``: their places, or -1."""
+    count = len(after)
+    drawn = draw.permutation(count)[: count // 2] if halves else draw.integers(count, size=count)
+    stayed = after[drawn]
+    return measure(raw, drawn), measure(kept, stayed[stayed >= 0])
 
-    The embeddings have unit length and the shape (texts, dimensions).
-    """
+
+def _topics(texts: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster number of each text, int64[texts], and embeddings of unit length, float32[texts, dimensions]."""
     vectorizer = TfidfVectorizer(
         max_features=_VOCABULARY, sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32
     )
-    vectors = vectorizer.fit_transform(texts)
-    dimensions = min(_DIMENSIONS, vectors.shape[1] - 1)
-    svd = TruncatedSVD(dimensions, random_state=seed)
-    reduced = normalize(svd.fit_transform(vectors))
-    clusters = KMeans(min(_TOPICS, len(texts)), n_init=1, random_state=seed, max_iter=50).fit(reduced)
-    words = np.array(vectorizer.get_feature_names_out())
-    weights = svd.inverse_transform(clusters.cluster_centers_)
-    names = distinct_names([words[np.argsort(-row)[:_LONGEST_NAME]].tolist() for row in weights])
-    return clusters.labels_, names, reduced
+    counted = vectorizer.fit_transform(texts)
+    svd = TruncatedSVD(min(_DIMENSIONS, counted.shape[1] - 1), random_state=seed)
+    vectors = normalize(svd.fit_transform(counted))
+    clusters = KMeans(min(_TOPICS, len(texts)), n_init=1, random_state=seed, max_iter=50).fit(vectors)
+    return clusters.labels_, vectors
 
 
-def distinct_names(ranked: list[list[str]]) -> list[str]:
-    """Three words a cluster, the heaviest first; where two clusters share all three, as many more as tell them apart.
-
-    Clusters that agree in every word given are told apart by a number.
-    """
-    names: list[str] = []
-    for words in ranked:
-        candidates = [" ".join(words[:count]) for count in range(3, len(words) + 1)]
-        fresh = (name for name in candidates if name not in names)
-        names.append(next(fresh, None) or f"{candidates[-1]} {len(names)}")
-    return names
-
-
-def distinct_ngrams(texts: list[str], words: int, seed: int) -> dict[int, float]:
-    """Share of distinct runs of 1, 2 and 3 words among all runs, over the same number of ``words`` in random order."""
-    order = np.random.default_rng(seed).permutation(len(texts))
-    hashes = np.concatenate([words_of(texts[index]).hashes for index in order])[:words]
-    shares = {}
-    for n in _NGRAMS:
-        runs = hashes[: len(hashes) - n + 1].copy()
-        for offset in range(1, n):
-            runs = runs * np.uint64(0x9E3779B97F4A7C15) + hashes[offset : len(hashes) - n + 1 + offset]
-        shares[n] = len(np.unique(runs)) / len(runs)
-    return shares
-
-
-class ReferenceModel:
-    """Bits per word under an interpolated bigram model: 0.6 bigram, 0.3 unigram, 0.1 uniform over unseen words."""
-
-    def __init__(self, texts: list[str]):
-        streams = [words_of(text).hashes for text in texts]
-        self.words, self.counts = np.unique(np.concatenate(streams), return_counts=True)
-        pairs = [_pairs(stream) for stream in streams if len(stream) > 1]
-        self.pairs, self.pair_counts = np.unique(np.concatenate(pairs), return_counts=True)
-        self.total = int(self.counts.sum())
-
-    def bits_per_word(self, text: str) -> float:
-        """Mean bits a word of ``text``, its first word left out; NaN when it has only one."""
-        hashes = words_of(text).hashes
-        if len(hashes) < 2:
-            return float("nan")
-        history = np.maximum(_look_up(self.words, self.counts, hashes[:-1]), 1)
-        bigram = _look_up(self.pairs, self.pair_counts, _pairs(hashes)) / history
-        unigram = _look_up(self.words, self.counts, hashes[1:]) / self.total
-        return float(-np.log2(0.6 * bigram + 0.3 * unigram + 0.1 / (2 * len(self.words))).mean())
-
-
-def _pairs(hashes: np.ndarray) -> np.ndarray:
-    return hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) ^ hashes[1:]
-
-
-def _look_up(keys: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Counts of the wanted keys, 0 for unknown ones; ``keys`` is sorted."""
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, counts[places], 0)
-
-
-def consistency(samples: dict[str, pd.DataFrame], model: ReferenceModel) -> pd.DataFrame:
-    """Quantiles of bits per word, by sample and source; a narrow range means even quality."""
-    rows = []
-    for name, frame in samples.items():
-        scored = frame.assign(bits=[model.bits_per_word(text) for text in frame["text"]]).dropna(subset="bits")
-        for (category, source), own in scored.groupby(["category", "source"], sort=True):
-            low, median, high = np.quantile(own["bits"], [0.1, 0.5, 0.9])
-            rows.append({"sample": name, "category": category, "source": source, "documents": len(own), "p10": low,
-                         "median": median, "p90": high})
-    return pd.DataFrame(rows)
-
-
-def quality(samples: dict[str, pd.DataFrame], model: ReferenceModel) -> pd.DataFrame:
+def quality(both: dict[str, Sampled]) -> pd.DataFrame:
     """Distribution of bits per word over all documents: columns sample, bits (lower edge of the bin), share."""
     rows = []
-    for name, frame in samples.items():
-        bits = np.array([model.bits_per_word(text) for text in frame["text"]])
-        counts, edges = np.histogram(np.clip(bits[~np.isnan(bits)], _BITS[0], _BITS[-1]), _BITS)
+    for name, side in both.items():
+        bits = side.bits[np.isfinite(side.bits)]
+        counts, edges = np.histogram(np.clip(bits, _BITS[0], _BITS[-1]), _BITS)
         rows += [{"sample": name, "bits": edge, "share": count / counts.sum()}
                  for edge, count in zip(edges[:-1], counts, strict=True)]
     return pd.DataFrame(rows)
-
-
-def raw_sample(cleaned: Cleaned) -> pd.DataFrame:
-    """The sampled documents as they came in."""
-    return _sample(cleaned.folder / "raw")
-
-
-def kept_sample(cleaned: Cleaned) -> pd.DataFrame:
-    """Those of the sampled documents that stayed, as they were left."""
-    return _sample(cleaned.folder / "kept")
 
 
 def _sample(folder: Path) -> pd.DataFrame:
@@ -174,22 +162,23 @@ def _sample(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "source", "category", "text"])
 
 
-def reference_texts(cleaned: Cleaned) -> list[str]:
+def _without_decoy(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["source"] != DECOY].reset_index(drop=True)
+
+
+def _reference_texts(cleaned: Cleaned) -> list[str]:
     """Kept Wikipedia summaries that are not in the sample: what the reference model learns edited English from."""
-    rank = [source.name for source in cleaned.sources].index("wikipedia-summaries")
-    rows = map(orjson.loads, (cleaned.folder / "d1" / f"{rank:05d}.jsonl").read_bytes().splitlines())
+    number = [source.name for source in cleaned.sources].index("wikipedia-summaries")
+    rows = map(orjson.loads, (cleaned.folder / "d1" / f"{number:05d}.jsonl").read_bytes().splitlines())
     return [row["text"] for row in rows if not is_sampled(row["id"])]
 
 
-def diversity_metrics(measured: dict[str, Diversity], bits: pd.DataFrame) -> dict[str, float]:
-    """``diversity.<sample>.…`` and ``consistency.<sample>.…``; the latter over sources that both samples hold."""
-    found = {}
-    in_both = bits.groupby("source")["sample"].transform("nunique") == len(measured)
-    for name, own in measured.items():
-        found[f"diversity.{name}.topic_entropy_nats"] = own.topic_entropy
-        found[f"diversity.{name}.embedding_spread"] = own.spread
-        found |= {f"diversity.{name}.distinct_{n}": share for n, share in own.distinct.items()}
-        of_sample = bits[(bits["sample"] == name) & in_both]
-        found[f"consistency.{name}.median_bits_per_word"] = float(of_sample["median"].median())
-        found[f"consistency.{name}.mean_spread_bits"] = float((of_sample["p90"] - of_sample["p10"]).mean())
-    return found
+def diversity_metrics(statement: pd.DataFrame) -> dict[str, float]:
+    """``diversity.<measure>.raw``, ``.kept`` and ``.difference``, each with ``.low`` and ``.high``."""
+    metrics = {}
+    for row in statement.to_dict("records"):
+        for column in ("raw", "kept", "difference"):
+            name = f"diversity.{row['measure']}.{column}"
+            metrics |= {name: float(row[column]), f"{name}.low": float(row[f"{column}_low"]),
+                        f"{name}.high": float(row[f"{column}_high"])}
+    return metrics

@@ -29,7 +29,7 @@ from hare.corpus.redoing import forget_damaged, remember
 from hare.corpus.sample import Sample
 from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.slurm_executor import end_jobs
-from hare.corpus.source import Source
+from hare.corpus.sources.source import Source
 
 BLOCKS = (
     "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",

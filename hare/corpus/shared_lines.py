@@ -5,6 +5,7 @@ hand are paragraphs, and a sentence taken out of the middle of one leaves a hole
 is one task that holds 24 bytes a line, of the categories that ask for it (`rules.Rules.shares_no_lines`).
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,18 @@ from hare.corpus.rules import RULES, Rules
 from hare.data.words import words_of
 
 LEAST_WORDS = 8  # shorter lines are headings and names
+LEAST_WORDS_OF_FIELD = 25  # of a line "name: value", for countries that share a value do not repeat one another
 LEAST_DOCUMENTS = 3  # that hold the line; two may agree by chance
 LINE = np.dtype([("document", "<u8"), ("line", "<u8")])  # hashes of a document's id and of one of its lines
+_FIELD = re.compile(r"\s*[^.:]{1,80}: ")
 
 
 def line_hash(line: str) -> int | None:
     """Hash of a line's words, whatever their case and spacing; None for a line too short to tell."""
     words = line.lower().split()
-    return xxhash.xxh64_intdigest(" ".join(words)) if len(words) >= LEAST_WORDS else None
+    if len(words) < LEAST_WORDS or (len(words) < LEAST_WORDS_OF_FIELD and _FIELD.match(line)):
+        return None
+    return xxhash.xxh64_intdigest(" ".join(words))
 
 
 def lines_of(identifier: str, text: str) -> NDArray:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from hare.report.figures import figure
 
 _KEPT, _REMOVED, _PAPER, _RAW = "#0072B2", "#D55E00", "#000000", "#999999"
-_NO_CHANGE = 0.02  # nats
-_HARD_TO_PREDICT = 15  # bits a word: lists, codes, tables
+_DECOY = "reuters-8"  # a source that is part of another by construction
+_HARD_TO_PREDICT = 15  # bits per word: lists, codes, tables
 _BLOCKS = {
     "soundness": "soundness", "language": "language", "personal_information": "personal information",
     "completeness": "completeness", "repetition": "repetition", "exact_duplicates": "exact duplicates",
@@ -20,7 +20,7 @@ _BLOCKS = {
 @figure("corpus", "kept_by_source")
 def kept_by_source(frame: pd.DataFrame) -> Figure:
     """Columns: source, category, raw_mb, kept_mb."""
-    ordered = frame.iloc[::-1]
+    ordered = frame.assign(gone=frame["raw_mb"] - frame["kept_mb"]).sort_values("gone")
     picture, axes = plt.subplots(figsize=(7.2, 0.27 * len(frame) + 1.2))
     axes.barh(ordered["source"], ordered["kept_mb"], color=_KEPT, label="kept")
     gone = ordered["raw_mb"] - ordered["kept_mb"]
@@ -39,7 +39,11 @@ def kept_by_source(frame: pd.DataFrame) -> Figure:
 
 @figure("corpus", "removed_by_block")
 def removed_by_block(frame: pd.DataFrame) -> Figure:
-    """Columns: block, category, documents_in, documents_removed; a heat map of shares of documents."""
+    """Columns: block, source, category, documents_in, documents_removed; a heat map of shares of documents.
+
+    The decoy is left out: what it loses was put in on purpose.
+    """
+    frame = frame[frame["source"] != _DECOY]
     blocks = [block for block in _BLOCKS if block in set(frame["block"])]
     sums = frame.groupby(["category", "block"])[["documents_in", "documents_removed"]].sum()
     share = (100 * sums["documents_removed"] / sums["documents_in"]).unstack("block")[blocks]
@@ -57,7 +61,8 @@ def removed_by_block(frame: pd.DataFrame) -> Figure:
     bar.set_ticklabels(["0", "1", "10", "100"])
     totals = frame.groupby("block")["documents_removed"].sum()
     most = totals.idxmax()
-    axes.set_title(f"Most of the {totals.sum():,} removals: {_BLOCKS[most]}, {100 * totals[most] / totals.sum():.0f} %")
+    axes.set_title(f"Outside the decoy {totals.sum():,} documents go, most of them for {_BLOCKS[most]}: "
+                   f"{100 * totals[most] / totals.sum():.0f} %")
     return picture
 
 
@@ -74,7 +79,7 @@ def lengths(frame: pd.DataFrame) -> Figure:
         axes.plot(own["median"].clip(lower=1), places, "o", color="white", markeredgecolor=colour, ms=5, label=when)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
-    axes.set_xlabel("words a document (dot: median, thick: middle half, thin: 5 to 95 %)")
+    axes.set_xlabel("words per document (dot: median, thick: middle half, thin: 5 to 95 %)")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
     kept = frame[frame["when"] == "kept"]
     longest, shortest = kept.loc[kept["median"].idxmax()], kept.loc[kept["median"].idxmin()]
@@ -104,23 +109,21 @@ def weights(frame: pd.DataFrame) -> Figure:
 
 @figure("corpus", "overlap")
 def overlap(frame: pd.DataFrame) -> Figure:
-    """Columns: source, repeats, kind (exact, near), documents; the largest pairs."""
-    pairs = frame.pivot_table(index=["source", "repeats"], columns="kind", values="documents", aggfunc="sum").fillna(0)
-    pairs = pairs.loc[pairs.sum(axis=1).sort_values().index[-12:]]
-    labels = [f"{a} in itself" if a == b else f"{a} in {b}" for a, b in pairs.index]
+    """Columns: source, repeats, kind (exact, near), documents; the largest pairs, the decoy left out."""
+    frame = frame[(frame["source"] != _DECOY) & (frame["repeats"] != _DECOY)]
+    sums = frame.groupby(["source", "repeats", "kind"])["documents"].sum()
+    pairs = sums.groupby(level=[0, 1]).sum().sort_values().index[-12:]
+    labels = [f"{a} in itself" if a == b else f"{a} in {b}" for a, b in pairs]
     picture, axes = plt.subplots(figsize=(7.2, 0.3 * len(pairs) + 1.4))
-    left = np.zeros(len(pairs))
-    for kind, colour in (("exact", _KEPT), ("near", "#E69F00")):
-        if kind in pairs:
-            axes.barh(labels, pairs[kind], left=left, color=colour, label=kind)
-            left += pairs[kind].to_numpy()
-    axes.set_xscale("symlog", linthresh=10)
+    for kind, colour, shift in (("exact", _KEPT, 0.12), ("near", "#E69F00", -0.12)):
+        counts = [sums.get((a, b, kind), np.nan) for a, b in pairs]
+        axes.plot(counts, np.arange(len(pairs)) + shift, "o", color=colour, ms=6, label=kind)
+    axes.set_yticks(range(len(pairs)), labels)
+    axes.set_xscale("log")
     axes.set_xlabel("documents that repeat another one")
-    axes.grid(axis="y", visible=False)
     axes.legend(loc="lower right")
     across = frame.loc[frame["source"] != frame["repeats"], "documents"].sum()
-    total = frame["documents"].sum()
-    axes.set_title(f"{across:,} of {total:,} duplicates\nlie across sources")
+    axes.set_title(f"Outside the decoy {across:,} of {frame['documents'].sum():,} duplicates repeat another source")
     return picture
 
 
@@ -144,53 +147,54 @@ def planted(frame: pd.DataFrame) -> Figure:
     return picture
 
 
-@figure("corpus", "topics")
-def topics(frame: pd.DataFrame) -> Figure:
-    """Columns: sample (raw, kept), topic, share."""
-    shares = (100 * frame.pivot(index="topic", columns="sample", values="share")).fillna(0)
-    shares = shares.sort_values("raw").iloc[-20:]
-    picture, axes = plt.subplots(figsize=(7.2, 0.24 * len(shares) + 1.4))
-    axes.hlines(range(len(shares)), shares["raw"], shares["kept"], color="#bbbbbb")
-    axes.plot(shares["raw"], range(len(shares)), "o", color=_RAW, label="raw")
-    axes.plot(shares["kept"], range(len(shares)), "o", color=_KEPT, label="kept")
-    axes.set_yticks(range(len(shares)), shares.index, fontsize=8)
-    axes.set_xlabel("share of sampled documents (%), twenty largest topics")
-    axes.legend(loc="lower right")
-    entropy = {name: _entropy(own["share"]) for name, own in frame.groupby("sample")}
-    change = entropy["kept"] - entropy["raw"]
-    verb = "hardly changes" if abs(change) < _NO_CHANGE else "raises" if change > 0 else "lowers"
-    axes.set_title(f"Cleaning {verb} topic entropy:\n{entropy['raw']:.3f} nats before, {entropy['kept']:.3f} after")
+_MEASURES = {  # title and unit of a panel; whether more of it is what the prior promises
+    "topic_entropy_nats": ("entropy over topics", "nats", True),
+    "dispersion": ("distance of two documents", "1 - cosine", True),
+    "distinct_2": ("distinct pairs of words", "share", True),
+    "median_bits_per_word": ("median", "bits per word", False),
+    "spread_bits_per_word": ("spread over all documents", "bits per word", False),
+    "spread_in_sources_bits_per_word": ("spread within a source", "bits per word", False),
+}
+
+
+@figure("corpus", "diversity")
+def diversity(frame: pd.DataFrame) -> Figure:
+    """Columns: measure, and raw, kept and difference, each with _low and _high (95 %)."""
+    picture, panels = plt.subplots(2, 3, figsize=(7.6, 4.2))
+    rows = frame.set_index("measure")
+    for axes, (measure, (title, unit, _)) in zip(panels.flat, _MEASURES.items(), strict=True):
+        row = rows.loc[measure]
+        for place, (side, colour) in enumerate((("raw", _RAW), ("kept", _KEPT))):
+            spread = [[row[side] - row[f"{side}_low"]], [row[f"{side}_high"] - row[side]]]
+            axes.errorbar([place], [row[side]], yerr=spread, fmt="o", color=colour, ms=6)
+        axes.set_xticks([0, 1], ["before", "after"])
+        axes.set_xlim(-0.6, 1.6)
+        axes.set_ylabel(unit, fontsize=8)
+        axes.set_title(f"{title}\n{_signed(row)}", fontsize=8.5)
+    better = [name for name in _MEASURES if _verdict(rows.loc[name]) == (1 if _MEASURES[name][2] else -1)]
+    worse = [name for name in _MEASURES if _verdict(rows.loc[name]) == (-1 if _MEASURES[name][2] else 1)]
+    picture.suptitle(f"Cleaning: {_named(better)} better; {_named(worse)} worse", x=0.01, ha="left", fontweight="bold",
+                     fontsize=11)
     return picture
 
 
-def _entropy(share: pd.Series) -> float:
-    return float(-(share * np.log(share)).sum())
+def _verdict(row: pd.Series) -> int:
+    """1 or -1 where the interval of the difference excludes 0, else 0."""
+    return int(row["difference_low"] > 0) - int(row["difference_high"] < 0)
 
 
-@figure("corpus", "consistency")
-def consistency(frame: pd.DataFrame) -> Figure:
-    """Columns: sample (raw, kept), source, documents, p10, median, p90, in bits a word."""
-    sources = list(dict.fromkeys(frame["source"]))[::-1]
-    picture, axes = plt.subplots(figsize=(7.2, 0.3 * len(sources) + 1.3))
-    for sample, shift, colour in (("raw", 0.15, _RAW), ("kept", -0.15, _KEPT)):
-        own = frame[frame["sample"] == sample].set_index("source")
-        places = [sources.index(source) + shift for source in own.index]
-        axes.hlines(places, own["p10"], own["p90"], color=colour, lw=2)
-        axes.plot(own["median"], places, "o", color=colour, ms=4.5, label=sample)
-    axes.set_yticks(range(len(sources)), sources, fontsize=8.5)
-    axes.set_xlabel("bits a word under a bigram model of Wikipedia summaries (median, 10 to 90 %)")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
-    both = frame[frame.groupby("source")["sample"].transform("nunique") == 2]  # a source that is gone has no "after"
-    spread = (both["p90"] - both["p10"]).groupby(both["sample"]).mean()
-    verb = "narrows" if spread["kept"] < spread["raw"] else "does not narrow"
-    before, after = spread["raw"], spread["kept"]
-    axes.set_title(f"Cleaning {verb} the spread within a source:\n{before:.2f} bits before, {after:.2f} after")
-    return picture
+def _signed(row: pd.Series) -> str:
+    mark = "" if _verdict(row) else " (no difference seen)"
+    return f"{row['difference']:+.3g} [{row['difference_low']:+.3g}, {row['difference_high']:+.3g}]{mark}"
+
+
+def _named(measures: list[str]) -> str:
+    return ", ".join(_MEASURES[name][0] for name in measures) or "nothing"
 
 
 @figure("corpus", "quality")
 def quality(frame: pd.DataFrame) -> Figure:
-    """Columns: sample (raw, kept), bits (lower edge of a bin, in bits a word), share of the sampled documents."""
+    """Columns: sample (raw, kept), bits (lower edge of a bin, in bits per word), share of the sampled documents."""
     picture, axes = plt.subplots(figsize=(7.2, 3.2))
     width = frame["bits"].drop_duplicates().diff().median()
     tails = {}
@@ -200,10 +204,10 @@ def quality(frame: pd.DataFrame) -> Figure:
                     fill=sample == "raw", alpha=0.45 if sample == "raw" else 1.0)
         tails[sample] = 100 * own.loc[own["bits"] >= _HARD_TO_PREDICT, "share"].sum()
     axes.axvline(_HARD_TO_PREDICT, color=_REMOVED, ls="--", lw=1)
-    axes.set_xlabel("bits a word under a bigram model of Wikipedia summaries")
+    axes.set_xlabel("bits per word under a bigram model of Wikipedia summaries")
     axes.set_ylabel("sampled documents (%)")
     axes.legend(loc="upper right")
-    axes.set_title(f"Documents of {_HARD_TO_PREDICT} bits a word and more:\n"
+    axes.set_title(f"Documents of {_HARD_TO_PREDICT} bits per word and more:\n"
                    f"{tails['raw']:.1f} % before cleaning, {tails['kept']:.1f} % after")
     return picture
 
@@ -217,7 +221,7 @@ def throughput(frame: pd.DataFrame) -> Figure:
     axes.barh([_BLOCKS.get(block, block) for block in ordered["block"]], ordered["mb_per_s"],
               color=["#000000" if block == "all blocks" else _KEPT for block in ordered["block"]])
     axes.set_xscale("log")
-    axes.set_xlabel("MB of text a second of processor time")
+    axes.set_xlabel("MB of text per second of processor time")
     axes.grid(axis="y", visible=False)
     slowest = single.loc[single["mb_per_s"].idxmin(), "block"]
     axes.set_title(f"One core cleans {total:.1f} MB/s; most time goes into {_BLOCKS.get(slowest, slowest)}")

@@ -20,7 +20,15 @@ import pandas as pd
 
 from hare.core.paths import REPOSITORY
 from hare.core.progress import Progress
-from hare.corpus.diversity import ReferenceModel
+from hare.data.diversity import (
+    ReferenceModel,
+    bootstrapped,
+    dispersion,
+    distinct_ngrams,
+    quality_spread,
+    topic_coverage,
+    topic_entropy,
+)
 from hare.data.shards import read_documents
 from hare.data.text import rank, words
 from hare.synthesis.bleu import self_bleu
@@ -96,46 +104,6 @@ def mixture(parts: dict[str, Part], weights: dict[str, float]) -> Part:
     return Part(tuple(texts[i] for i in order), *joined)
 
 
-def topic_entropy(topics: np.ndarray, count: int) -> float:
-    """Entropy in nats of topic assignments, int [texts]; log(``count``) when all topics are equally frequent."""
-    shares = np.bincount(topics, minlength=count) / max(1, len(topics))
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum()) + 0.0
-
-
-def topic_coverage(topics: np.ndarray, count: int) -> float:
-    """Share of the topics that hold at least one text."""
-    return len(np.unique(topics)) / count
-
-
-def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
-    """Share of distinct word n-grams among those of the texts' first ``budget`` words, taken text after text."""
-    grams: list[tuple[str, ...]] = []
-    left = budget
-    for text in texts:
-        found = words(text)[:left]
-        left -= len(found)
-        grams += [tuple(found[i : i + order]) for i in range(len(found) - order + 1)]
-        if left <= 0:
-            break
-    return len(set(grams)) / len(grams) if grams else 0.0
-
-
-def dispersion(vectors: np.ndarray) -> float:
-    """Mean cosine distance of two different rows of unit vectors, float32 [texts, width]; 0 for a single text."""
-    count = len(vectors)
-    if count < 2:
-        return 0.0
-    total = vectors.sum(axis=0, dtype=np.float64)
-    return float(1 - ((total**2).sum() - count) / (count * (count - 1)))
-
-
-def quality_spread(bits: np.ndarray) -> float:
-    """From the 10th to the 90th percentile of bits per word: small means even quality."""
-    low, high = np.quantile(bits, [0.1, 0.9])
-    return float(high - low)
-
-
 def measure(parts: dict[str, Part], count: int, seed: int) -> pd.DataFrame:
     """All measures of all parts: ``part``, ``measure``, ``value``, ``low``, ``high``, ``texts``; ``count`` topics.
 
@@ -157,25 +125,15 @@ def _rows(part: Part, count: int, equal: int, budget: int, seed: int) -> list[tu
     bits = part.bits[np.isfinite(part.bits)]
     bleu = self_bleu(part.texts[:_BLEU_TEXTS])
     return [
-        ("topic_entropy_nats", *_bootstrapped(part.topics, entropy, seed)),
+        ("topic_entropy_nats", *bootstrapped(part.topics, entropy, seed)),
         ("topic_entropy_at_equal_texts_nats", *_rarefied(part.topics, entropy, equal, seed)),
         ("topic_coverage_at_equal_texts", *_rarefied(part.topics, coverage, equal, seed)),
         *((f"distinct_{n}", *[distinct_ngrams(part.texts, n, budget)] * 3, len(part)) for n in ORDERS),
-        ("self_bleu", *_bootstrapped(bleu, np.mean, seed)),
+        ("self_bleu", *bootstrapped(bleu, np.mean, seed)),
         ("dispersion", *_dispersion_row(part.vectors)),
-        ("median_bits_per_word", *_bootstrapped(bits, np.median, seed)),
-        ("spread_bits_per_word", *_bootstrapped(bits, quality_spread, seed)),
+        ("median_bits_per_word", *bootstrapped(bits, np.median, seed)),
+        ("spread_bits_per_word", *bootstrapped(bits, quality_spread, seed)),
     ]
-
-
-def _bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int) -> tuple:
-    """Value, 2.5 and 97.5 percentile of the resampled value, and the number of texts."""
-    if not len(values):
-        return 0.0, 0.0, 0.0, 0
-    draw, value = np.random.default_rng(seed), float(statistic(values))
-    resampled = [statistic(values[draw.integers(len(values), size=len(values))]) for _ in range(_RESAMPLES)]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return value, min(float(low), value), max(float(high), value), len(values)
 
 
 def _dispersion_row(vectors: np.ndarray) -> tuple:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hare.core.files import written_whole
-from hare.corpus.registry import source_named
+from hare.corpus.sources.registry import source_named
 from hare.data.archives import archive_of
 from hare.data.text import rank
 from hare.synthesis.open_sets import OPEN_SETS

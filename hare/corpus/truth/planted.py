@@ -16,14 +16,14 @@ from datatrove.data import Document
 
 from hare.core.files import written_whole
 from hare.core.statistics import wilson_interval
-from hare.corpus import defects, lookalikes
 from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.completeness import parses
 from hare.corpus.personal import without_personal_information
-from hare.corpus.registry import source_named
 from hare.corpus.shared_lines import line_hash, lines_of, shared
 from hare.corpus.signature_files import StoredSignatures, append
+from hare.corpus.sources.registry import source_named
+from hare.corpus.truth import defects, lookalikes
 from hare.data.minhash import duplicates, signatures_of
 
 _CLEAN_SOURCES = (

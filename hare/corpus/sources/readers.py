@@ -21,13 +21,19 @@ from typing import Any
 import orjson
 import xxhash
 
-from hare.corpus.markup import html_to_text, wikitext_to_text
-from hare.corpus.source import Rows
+from hare.corpus.sources.markup import html_to_text, wikitext_to_text
+from hare.corpus.sources.source import Rows
 from hare.data.archives import Archive, extract, members, read_member
 
 MALFORMED = "\x00malformed row: "
 _REDIRECT = re.compile(r"#redirect", re.IGNORECASE)
 _SHORTEST_DOCSTRING = 200  # characters
+_SHORTEST_SENTENCE = 5  # words
+_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+_ABBREVIATIONS = frozenset(str.split(
+    "mrs sen rep gov gen col sgt capt lieut prof rev hon inc corp ltd jan feb mar apr jun jul aug sep sept oct nov dec "
+    "etc approx dept est min max vol fig assn bros com www http https messrs maj cmdr atty supt tel ext ave blvd"
+))
 
 
 def _text(archive: Archive, member: str) -> str:
@@ -127,6 +133,27 @@ def passages(archive: Archive, tables: tuple[str, ...]) -> Rows:
     """The passage of each item of evals' Schelling-point task: field "0"; the other fields shuffle its sentences."""
     for key, row in json_lines(archive, tables, ("0",)):
         yield key, row if isinstance(row, str) else str(row["0"])
+
+
+def stopless_passages(archive: Archive, tables: tuple[str, ...]) -> Rows:
+    """The same where the packer has cut the text at its full stops and dropped the last: it stands again.
+
+    It does not where it was no end of a sentence: after an abbreviation, inside a number, in an open quotation.
+    """
+    for key, text in passages(archive, tables):
+        yield key, f"{text.rstrip()}." if lacks_its_stop(text) else text
+
+
+def lacks_its_stop(text: str) -> bool:
+    """Whether the last line reads as a whole sentence but for its full stop."""
+    line = text.rstrip().rpartition("\n")[2]
+    words = line.split()
+    if len(words) < _SHORTEST_SENTENCE or line.count("“") != line.count("”") or line.count('"') % 2:
+        return False
+    last = words[-1].lstrip("(“\"'‘")
+    if last.isdecimal():
+        return bool(_YEAR.fullmatch(last))
+    return last[-1:].isalpha() and len(last) > 2 and last.lower() not in _ABBREVIATIONS and "." not in last
 
 
 def bible_chapters(archive: Archive, tables: tuple[str, ...]) -> Rows:

@@ -8,7 +8,7 @@ some of them gated.
 from dataclasses import dataclass, replace
 
 from hare.core.errors import HareError
-from hare.corpus.source import Rows
+from hare.corpus.sources.source import Rows
 
 _RED_PAJAMA = "togethercomputer/RedPajama-Data-1T"
 _PILE = "monology/pile-uncopyrighted"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from hare.core.errors import HareError
-from hare.corpus.source import Rows
+from hare.corpus.sources.source import Rows
 from hare.data.archives import Archive, fetch
 
 MODULES = (
