@@ -154,7 +154,7 @@ def test_a_verdict_says_where_to_look() -> None:
 
 @pytest.mark.parametrize(("text", "lacks"), [
     ("One line.\n\nPeat should help bring that number down", True), ("It was annexed in March of 2014", True),
-    ("The documents were leaked by Edward Snowden", True), ("It is worth a further 1", False), ("It ended there.", False),
+    ("The documents were leaked by Edward Snowden", True), ("It is worth a further 1", False), ("It ended.", False),
     ("Several Democrats were in opposition to Sen", False), ("She told the press that “whoever lives there", False),
     ("Too short", False), ("", False), ("This is symmetric multi processing (e.g", False),
 ])
