@@ -129,11 +129,11 @@ def _shown(match: re.Match[str]) -> str:
     """What was taken between its neighbours, in double brackets; of addresses and numbers only the shape."""
     text, (start, end) = match.string, match.span()
     around = (text[max(0, start - _CONTEXT) : start], match.group(), text[end : end + _CONTEXT])
-    pieces = [_masked(piece) for piece in around]
+    pieces = [masked(piece) for piece in around]
     return "{}⟦{}⟧{}".format(*pieces).replace(GAP, "")
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """The text with an x for each letter of an e-mail address and a 0 for each digit of a longer number."""
     text = _PRIVATE.sub(lambda address: _LETTERS.sub("x", address.group()), text)
     return _LONG_NUMBER.sub(lambda number: re.sub(r"\d", "0", number.group()), text)

@@ -1,7 +1,7 @@
 """What cleaning did, as tables: by block and source, by reason, by length, between sources, against the paper."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
+from hare.corpus.personal import masked
 from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
 
 _OTHER_STEPS = {"words": "measure", "signing": "deduplication", "line signing": "deduplication of lines"}
@@ -174,14 +175,34 @@ def weights(sources: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def examples(cleaned: Cleaned, block: str, count: int = 5) -> pd.DataFrame:
-    """A few removals of one block, of different sources and reasons where there are any."""
+    """A few removals of one block, of different sources and reasons where there are any; persons' data is masked."""
     by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in removed(cleaned):
         if row["block"] == block:
             by_kind.setdefault((row["source"], row["reason"].split("/", 1)[0]), []).append(row)
     largest = sorted(by_kind.values(), key=len, reverse=True)
     chosen = [rows[len(rows) // 2] for rows in largest[:count]]
-    return pd.DataFrame(chosen, columns=["source", "reason", "score", "excerpt"])
+    frame = pd.DataFrame(chosen, columns=["block", "source", "reason", "score", "excerpt"])
+    frame["excerpt"] = [masked(excerpt) for excerpt in frame["excerpt"]]
+    return frame
+
+
+def answer(results: Path) -> str:
+    """What the last recorded run found, in sentences; that there is none when nothing has been recorded yet."""
+    file = results / "metrics.json"
+    if not file.exists():
+        return "Nothing has been recorded yet: run this notebook to its end."
+    recorded = defaultdict(lambda: float("nan"), json.loads(file.read_text(encoding="utf-8")))
+    share, low, high = (100 * recorded[f"edits.false_alarm_share{end}"] for end in ("", ".low", ".high"))
+    change = [recorded[f"diversity.topic_entropy_nats.difference{end}"] for end in ("", ".low", ".high")]
+    return (
+        f"{recorded['kept_mb']:.1f} of {recorded['raw_mb']:.1f} MB survive, from {recorded['sources']:.0f} sources in "
+        f"{recorded['categories']:.0f} categories.\nOf {recorded['edits.read']:.0f} edits that were read, "
+        f"{share:.1f} % [{low:.1f}, {high:.1f}] are false alarms; of planted personal information "
+        f"{100 * recorded['planted.personal_information.recall']:.1f} % is found at a precision of "
+        f"{100 * recorded['planted.personal_information.precision']:.1f} %.\n"
+        f"Cleaning changes the entropy over topics by {change[0]:+.3f} nats [{change[1]:+.3f}, {change[2]:+.3f}]."
+    )
 
 
 def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:

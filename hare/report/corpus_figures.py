@@ -210,19 +210,3 @@ def quality(frame: pd.DataFrame) -> Figure:
     axes.set_title(f"Documents of {_HARD_TO_PREDICT} bits per word and more:\n"
                    f"{tails['raw']:.1f} % before cleaning, {tails['kept']:.1f} % after")
     return picture
-
-
-@figure("corpus", "throughput")
-def throughput(frame: pd.DataFrame) -> Figure:
-    """Columns: block (the last one "all blocks"), mb_per_s, of one core."""
-    ordered = frame.iloc[::-1]
-    single, total = frame[frame["block"] != "all blocks"], frame[frame["block"] == "all blocks"]["mb_per_s"].item()
-    picture, axes = plt.subplots(figsize=(7.2, 0.32 * len(frame) + 1.2))
-    axes.barh([_BLOCKS.get(block, block) for block in ordered["block"]], ordered["mb_per_s"],
-              color=["#000000" if block == "all blocks" else _KEPT for block in ordered["block"]])
-    axes.set_xscale("log")
-    axes.set_xlabel("MB of text per second of processor time")
-    axes.grid(axis="y", visible=False)
-    slowest = single.loc[single["mb_per_s"].idxmin(), "block"]
-    axes.set_title(f"One core cleans {total:.1f} MB/s; most time goes into {_BLOCKS.get(slowest, slowest)}")
-    return picture
