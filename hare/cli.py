@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
     bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
+    power = command("power", _power, "Say how many seeds would decide an effect, from the recorded study's noise.")
+    power.add_argument("--effect", type=float, default=0.01, metavar="BPB", help="bits per byte; 0.01")
+    power.add_argument("--endpoint", default="p", metavar="E", help="p, n, h1, h2 or h3; p")
+    command("register", _register, "Write the digests of the study's sets of texts into paper/preregistration.yaml.")
     train = command("train", _train, "Train the profile's arms from its token files, or show what that would take.")
     how = train.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="print and check configuration, scripts, memory and days")
@@ -120,6 +124,20 @@ def _bench(chosen: argparse.Namespace) -> int:
     from hare.bench.groups import bench
 
     bench(load_profile(chosen.profile), chosen.groups)
+    return 0
+
+
+def _power(chosen: argparse.Namespace) -> int:
+    from hare.evaluation.power import printed
+
+    print(printed(load_profile(chosen.profile).name, chosen.effect, chosen.endpoint))
+    return 0
+
+
+def _register(chosen: argparse.Namespace) -> int:
+    from hare.evaluation.preregistration import register
+
+    print(register(load_profile(chosen.profile).name))
     return 0
 
 

@@ -10,12 +10,10 @@ import pytest
 from hare.core.errors import HareError
 from hare.core.sections import Evaluation
 from hare.data.shards import read_documents
-from hare.evaluation import comparison, reading
-from hare.evaluation.harness import Candidate, read_questions
-from hare.evaluation.heldout import TASKS, TEXT, Question, task_questions, text_questions, unseen
+from hare.evaluation.heldout import TEXT, Question, task_questions, text_questions, unseen
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.passages import Passage
-from tests.evaluation_toys import WORDS, save_model
+from tests.evaluation_toys import WORDS
 
 CONFIG = Evaluation((), 0, 8, 1, 0, 2, 50, 0)
 PLACES = ("Harbour", "Meadow", "Castle", "Village", "Forest", "Market")
@@ -113,27 +111,3 @@ def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[P
 def test_a_document_that_was_trained_on_is_refused(row: dict, passages: list[Passage], tmp_path: Path) -> None:
     with pytest.raises(HareError, match="Held-out documents are among the training data: letters/3"):
         unseen(text_questions(passages, 60, 0, source_of), read_documents(write(tmp_path / "d1", [row])), 0.5)
-
-
-def test_answers_are_tabled_by_group_and_compared(
-    passages: list[Passage], tasks: list[Question], tmp_path: Path
-) -> None:
-    questions = text_questions(passages, 4, 0, source_of) + tasks
-    rows = []
-    for place, arm in enumerate(("d1", "d1+d2")):
-        model = Candidate(arm, 0, save_model(tmp_path / arm, seed=place), 0)
-        rows += read_questions(model, questions, CONFIG, tmp_path / "finished")
-    own = pd.DataFrame(rows)
-    for name, measures in ((TEXT, {"bpb"}), (TASKS, {"score", "bpb", "margin"})):
-        here = own[own["task"] == name]
-        scores = comparison.score_table(here, 50, 0)
-        differences = comparison.difference_table(here, ["d1", "d1+d2"], 50, 0)
-        assert set(scores["measure"]) == measures == set(differences["measure"])
-        assert "font-weight: bold" in reading.by_group(scores, "bpb").to_html()
-        shown = comparison.panels(scores, differences, "d1")
-        assert set(shown["panel"]) == {"bits per byte", "difference"} | ({"accuracy"} if name == TASKS else set())
-    chances = scores[(scores["measure"] == "score") & (scores["arm"] == "d1")].set_index("benchmark")["chance"]
-    assert chances["multiple_choice"] == 0.25 and chances["true_false"] == 0.5 and "cloze" not in chances
-    assert "chance" in reading.by_group(scores, "score").to_html()
-    metrics = comparison.flat_metrics(scores[scores["benchmark"] == "average"], f"{TASKS}.")
-    assert {f"{TASKS}.average.d1.bpb", f"{TASKS}.average.d1.score.low"} <= set(metrics)

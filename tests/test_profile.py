@@ -27,8 +27,8 @@ NUMBERS = [
 ]
 MAY_BE_ZERO = {
     "hub_shards", "corpus_seed", "synthesis_seed", "indexed_items",
-    "decontamination_seed", "stage1_share", "zero_stage", "warmup_steps", "weight_decay", "extra_steps",
-    "items_per_task", "peer_items_per_task", "evaluation_seed", "leakage_peer_samples", 
+    "decontamination_seed", "stage1_share", "zero_stage", "warmup_steps", "weight_decay",
+    "items_per_task", "evaluation_seed", "leakage_peer_samples", 
     "leakage_seed", "tool_paraphrases", "baseline_items", "chat_items", "finetuning_seed", "quality_tool_items",
 }
 
@@ -204,7 +204,7 @@ def test_files_that_are_no_profiles_are_refused(tmp_path: Path, name: str, text:
 
 def test_changes_pass_through_the_same_checks() -> None:
     assert changed(LAPTOP, {"train_steps": 50, "training_seeds": [3]}, "the cell").training.training_seeds == (3,)
-    with pytest.raises(HareError, match=r"the cell cannot be used:\n    training.warmup_steps = 10: not below"):
+    with pytest.raises(HareError, match=r"the cell cannot be used:\n    training.warmup_steps = 20: not below"):
         changed(LAPTOP, {"train_steps": 5}, "the cell")
     with pytest.raises(HareError, match=r"training.train_steps = 0: choose at least 1"):
         changed(LAPTOP, {"train_steps": 0, "hidden_size": 7}, "the cell")

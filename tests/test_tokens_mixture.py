@@ -1,5 +1,6 @@
 """The two-stage mixture and the packed files beneath it: exact, repeatable, and nothing read twice too early."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 
 from hare.core.errors import HareError
 from hare.core.profile import load_profile
-from hare.tokens.mixture import Mixture, MixtureSpec, MixtureStage, arm_mixture, interleaved, quotas
+from hare.tokens.mixture import (
+    MOST_READINGS,
+    Mixture,
+    MixtureSpec,
+    MixtureStage,
+    affordable,
+    arm_mixture,
+    interleaved,
+    quotas,
+)
 from hare.tokens.packed import TokenFile, fingerprint
 from hare.tokens.permutation import Permutation
 
@@ -120,19 +130,52 @@ def test_another_seed_is_another_order(tmp_path: Path) -> None:
 
 
 def test_arms_share_the_budget_and_the_order_of_d1(tmp_path: Path) -> None:
-    tokens = load_profile("smoke").tokens
-    token_files(tmp_path, dict.fromkeys(NAMES, 5000))
-    arms = {
-        arm: Mixture(arm_mixture(weights, tmp_path, tokens, 50, 8, 0))
-        for arm, weights in load_profile("laptop").training.arms.items()
-    }
+    tokens, weights = load_profile("smoke").tokens, load_profile("laptop").training.arms
+    token_files(tmp_path, dict.fromkeys([*NAMES, "d3_passages"], 40_000))
+    arms = {arm: Mixture(arm_mixture(parts, tmp_path, tokens, 50, 8, 0)) for arm, parts in weights.items()}
     assert {len(mixture) for mixture in arms.values()} == {400}
-    assert arms["d1"].drawn(400) == {"d1": 400}
-    full = arms["d1+d2+d3"].drawn(400)
-    assert full == {name: len([i for i in range(400) if arms["d1+d2+d3"].place(i)[0] == name]) for name in NAMES}
+    assert arms["a"].drawn(400) == {"d1": 400}
+    full = arms["d"].drawn(400)
+    assert full == {name: len([i for i in range(400) if arms["d"].place(i)[0] == name]) for name in NAMES}
     first_stage = round(tokens.stage1_share * 50) * 8
     for index in range(first_stage):
-        assert (arms["d1"].sample(index) == arms["d1+d2+d3"].sample(index)).all()
+        assert (arms["a"].sample(index) == arms["d"].sample(index)).all()
+    read = {arm: [arms[arm].sample(i) for i in range(400) if arms[arm].place(i)[0] == "d1"] for arm in ("b", "c")}
+    assert all((ours == theirs).all() for ours, theirs in zip(read["b"], read["c"], strict=False)), "same order of D1"
+
+
+def test_a_toy_arm_of_any_parts_and_weights(tmp_path: Path) -> None:
+    token_files(tmp_path, dict.fromkeys(NAMES, 40_000))
+    tokens = dataclasses.replace(load_profile("smoke").tokens, stage1_share=0.0)
+    mixture = Mixture(arm_mixture({"d1": 1, "d3": 2}, tmp_path, tokens, 30, 4, 0))
+    assert mixture.drawn(120) == {"d1": 40, "d3": 80}
+
+
+def test_a_part_too_small_for_its_weight_is_read_four_times_at_the_most(tmp_path: Path) -> None:
+    token_files(tmp_path, {"d1": 60_000, "d2": 1300, "d3": 60_000})
+    tokens = load_profile("smoke").tokens
+    mixture = Mixture(arm_mixture({"d1": 1.0, "d2": 8.0, "d3": 1.0}, tmp_path, tokens, 50, 8, 0))
+    read = mixture.drawn(400)
+    assert mixture.epochs()["d2"] == MOST_READINGS and read["d2"] == MOST_READINGS * mixture.files["d2"].windows
+    assert abs(read["d3"] - (400 - read["d2"] - round(tokens.stage1_share * 50) * 8) / 2) <= 1, "others in proportion"
+    with pytest.raises(HareError, match="d1, d2 are too small for 368 sequences: .* more than 4 times"):
+        token_files(tmp_path, {"d1": 6000, "d2": 1300})
+        arm_mixture({"d1": 1.0, "d2": 1.0}, tmp_path, tokens, 50, 8, 0)
+
+
+@given(
+    weights=st.dictionaries(st.sampled_from(["d1", "d2", "d3"]), st.floats(0.1, 10), min_size=1),
+    room=st.lists(st.integers(0, 200), min_size=3, max_size=3), samples=st.integers(1, 300),
+)
+def test_lowered_weights_fit_and_add_up(weights: dict[str, float], room: list[int], samples: int) -> None:
+    places = dict(zip(("d1", "d2", "d3"), room, strict=True))
+    if sum(places[part] for part in weights) < samples:
+        with pytest.raises(HareError, match="too small"):
+            affordable(weights, places, samples)
+        return
+    given = affordable(weights, places, samples)
+    total = sum(given.values())
+    assert all(given[part] / total * samples <= places[part] + 1e-6 for part in weights)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

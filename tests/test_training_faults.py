@@ -206,6 +206,6 @@ def test_tensor_parallelism_gets_one_stream_of_work(tmp_path: Path) -> None:
 
 def test_what_is_shown_of_a_run_does_not_make_it_another(tmp_path: Path) -> None:
     run = toy_run(tmp_path, "run")
-    shown = dataclasses.replace(run, training=dataclasses.replace(run.training, tensorboard=True, repetitions=(2,)))
+    shown = dataclasses.replace(run, training=dataclasses.replace(run.training, tensorboard=True, runs_at_once=7))
     masked = dataclasses.replace(run, training=dataclasses.replace(run.training, mask_documents=True))
     assert run.identity() == shown.identity() != masked.identity()

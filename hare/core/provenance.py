@@ -65,6 +65,12 @@ def hardware() -> dict[str, Any]:
     return described
 
 
+def processor() -> str:
+    """What computes here: the name of the GPU in use, or of the CPU."""
+    described = hardware()
+    return described.get("gpus", [described["processor"]])[0]
+
+
 def _processor_name() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():

@@ -113,9 +113,12 @@ class Decontamination:
 class Tokens:
     """Packed token files and the two-stage mixture."""
 
-    vocabulary: VocabularyName = "mistral-32k"  # the paper's; own-<n>: n pieces, trained on all parts alike
+    vocabulary: VocabularyName = "own-4096"  # own-<n>: n pieces, trained on all parts alike; mistral-32k: the paper's
     sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     stage1_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0867  # of the steps, on D1 alone; the paper: 52B of 600B
+    neutral_sources: AnyNumber[Text] = ("tales", "eu-regulations")  # sources that no arm reads: neutral text
+    endpoint_items: Count = 300  # items of each benchmark on which the arms are compared
+    heldout_items: Count = 40  # held-out passages per category, tasks per kind, neutral passages per source
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -131,10 +134,13 @@ class Model:
     tied_embeddings: Flag = False
 
 
-def _the_papers_arms() -> dict[str, dict[str, float]]:
+def _the_studys_arms() -> dict[str, dict[str, float]]:
+    """A: D1. A2: and the passages that D3 was made from. B, C, D: and D2, D3, both (the paper's mixture)."""
     weights = {"d1": 46.5, "d2": 13.63, "d3": 39.87}  # per cent of the tokens of stage 2; the paper's
     return {
-        "d1": {"d1": weights["d1"]}, "d1+d2": {part: weights[part] for part in ("d1", "d2")}, "d1+d2+d3": weights,
+        "a": {"d1": weights["d1"]}, "a2": {"d1": weights["d1"], "d3_passages": weights["d3"]},
+        "b": {part: weights[part] for part in ("d1", "d2")}, "c": {part: weights[part] for part in ("d1", "d3")},
+        "d": weights,
     }
 
 
@@ -143,17 +149,17 @@ class Training:
     """Pretraining of the arms with nanotron."""
 
     # {name: {part: weight}}; the weights hold for stage 2, by tokens; the first arm is the baseline
-    arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_papers_arms)]
-    training_seeds: AtLeastOne[Seed] = (0, 1)
-    train_steps: Count = 100
-    micro_batch: Count = 4  # sequences
+    arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
+    training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
+    train_steps: Count = 220
+    micro_batch: Count = 8  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
     data_parallel: Count = 1  # processes
     tensor_parallel: Count = 1
     pipeline_parallel: Count = 1
     tensor_parallel_mode: Literal["all_reduce", "reduce_scatter"] = "all_reduce"
     zero_stage: Annotated[Whole, Field(ge=0, le=1)] = 0  # nanotron 0.4 knows these two
-    cpu_threads: Count = 2  # per process; fixed, since sums of floating-point numbers depend on it
+    cpu_threads: Count = 1  # per process; fixed, since sums of floating-point numbers depend on it
     runs_at_once: Count = 2  # runs of one process that train side by side; on a CPU as far as there are cores for them
     precision: Literal["float32", "bfloat16", "float8"] = "float32"  # float8: bfloat16, matrix products in 8 bits
     mask_documents: Flag = False  # whether attention stops at the boundaries of the documents in a sequence
@@ -161,18 +167,15 @@ class Training:
     torch_compile: Flag = False  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
     tensorboard: Flag = False  # event files beside the metrics
     learning_rate: Positive = 3.0e-3
-    min_learning_rate: Positive = 3.0e-4
-    warmup_steps: CountOrZero = 10
-    schedule: Literal["constant", "cosine", "wsd"] = "cosine"
+    min_learning_rate: Positive = 3.0e-5
+    warmup_steps: CountOrZero = 20
+    schedule: Literal["constant", "cosine", "wsd"] = "wsd"
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     gradient_clip: Positive = 1.0
-    checkpoint_interval: Count = 50  # steps
-    validation_interval: Count = 35  # steps
-    validation_sequences: Count = 8  # held-out sequences per category
+    checkpoint_interval: Count = 110  # steps
+    validation_interval: Count = 55  # steps
+    validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does
-    extra_steps: CountOrZero = 28  # of each small run on repetition and on the parts at equal unique text; 0: none
-    extra_seeds: AtLeastOne[Seed] = (0,)  # of these runs
-    repetitions: AnyNumber[Annotated[Whole, Field(ge=2, le=10_000)]] = (4, 16)  # epochs of D1 compared with new text
 
     @property
     def global_batch(self) -> int:
@@ -193,8 +196,6 @@ class Evaluation:
     items_per_task: CountOrZero = 100  # items of a benchmark, the same for every arm and seed; 0: all of them
     evaluation_batch: Count = 32  # sequences read together
     evaluation_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
-    peer_items_per_task: Annotated[Whole, Field(ge=-1, le=2**31)] = 3  # of SmolLM2-135M; 0: all, -1: none
-    heldout_items: Count = 10  # held-out documents per source, and tasks per kind made from them
     bootstrap_resamples: Count = 1000
     evaluation_seed: Seed = 0  # of the choice of items and of the bootstrap
 
@@ -222,7 +223,7 @@ class Leakage:
 class Finetuning:
     """HARE-Tool and HARE-Chat."""
 
-    finetuned_arm: Text = "d1+d2+d3"  # the pretrained arm to start from, with its first seed
+    finetuned_arm: Text = "d"  # the pretrained arm to start from, with its first seed
     tool_data_share: Annotated[Number, Field(gt=0, le=1000)] = 1.0  # training items, as a share of the paper's counts
     tool_test_items: Count = 50  # of each function; the paper: 50
     tool_hard_items: Count = 5  # of each function and kind of difficulty

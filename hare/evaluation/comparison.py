@@ -86,19 +86,6 @@ def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed:
     return _judged(pd.DataFrame(rows))
 
 
-def panels(scores: pd.DataFrame, differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """What a figure of held-out groups shows: accuracy, bits per byte, and their difference from the ``baseline``.
-
-    Columns: panel, benchmark (the group), arm, value, low, high, chance, items, verdict (of differences).
-    """
-    labels = {"score": "accuracy", "bpb": "bits per byte"}
-    shown = scores[scores["measure"].isin(labels)].assign(panel=lambda rows: rows["measure"].map(labels), verdict="")
-    against = differences[(differences["baseline"] == baseline) & (differences["measure"] == "bpb")]
-    against = against.rename(columns={"difference": "value"}).assign(panel="difference")
-    columns = ["panel", "benchmark", "arm", "value", "low", "high", "chance", "items", "verdict"]
-    return pd.concat([shown, against]).reindex(columns=columns).reset_index(drop=True)
-
-
 def flat_metrics(scores: pd.DataFrame, prefix: str = "") -> dict[str, float]:
     """``<prefix><benchmark>.<arm>.<measure>`` with ``.low`` and ``.high``, and ``.items``, for the record."""
     metrics: dict[str, float] = {}

@@ -112,6 +112,18 @@ def digests(items: Sequence[EndpointItem]) -> dict[str, str]:
     return found
 
 
+def set_table(items: Sequence[EndpointItem]) -> pd.DataFrame:
+    """The sets: endpoint, label, groups, items, characters (of text that is scored), sha256 (its first 16 digits)."""
+    known, rows = digests(items), []
+    for endpoint, digest in known.items():
+        chosen = [item for item in items if item.endpoint == endpoint]
+        rows.append({
+            "endpoint": endpoint, "label": LABELS[endpoint], "groups": len({item.group for item in chosen}),
+            "items": len(chosen), "characters": sum(len(item.text) for item in chosen), "sha256": digest[:16],
+        })
+    return pd.DataFrame(rows)
+
+
 def save(items: Sequence[EndpointItem], path: Path) -> None:
     """Write the items as JSON lines."""
     write_jsonl(path, [asdict(item) for item in items])

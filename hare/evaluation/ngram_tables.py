@@ -7,8 +7,13 @@ interpolated Kneser-Ney smoothing (Kneser and Ney 1995; discounts as in Chen and
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
-from hare.evaluation.endpoints import Encoded
+from hare.core.sections import Tokens, Training
+from hare.evaluation.endpoints import Encoded, EndpointItem, encode
+from hare.tokens.tokenizer import Tokenizer
+from hare.training.heldout import heldout_sequences
+from hare.training.inputs import Inputs
 
 ORDERS = {"unigram": 1, "bigram": 2, "fivegram": 5}
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -27,6 +32,41 @@ def table_losses(windows: np.ndarray, encoded: Sequence[Encoded], vocabulary: in
         table = maker(windows, vocabulary)
         losses[name] = np.array([-np.log(table.probabilities(item)).sum() for item in encoded])
     return losses
+
+
+def heldout_bits(windows: np.ndarray, inputs: Inputs, tokens: Tokens, training: Training) -> dict[str, float]:
+    """Bits per byte of the tables on the sequences of the learning curves, mean over categories: name → value."""
+    heldout = heldout_sequences(
+        inputs.heldout, inputs.tokenizer, tokens.sequence_length, training.validation_sequences
+    )
+    encoded = [
+        Encoded(row.tolist(), len(row) - 1, int(size))
+        for row, size in zip(heldout.tokens, heldout.bytes, strict=True)
+    ]
+    losses = table_losses(windows, encoded, Tokenizer.load(inputs.tokenizer).size)
+    return {name: _mean_bits(nats, encoded, heldout.categories) for name, nats in losses.items()}
+
+
+def endpoint_bits(
+    windows: np.ndarray, items: Sequence[EndpointItem], tokenizer: Tokenizer, length: int
+) -> pd.DataFrame:
+    """Bits per byte of the tables on the endpoints, as rows of a transfer table: arm (the table), endpoint,
+    bits_per_byte."""
+    encoded, rows = encode(items, tokenizer, length), []
+    losses = table_losses(windows, encoded, tokenizer.size)
+    for endpoint in dict.fromkeys(item.endpoint for item in items):
+        places = [number for number, item in enumerate(items) if item.endpoint == endpoint]
+        for name, nats in losses.items():
+            value = _mean_bits(nats[places], [encoded[n] for n in places], [items[n].group for n in places])
+            rows.append({"arm": name, "endpoint": endpoint, "bits_per_byte": value})
+    return pd.DataFrame(rows)
+
+
+def _mean_bits(nats: np.ndarray, encoded: Sequence[Encoded], groups: Sequence[str]) -> float:
+    """Bits per byte, mean over groups; ``nats`` is float64[items]."""
+    frame = pd.DataFrame({"nats": nats, "bytes": [item.bytes for item in encoded], "group": groups})
+    sums = frame.groupby("group").sum()
+    return float((sums["nats"] / sums["bytes"]).mean() / np.log(2))
 
 
 class _Table:

@@ -61,52 +61,18 @@ def leaderboard(scores: pd.DataFrame, measure: str) -> Styler:
     return table.fillna("not asked").style.apply(lambda _: bold, axis=None)
 
 
-def by_group(scores: pd.DataFrame, measure: str) -> Styler:
-    """Groups of held-out questions by arms, as "value [low, high]", the best of each row in bold; items, and chance."""
-    rows = scores[scores["measure"] == measure]
-    arms, groups = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["benchmark"]))
-    scale, digits = (100, 1) if measure == "score" else (1, 3)
-    cells = rows.assign(cell=[
-        f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
-        for row in rows.itertuples()
-    ])
-    table = cells.pivot(index="benchmark", columns="arm", values="cell").reindex(index=groups, columns=arms)
-    values = rows.pivot(index="benchmark", columns="arm", values="value").reindex_like(table)
-    best = values.eq(values.min(axis=1) if measure == "bpb" else values.max(axis=1), axis=0)
-    by_row = rows.drop_duplicates("benchmark").set_index("benchmark")
-    table["items"] = by_row["items"].astype(str)
-    if measure == "score":
-        table["chance"] = (scale * by_row["chance"]).map("{:.1f}".format)
-    bold = best.reindex(columns=table.columns, fill_value=False).map(lambda wins: "font-weight: bold" if wins else "")
-    return table.style.apply(lambda _: bold, axis=None)
+def letter_table(items: pd.DataFrame, benchmark: str = "mmlu") -> pd.DataFrame:
+    """Which letter each arm answers with, over its seeds: arm, letter, share, right (share of items it is right for).
 
-
-def beside_published(scores: pd.DataFrame, printed: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Public figures of a peer beside ours, and what was done otherwise there.
-
-    ``printed`` is ``results/published/smollm2_135m.csv``. Columns: benchmark, model, published, ours, low, high (all in
-    %), items, inside (whether our interval holds the published figure), done_otherwise, source, date.
+    Empty where the benchmark was not asked.
     """
-    ours = scores[(scores["arm"] == arm) & (scores["measure"] == "score")].set_index("benchmark")
-    rows = []
-    for row in printed.itertuples():
-        if row.benchmark in ours.index:
-            found = ours.loc[row.benchmark]
-            value, low, high = (100 * found[name] for name in ("value", "low", "high"))
-            rows.append({
-                "benchmark": row.benchmark, "model": row.model, "published": row.value, "ours": value, "low": low,
-                "high": high, "items": found["items"], "inside": bool(low <= row.value <= high),
-                "done_otherwise": _done_otherwise(row), "source": row.source, "date": row.date,
-            })
-    return pd.DataFrame(rows)
-
-
-def _done_otherwise(printed: Any) -> str:
-    protocol = spec_of(printed.benchmark).protocol
-    reasons = [] if printed.shots == protocol.shots else [f"{printed.shots} shots, not {protocol.shots}"]
-    reasons += [] if printed.metric == protocol.metric else [f"metric {printed.metric} (ours: {protocol.metric})"]
-    reasons += [printed.formulation] if isinstance(printed.formulation, str) else []
-    return "; ".join([*reasons, printed.harness])
+    rows = items[items["benchmark"] == benchmark]
+    right = rows.drop_duplicates(["task", "item"])["gold"].value_counts(normalize=True)
+    shares = rows.groupby("arm", sort=False)["preferred"].value_counts(normalize=True).rename("share").reset_index()
+    letters = shares["preferred"].astype(int).map(lambda number: ascii_uppercase[number])
+    return shares.assign(letter=letters, right=shares["preferred"].map(right).fillna(0))[
+        ["arm", "letter", "share", "right"]
+    ]
 
 
 def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:

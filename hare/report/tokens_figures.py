@@ -5,9 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import OTHER_COLOUR, PART_COLOURS, arm_label, part_label
 
-FILE_COLOURS = {"d1": "#0072B2", "d2": "#E69F00", "d3": "#009E73"}
-_OTHER = "#777777"
 _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff et al. 2023)
 
 
@@ -15,37 +14,38 @@ _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff e
 def draw_composition(frame: pd.DataFrame) -> Figure:
     """Tokens by source. Columns: file, source, category, tokens."""
     table = frame.sort_values(["file", "tokens"], ascending=[False, True], kind="stable")
-    labels = [" · ".join(filter(None, (row.source or row.file.upper(), row.category)))
+    labels = [" · ".join(filter(None, (row.source or part_label(row.file), row.category)))
               for row in table.fillna("").itertuples()]
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.27 * len(table)))
-    axes.scatter(table.tokens / 1e6, range(len(table)), s=60, c=[FILE_COLOURS.get(name, _OTHER) for name in table.file])
+    colours = [PART_COLOURS.get(name, OTHER_COLOUR) for name in table.file]
+    axes.scatter(table.tokens / 1e6, range(len(table)), s=60, c=colours)
     axes.set_yticks(range(len(table)), labels)
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xscale("log")
     axes.set_xlabel("tokens, millions (log scale)")
     sums = frame.groupby("file").tokens.sum() / 1e6
-    _legend(axes, {name: f"{name.upper()}: {sums[name]:,.2f} M tokens" for name in sums.index})
+    _legend(axes, {name: f"{part_label(name)}: {sums[name]:,.2f} M tokens" for name in sums.index})
     largest = table.loc[table.tokens.idxmax()]
     share = largest.tokens / frame[frame.file == largest.file].tokens.sum()
-    axes.set_title(f"{largest.source} is the largest source, {share:.0%} of {str(largest.file).upper()}")
+    axes.set_title(f"{largest.source} is the largest source, {share:.0%} of {part_label(largest.file)}")
     return picture
 
 
 @figure("tokens", "schedule")
 def draw_schedule(frame: pd.DataFrame) -> Figure:
-    """Tokens read along the run, stacked by file, one panel an arm. Columns: arm, step, file, tokens_read."""
+    """Tokens read along the run, stacked by file, one panel per arm. Columns: arm, step, file, tokens_read."""
     arms = list(dict.fromkeys(frame.arm))
     picture, panels = plt.subplots(1, len(arms), figsize=(7.2, 3.4), sharey=True, squeeze=False)
     for axes, arm in zip(panels[0], arms, strict=True):
         table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read") / 1e6
-        axes.stackplot(table.index, table.T, colors=[FILE_COLOURS.get(name, _OTHER) for name in table.columns])
-        axes.set_title(arm.upper())
+        axes.stackplot(table.index, table.T, colors=[PART_COLOURS.get(name, OTHER_COLOUR) for name in table.columns])
+        axes.set_title(arm_label(arm))
         axes.set_xlabel("optimizer step")
         axes.margins(x=0)
     panels[0][0].set_ylabel("tokens read, millions")
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
     shares = last / last.sum()
-    _legend(panels[0][-1], {name: f"{name.upper()}, {share:.1%} in all" for name, share in shares.items()})
+    _legend(panels[0][-1], {name: f"{part_label(name)}, {share:.1%} in all" for name, share in shares.items()})
     picture.suptitle(_schedule_finding(frame, arms[-1]), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
@@ -63,7 +63,7 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
     table = frame.iloc[::-1].reset_index(drop=True)
     ours = table.arm != "paper"
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(table)))
-    colours = [FILE_COLOURS.get(name, _OTHER) for name in table.file.str.lower().str[:2]]
+    colours = [PART_COLOURS.get(name.split(":")[0].lower(), OTHER_COLOUR) for name in table.file]
     for row, colour, own in zip(table.itertuples(), colours, ours, strict=True):
         axes.plot([1, row.epochs], [row.Index, row.Index], color=colour, alpha=0.5)
         axes.plot(row.epochs, row.Index, "o" if own else "D", color=colour)
@@ -73,7 +73,7 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
     axes.axvline(_MANY_EPOCHS, color="black", linewidth=1, linestyle=":")
     for times, label in ((1, "once"), (_MANY_EPOCHS, f"{_MANY_EPOCHS} times")):
         axes.annotate(label, (times, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
-    axes.set_yticks(range(len(table)), [f"{row.arm} · {row.file}" for row in table.itertuples()])
+    axes.set_yticks(range(len(table)), [f"{arm_label(row.arm)} · {part_label(row.file)}" for row in table.itertuples()])
     axes.set_xscale("log")
     axes.margins(x=0.1, y=0.08)
     axes.set_xlabel("epochs in the whole run (log scale); ● ours, ◆ the paper's plan")
@@ -85,7 +85,7 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
     ours = frame[frame.arm != "paper"]
     paper = frame[frame.arm == "paper"]
     most = ours.loc[ours.epochs.idxmax()]
-    finding = f"{str(most.file).upper()} is read {most.epochs:.2g} times in arm {most.arm}"
+    finding = f"{part_label(most.file)} is read {most.epochs:.2g} times in arm {arm_label(most.arm)}"
     if len(paper):
         repeated = paper.loc[paper.epochs.idxmax()]
         finding += f"; the paper reads {repeated.file.split(': ')[-1]} {repeated.epochs:.2g} times"
@@ -93,5 +93,5 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
 
 
 def _legend(axes: plt.Axes, labels: dict[str, str]) -> None:
-    handles = [plt.Rectangle((0, 0), 1, 1, color=FILE_COLOURS.get(name, _OTHER)) for name in labels]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=PART_COLOURS.get(name, OTHER_COLOUR)) for name in labels]
     axes.legend(handles, labels.values(), loc="best", fontsize=8)

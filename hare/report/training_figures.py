@@ -1,16 +1,21 @@
-"""Figures of pretraining: parity of layouts, learning curves, differences between the arms."""
+"""Figures of pretraining: parity of layouts, learning curves, the transfer matrix and its contrasts."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hare.report.figures import figure
+from hare.report.style import TABLE_COLOUR, TABLES, arm_colours, arm_label
 
-COLOURS = {"d1": "#0072B2", "d1+d2": "#E69F00", "d1+d2+d3": "#009E73"}
-_NAMES = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3"}
+ENDPOINTS = {
+    "p": "P: benchmark\nanswers", "n": "N: neutral\ntext", "h1": "H1: held-out\ntext", "h2": "H2: held-out\nD2 pages",
+    "h3": "H3: held-out\ntasks",
+}
 _SMOOTHED_OVER = 0.05  # of a run's steps
+_OUTCOMES = {"better": "#009E73", "worse": "#D55E00", "equivalent": "#0072B2", "undecided": "#777777"}
 
 
 @figure("training", "parity")
@@ -19,10 +24,10 @@ def parity(frame: pd.DataFrame) -> Figure:
     picture, (above, below) = plt.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     above.plot(frame["step"], frame["loss_1"], linewidth=5, alpha=0.35, label="1 process")
     above.plot(frame["step"], frame["loss_2"], "o-", color="black", linewidth=1.2, markersize=3, label="2 processes")
-    above.set(ylabel="training loss (nats a token)")
+    above.set(ylabel="training loss (nats per token)")
     largest = frame["difference"].max()
-    said = f"within {largest:.1e} nats" if largest else "to the last bit"
-    above.set_title(f"One process and two, same global batch:\nlosses agree {said}")
+    agreement = f"within {largest:.1e} nats" if largest else "to the last bit"
+    above.set_title(f"One process and two, same global batch:\nlosses agree {agreement}")
     above.legend()
     below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
     below.axhline(1e-4, color="#D55E00", linestyle="--", linewidth=1)
@@ -36,21 +41,26 @@ def parity(frame: pd.DataFrame) -> Figure:
 
 @figure("training", "heldout_curves")
 def heldout_curves(frame: pd.DataFrame) -> Figure:
-    """Held-out bits per byte against tokens, and the paired differences from D1 with their intervals."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.2))
-    for arm, part in frame.groupby("arm", sort=False):
-        thousands = part["tokens"] / 1e3
-        left.plot(thousands, part["bits_per_byte"], color=COLOURS[arm], marker="o", markersize=4, label=_NAMES[arm])
-        if arm != "d1":
-            right.plot(thousands, part["difference"], color=COLOURS[arm], marker="o", markersize=4)
-            right.fill_between(thousands, part["low"], part["high"], color=COLOURS[arm], alpha=0.2, linewidth=0)
-    right.axhline(0, color=COLOURS["d1"], linewidth=1.8)
-    last = frame[frame["tokens"] == frame["tokens"].max()].set_index("arm")["bits_per_byte"]
-    left.set_title(f"{_NAMES[last.idxmin()]} ends lowest, at {last.min():.3f} bits per byte")
-    right.set_title("Paired difference from D1, 95 % interval")
-    left.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
-    right.set(xlabel="training tokens (thousands)", ylabel="bits per byte (below 0: better than D1)")
-    left.legend(title="arm")
+    """Held-out bits per byte along training by arm, and what n-gram tables of the same tokens need.
+
+    Columns: arm (or table), tokens (0 for a table), bits_per_byte.
+    """
+    picture, axes = plt.subplots(figsize=(7.2, 4.2))
+    arms = frame[~frame["arm"].isin(TABLES)]
+    colours = arm_colours(arms["arm"])
+    for arm, part in arms.groupby("arm", sort=False):
+        axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=colours[arm], marker="o", markersize=4,
+                  label=arm_label(arm))
+    tables = frame[frame["arm"].isin(TABLES)].set_index("arm")["bits_per_byte"]
+    for name, value in tables.items():
+        axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
+        axes.annotate(TABLES[name], (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+    last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
+    beaten = [TABLES[name] for name in tables.index if last.max() < tables[name]]
+    finding = f"All arms beat the {beaten[-1]}" if beaten else "Not every arm beats a unigram table"
+    axes.set_title(f"{finding}; the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
+    axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
+    axes.legend(title="arm")
     return picture
 
 
@@ -58,81 +68,93 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
 def loss_curves(frame: pd.DataFrame) -> Figure:
     """Smoothed training loss of every run; arms train on different text, so levels are not comparable between arms."""
     picture, axes = plt.subplots()
+    colours = arm_colours(frame["arm"])
     for (arm, seed), part in frame.groupby(["arm", "seed"], sort=False):
         window = max(1, round(len(part) * _SMOOTHED_OVER))
         smooth = part["loss"].rolling(window, center=True, min_periods=1).mean()
-        label = _NAMES[arm] if seed == frame["seed"].min() else None
-        axes.plot(part["tokens"] / 1e3, smooth, color=COLOURS[arm], linewidth=1.3, alpha=0.85, label=label)
+        label = arm_label(arm) if seed == frame["seed"].min() else None
+        axes.plot(part["tokens"] / 1e3, smooth, color=colours[arm], linewidth=1.3, alpha=0.85, label=label)
     first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
-    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats a token")
-    axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats a token)")
-    axes.legend(title="arm; one line a seed")
+    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats per token")
+    axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats per token)")
+    axes.legend(title="arm; one line per seed")
     return picture
 
 
-@figure("training", "differences")
-def differences(frame: pd.DataFrame) -> Figure:
-    """Paired differences from D1 with intervals: over all categories, and for each."""
-    chosen = frame[frame["quantity"].str.endswith(" - d1")]
-    quantities, categories = list(chosen["quantity"].unique()), list(chosen["category"].unique())
-    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.42 * len(categories)))
-    for shift, quantity in enumerate(quantities):
-        part = chosen[chosen["quantity"] == quantity].set_index("category").loc[categories]
-        arm = quantity.removesuffix(" - d1")
-        places = [place + 0.28 * (shift - (len(quantities) - 1) / 2) for place in range(len(categories))]
-        errors = [part["value"] - part["low"], part["high"] - part["value"]]
-        axes.errorbar(part["value"], places, xerr=errors, fmt="o", color=COLOURS[arm], label=f"{_NAMES[arm]} minus D1")
-    axes.axvline(0, color="black", linewidth=1)
-    axes.axhline(0.5, color="#999999", linewidth=0.8)
-    axes.set_yticks(range(len(categories)), ["all (mean)", *categories[1:]])
-    axes.invert_yaxis()
-    overall = chosen[chosen["category"] == "all"]
-    seen, seeds = ((overall["low"] > 0) | (overall["high"] < 0)).sum(), int(frame["seeds"].max())
-    if seeds > 1:
-        axes.set_title(f"{seen} of {len(overall)} arms differ from D1 overall, at 95 % and over {seeds} seeds")
-    else:
-        axes.set_title("Differences from D1 of one seed: chance in training is not in the bars")
-    axes.set(xlabel="difference in held-out bits per byte (left of 0: better than D1)")
-    axes.legend(loc="best")
+@figure("training", "transfer")
+def transfer(frame: pd.DataFrame) -> Figure:
+    """The transfer matrix: bits per byte in every cell, coloured by the difference from the first arm.
+
+    Columns: arm (or table), endpoint, bits_per_byte, difference, difference_low, difference_high.
+    """
+    arms = list(dict.fromkeys(frame["arm"]))
+    endpoints = [name for name in ENDPOINTS if name in set(frame["endpoint"])]
+    cells = frame.set_index(["arm", "endpoint"])
+    grid = np.array([[cells.difference.get((arm, name), np.nan) for name in endpoints] for arm in arms])
+    shown = np.where(np.array([arm in TABLES for arm in arms])[:, None], np.nan, grid)
+    limit = max(float(np.nanmax(np.abs(shown))), 1e-9)
+    picture, axes = plt.subplots(figsize=(1.6 + 1.25 * len(endpoints), 1.3 + 0.5 * len(arms)))
+    axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", alpha=0.6)
+    for row, arm in enumerate(arms):
+        for column, name in enumerate(endpoints):
+            if (arm, name) in cells.index:
+                axes.text(column, row, _cell(cells.loc[(arm, name)], row == 0 or arm in TABLES), ha="center",
+                          va="center", fontsize=8)
+    axes.set_xticks(range(len(endpoints)), [ENDPOINTS[name] for name in endpoints])
+    axes.set_yticks(range(len(arms)), [arm_label(arm) for arm in arms])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_title(_transfer_finding(frame, arms))
+    picture.supxlabel(f"bits per byte; below them the difference from {arm_label(arms[0])} (* interval without zero)",
+                      fontsize=9)
     return picture
 
 
-@figure("training", "extras")
-def extras(frame: pd.DataFrame) -> Figure:
-    """What repetition costs, and what each part is worth at equal unique text; differences with intervals."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.0))
-    _repetition(left, frame[frame["study"] == "repetition"])
-    _equal_unique(right, frame[frame["study"] == "unique"])
+def _cell(row: pd.Series, alone: bool) -> str:
+    if alone:
+        return f"{row.bits_per_byte:.3f}"
+    sure = "*" if row.difference_low > 0 or row.difference_high < 0 else ""
+    return f"{row.bits_per_byte:.3f}\n{row.difference:+.3f}{sure}"
+
+
+def _transfer_finding(frame: pd.DataFrame, arms: list[str]) -> str:
+    others = frame[~frame["arm"].isin([arms[0], *TABLES])]
+    if others.empty:
+        return "One arm alone: nothing to compare"
+    best = others.loc[others["difference"].idxmin()]
+    return f"Most is gained on {ENDPOINTS[best.endpoint].split(': ')[1].replace(chr(10), ' ')}: {best.difference:+.2f}"
+
+
+@figure("training", "contrasts")
+def contrasts(frame: pd.DataFrame) -> Figure:
+    """Contrasts between arms on each endpoint with intervals; the shaded band is the smallest effect of interest.
+
+    Columns: contrast, endpoint, difference, low, high, outcome, margin.
+    """
+    endpoints = [name for name in ENDPOINTS if name in set(frame["endpoint"])]
+    names = list(dict.fromkeys(frame["contrast"]))
+    size = (9.4, 1.4 + 0.36 * len(names))
+    picture, panels = plt.subplots(1, len(endpoints), figsize=size, sharey=True, squeeze=False)
+    for axes, endpoint in zip(panels[0], endpoints, strict=True):
+        _contrast_panel(axes, frame[frame["endpoint"] == endpoint], names)
+        axes.set_title(ENDPOINTS[endpoint], fontsize=9, fontweight="normal")
+    labels = [" − ".join(arm_label(arm) for arm in name.split("-")) for name in names]
+    panels[0][0].set_yticks(range(len(names)), labels)
+    panels[0][0].set_ylim(len(names) - 0.5, -0.5)
+    primary = frame[frame["endpoint"] == endpoints[0]]["outcome"].value_counts()
+    picture.suptitle(f"On {ENDPOINTS[endpoints[0]].split(': ')[1].replace(chr(10), ' ')}: "
+                     + ", ".join(f"{count} {outcome}" for outcome, count in primary.items()),
+                     x=0.01, ha="left", fontsize=11, fontweight="bold")
+    picture.supxlabel("difference in bits per byte (left of 0: better); bars: 95 %", fontsize=9)
     return picture
 
 
-def _repetition(axes: Axes, part: pd.DataFrame) -> None:
-    part = part.sort_values("epochs")
-    errors = [part["difference"] - part["low"], part["high"] - part["difference"]]
-    axes.errorbar(part["epochs"], part["difference"], yerr=errors, fmt="o-", color=COLOURS["d1"])
-    axes.axhline(0, color="black", linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(part["epochs"], [f"{epochs:.3g}" for epochs in part["epochs"]])
-    axes.minorticks_off()
-    most = part.iloc[-1]
-    axes.set_title(f"D1 read {most['epochs']:.3g} times over: {most['difference']:+.2f} bits per byte", fontsize=11)
-    seeds = int(part["seeds"].max())
-    bars = "sequences of one seed" if seeds == 1 else f"sequences and {seeds} seeds"
-    axes.set(xlabel=f"times each token is read\n(bars: 95 %, over {bars})",
-             ylabel="held-out bits per byte,\nminus new text throughout")
-
-
-def _equal_unique(axes: Axes, part: pd.DataFrame) -> None:
-    places = range(len(part))
-    errors = [part["difference"] - part["low"], part["high"] - part["difference"]]
-    for place, row in zip(places, part.itertuples(), strict=True):
-        colour = COLOURS[{"d1": "d1", "d2": "d1+d2", "d3": "d1+d2+d3"}[row.name]]
-        error = [[errors[0].iloc[place]], [errors[1].iloc[place]]]
-        axes.errorbar(row.difference, place, xerr=error, fmt="o", color=colour)
-    axes.axvline(0, color=COLOURS["d1"], linewidth=1.5)
-    axes.set_yticks(list(places), [f"+{name.upper()}" for name in part["name"]])
-    axes.set_ylim(len(part) - 0.5, -0.5)
-    row = part.iloc[0]
-    thousands = row["unique_tokens"] / 1e3
-    axes.set_title(f"Same {thousands:,.3g}k unique tokens, read {row['epochs']:.2g} times", fontsize=11)
-    axes.set(xlabel="held-out bits per byte, minus that of more D1\n(left of 0: better than more D1)")
+def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
+    margin = part["margin"].iloc[0]
+    axes.axvspan(-margin, margin, color="#bbbbbb", alpha=0.4, linewidth=0)
+    axes.axvline(0, color="black", linewidth=0.8)
+    for row in part.itertuples():
+        place, colour = names.index(row.contrast), _OUTCOMES[row.outcome]
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
+        axes.plot([row.difference], [place], "o", color=colour, markersize=5)
+    axes.locator_params(axis="x", nbins=3)

@@ -10,7 +10,6 @@ from hare.data.shards import read_documents
 from hare.data.text import rank
 
 HELDOUT_PAGES = 0.1  # of D2's pages
-_FEWEST_PAGES = 4  # held out, as far as D2 has that many
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class KeptOut:
             HareError: D2 has too few pages to keep any out.
         """
         names = sorted((row["id"] for row in read_documents(d2)), key=lambda name: rank(0, name))
-        count = max(_FEWEST_PAGES, round(HELDOUT_PAGES * len(names)))
+        count = max(1, round(HELDOUT_PAGES * len(names)))
         if count >= len(names):
             raise HareError(
                 f"D2 has {len(names)} pages: too few to keep {count} of them out of training.",

@@ -18,6 +18,8 @@ from hare.core.errors import HareError
 from hare.core.sections import Tokens
 from hare.tokens.packed import TokenFile, fingerprint
 
+MOST_READINGS = 4  # of a part in one run: up to here repeating costs little (Muennighoff et al. 2023)
+
 
 @dataclass(frozen=True)
 class MixtureStage:
@@ -129,20 +131,52 @@ def interleaved(quota: Mapping[str, int], upto: int) -> dict[str, int]:
     return counts
 
 
+def affordable(weights: Mapping[str, float], room: Mapping[str, float], samples: int) -> dict[str, float]:
+    """The weights, lowered where a part has ``room`` for fewer of the ``samples`` than its share; the others take
+    over in proportion.
+
+    Raises:
+        HareError: all parts together have too little room.
+    """
+    if sum(room[part] for part in weights) < samples:
+        raise HareError(
+            f"The parts {', '.join(weights)} are too small for {samples} sequences: they would be read more than "
+            f"{MOST_READINGS} times.",
+            "lower train_steps or micro_batch, or raise max_mb_per_source, d2_documents or d3_items",
+        )
+    full: dict[str, float] = {}
+    while True:
+        free = {part: weight for part, weight in weights.items() if part not in full}
+        left, scale = samples - sum(full.values()), sum(free.values())
+        over = {part: room[part] for part, weight in free.items() if weight / scale * left > room[part]}
+        if not over:
+            break
+        full |= over
+    if not full:
+        return dict(weights)
+    return {part: full.get(part, weights[part] / scale * left if part in free else 0.0) / samples for part in weights}
+
+
 def arm_mixture(
     weights: Mapping[str, float], folder: Path, tokens: Tokens, steps: int, global_batch: int, seed: int
 ) -> MixtureSpec:
     """The paper's two stages for one arm: D1 alone, then the arm's parts by their ``weights``.
 
     ``folder`` holds ``<part>.ds``; ``global_batch`` is in sequences. The stage changes between two optimizer steps. All
-    arms take the same number of tokens; an arm of one part has one stage.
+    arms take the same number of tokens; an arm of one part has one stage. A part that would be read more than
+    `MOST_READINGS` times gets a lower weight (`affordable`).
+
+    Raises:
+        HareError: the parts together are too small for the run.
     """
     first = round(tokens.stage1_share * steps) if len(weights) > 1 else 0
-    stages = (
-        MixtureStage(first * global_batch, {"d1": 1.0}),
-        MixtureStage((steps - first) * global_batch, dict(weights)),
-    )
     files = {part: str(folder / f"{part}.ds") for part in (["d1"] if first else []) + list(weights)}
+    windows = {part: TokenFile(path, tokens.sequence_length, seed).windows for part, path in files.items()}
+    second = (steps - first) * global_batch
+    room = {part: MOST_READINGS * windows[part] - (first * global_batch if part == "d1" else 0) for part in weights}
+    stages = (
+        MixtureStage(first * global_batch, {"d1": 1.0}), MixtureStage(second, affordable(weights, room, second)),
+    )
     return MixtureSpec(
         files=files,
         fingerprints={name: fingerprint(path) for name, path in files.items()},

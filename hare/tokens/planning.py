@@ -9,7 +9,7 @@ _POINTS = 120
 
 
 def composition(packed: dict[str, PackedFile]) -> pd.DataFrame:
-    """One row a source and file: file, source, category, documents, text_mb, tokens, bytes_per_token."""
+    """One row per source and file: file, source, category, documents, text_mb, tokens, bytes_per_token."""
     table = pd.concat([part.by_source.assign(file=name) for name, part in packed.items()], ignore_index=True)
     table["text_mb"] = table.text_bytes / 1e6
     table["bytes_per_token"] = table.text_bytes / table.tokens
@@ -17,7 +17,7 @@ def composition(packed: dict[str, PackedFile]) -> pd.DataFrame:
 
 
 def schedule(mixtures: dict[str, Mixture], global_batch: int) -> pd.DataFrame:
-    """Tokens read so far along the run: arm, step, file, tokens_read; at most 121 steps an arm."""
+    """Tokens read so far along the run: arm, step, file, tokens_read; at most 121 steps per arm."""
     rows = []
     for arm, mixture in mixtures.items():
         steps = len(mixture) // global_batch
@@ -38,8 +38,18 @@ def epochs(mixtures: dict[str, Mixture]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "file", "tokens_read", "tokens_in_file", "epochs"])
 
 
+def weight_table(mixtures: dict[str, Mixture], arms: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """Shares of the second stage, asked for and given: arm, part, asked, given (lower where a part is too small)."""
+    rows = []
+    for arm, mixture in mixtures.items():
+        given, asked = mixture.spec.stages[-1].weights, arms[arm]
+        for part in asked:
+            rows.append((arm, part, asked[part] / sum(asked.values()), given[part] / sum(given.values())))
+    return pd.DataFrame(rows, columns=["arm", "part", "asked", "given"])
+
+
 def metrics(packed: dict[str, PackedFile], mixtures: dict[str, Mixture]) -> dict[str, float]:
-    """Names as in ``metrics.json``: tokens, documents and bytes a token by file; tokens and epochs by arm and file."""
+    """Names as in ``metrics.json``: tokens, documents, bytes per token by file; tokens, epochs by arm and file."""
     named: dict[str, float] = {}
     for name, part in packed.items():
         counts = part.counts

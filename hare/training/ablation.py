@@ -1,12 +1,11 @@
-"""What the arms' held-out text says: bits per byte with intervals, and paired differences from D1 with a verdict.
+"""Losses of several arms on the same text: bits per byte with intervals, and paired differences.
 
-All arms see the same held-out sequences, and runs of one seed start from the same weights, so differences are paired by
+All arms see the same sequences, and runs of one seed start from the same weights, so differences are paired by
 sequence and by seed. Intervals are those of `hare.core.statistics`: sequences are resampled within each category, and
 seeds are a random effect. The bits per byte of an arm are the mean over categories, so that a large category does not
 drown the others.
 """
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from hare.core.statistics import Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
 RESAMPLES = 2000
-BASELINE = "d1"
 
 
 def heldout_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
@@ -36,53 +34,15 @@ def bits(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return (sums["nats"] / sums["bytes"] / np.log(2)).rename("bits_per_byte").reset_index()
 
 
-def curve_table(heldout: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm and validation: arm, tokens, bits_per_byte, difference, low, high.
+def curve_table(heldout: pd.DataFrame, tables: Mapping[str, float]) -> pd.DataFrame:
+    """Bits per byte along training, mean over seeds and categories: arm, tokens, bits_per_byte.
 
-    Bits per byte are means over seeds and categories; the difference from D1 is paired and has its interval.
+    ``tables`` are those of n-gram tables on the same sequences, which follow as rows with no tokens.
     """
-    arms = list(heldout["arm"].unique())
-    rows = []
-    for tokens, part in heldout.groupby("tokens"):
-        said = PairedLosses.of(part, arms)
-        for index, arm in enumerate(arms):
-            found = said.difference(index, arms.index(BASELINE))
-            rows.append({
-                "arm": arm, "tokens": tokens, "bits_per_byte": said.seed_means[index].mean(),
-                "difference": found.value, "low": found.low, "high": found.high,
-            })
-    return pd.DataFrame(rows)
-
-
-def comparison_table(heldout: pd.DataFrame) -> pd.DataFrame:
-    """At the last step, over all categories and for each: quantity, category, value, low, high, seeds, sequences.
-
-    ``quantity`` is an arm or ``<arm> - <arm>``; ``category`` is "all" for the mean over categories. Bits per byte.
-    """
-    last = heldout[heldout["step"] == heldout["step"].max()]
-    arms, categories = list(last["arm"].unique()), sorted(last["category"].unique())
-    rows = []
-    for name, chosen in [("all", categories), *((category, [category]) for category in categories)]:
-        part = last[last["category"].isin(chosen)]
-        said = PairedLosses.of(part, arms)
-        size = {
-            "category": name, "seeds": part["seed"].nunique(),
-            "sequences": len(part.drop_duplicates(["category", "sequence"])),
-        }
-        rows += [
-            {"quantity": quantity, "value": found.value, "low": found.low, "high": found.high, **size}
-            for quantity, found in _quantities(said, arms)
-        ]
-    return pd.DataFrame(rows)
-
-
-def _quantities(losses: "PairedLosses", arms: list[str]) -> list[tuple[str, Estimate]]:
-    """Every arm's bits per byte, then every pair's difference."""
-    pairs = itertools.combinations(range(len(arms)), 2)
-    return [
-        *((arm, losses.score(index)) for index, arm in enumerate(arms)),
-        *((f"{arms[second]} - {arms[first]}", losses.difference(second, first)) for first, second in pairs),
-    ]
+    by_seed = bits(heldout, ["arm", "tokens", "seed", "category"])
+    means = by_seed.groupby(["arm", "tokens"], sort=False)["bits_per_byte"].mean().reset_index()
+    rows = [{"arm": name, "tokens": 0, "bits_per_byte": value} for name, value in tables.items()]
+    return pd.concat([means, pd.DataFrame(rows)], ignore_index=True) if rows else means
 
 
 @dataclass(frozen=True)
@@ -135,46 +95,21 @@ class PairedLosses:
         return estimate(values, drawn, Spread.of_differences(self.seed_means) if arm != base else Spread())
 
 
-def verdict(comparison: pd.DataFrame) -> list[str]:
-    """One plain sentence for each difference from the baseline over all categories."""
-    chosen = comparison[(comparison["category"] == "all") & comparison["quantity"].str.endswith(f" - {BASELINE}")]
-    said = []
-    for row in chosen.itertuples():
-        arm = row.quantity.removesuffix(f" - {BASELINE}")
-        if row.seeds < 2:
-            found = f"one seed cannot tell a difference between {arm} and {BASELINE} from chance in training"
-        elif row.low <= 0 <= row.high:
-            found = f"no difference between {arm} and {BASELINE} is seen"
-        else:
-            found = f"{arm} predicts held-out text {'worse' if row.value > 0 else 'better'} than {BASELINE}"
-        said.append(
-            f"{found}: {row.value:+.3f} bits per byte, 95 % interval {row.low:+.3f} to {row.high:+.3f} "
-            f"({row.seeds} {'seed' if row.seeds == 1 else 'seeds'}, {row.sequences} sequences)."
-        )
-    return said
-
-
-def summary(arms: Mapping[tuple[str, int], TrainedRun], comparison: pd.DataFrame) -> dict[str, float]:
-    """The stage's metrics by the names that DESIGN fixes."""
+def summary(arms: Mapping[tuple[str, int], TrainedRun]) -> dict[str, float]:
+    """How many arms, seeds and tokens, and how fast each run was (median tokens per second)."""
     some = next(iter(arms.values()))
     names = {arm for arm, _ in arms}
     speeds = [speed for trained in arms.values() for speed in trained.metrics()["tokens_per_s"]]
-    metrics: dict[str, float] = {
+    return {
         "arms": len(names), "seeds_per_arm": len(arms) / len(names), "tokens_per_run": some.run.tokens,
         "tokens_per_s": float(np.median(speeds)),
     }
-    for row in comparison[comparison["category"] == "all"].itertuples():
-        name = f"heldout_bpb.{row.quantity}"
-        if " - " in row.quantity:
-            name = "difference_bpb." + row.quantity.replace(" - ", "_minus_")
-        metrics |= {name: row.value, f"{name}.low": row.low, f"{name}.high": row.high}
-    return metrics
 
 
 def run_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
-    """One row a run: arm, seed, steps, tokens, seconds, tokens_per_s (median), training_loss, bits_per_byte.
+    """One row per run: arm, seed, steps, tokens, seconds, tokens_per_s (median), training_loss, bits_per_byte.
 
-    The training loss is the mean of the last tenth of the steps, in nats a token; bits per byte are of the held-out
+    The training loss is the mean of the last tenth of the steps, in nats per token; bits per byte are of the held-out
     text, mean over categories.
     """
     rows = []
@@ -191,7 +126,7 @@ def run_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
 
 
 def loss_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
-    """Training loss of every run and step: arm, seed, tokens, loss (nats a token)."""
+    """Training loss of every run and step: arm, seed, tokens, loss (nats per token)."""
     frames = []
     for (arm, seed), trained in arms.items():
         metrics = trained.metrics()

@@ -28,7 +28,7 @@ _COMPUTES_NOTHING = ("core/", "training/cluster/", "training/preflight.py", "tra
 _PACKAGES = ("torch", "nanotron", "numpy", "safetensors")
 # These say which runs there are or what is shown of them, not what one of them is.
 _OF_THE_STUDY = (
-    "arms", "training_seeds", "parity_steps", "extra_steps", "extra_seeds", "repetitions", "tensorboard", "runs_at_once"
+    "arms", "training_seeds", "parity_steps", "tensorboard", "runs_at_once"
 )
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
 PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in training said of a few tokens
@@ -193,9 +193,14 @@ class TrainedRun:
         """A few tokens and the logits that the module in training gave them."""
         return self.checkpoint / PROBE_FILE
 
+    @property
+    def processor(self) -> str:
+        """The processor that made the run; two that each made a part of it are both named."""
+        return " and ".join(sorted(self.metrics()["processor"].unique()))
+
     def metrics(self) -> "pandas.DataFrame":
         """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, mfu (model FLOPs over
-        those of plain matrix products, measured at the start), seconds, seconds_left."""
+        those of plain matrix products, measured at the start), seconds, seconds_left, processor."""
         return _frame(self.checkpoint / METRICS_FILE)
 
     def heldout(self) -> "pandas.DataFrame":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file
@@ -13,8 +14,7 @@ from safetensors.torch import load_file
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.core.sections import Model, Tokens, Training
-from hare.tokens.mixture import arm_mixture
-from hare.training.extras import Extra, extra_runs
+from hare.tokens.mixture import Mixture, arm_mixture
 from hare.training.inputs import Inputs
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
@@ -22,12 +22,10 @@ from hare.training.run import TrainedRun, TrainingRun
 
 @dataclass(frozen=True)
 class Ablation:
-    """All runs of the study, trained: by arm and seed, the parity pair by number of processes, and the small runs on
-    repetition and unique text."""
+    """All runs of the study, trained: by arm and seed, and the parity pair by number of processes."""
 
     arms: dict[tuple[str, int], TrainedRun]
     parity: dict[int, TrainedRun]
-    extras: dict[Extra, TrainedRun]
 
 
 def run_of_arm(
@@ -71,12 +69,12 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
 
 def study_runs(
     folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs
-) -> dict[tuple[str, int] | Extra, TrainingRun]:
+) -> dict[tuple[str, int], TrainingRun]:
     """Every run of the study in a folder of its own under ``folder``; the parity pair is keyed by processes.
 
     Those in one process come first, so that they share a launch.
     """
-    runs: dict[tuple[str, int] | Extra, TrainingRun] = {
+    runs: dict[tuple[str, int], TrainingRun] = {
         ("parity", processes): run.keyed(folder, f"parity-{processes}")
         for processes, run in parity_runs(model, tokens, training, inputs).items()
     }
@@ -84,20 +82,28 @@ def study_runs(
         for arm, weights in training.arms.items():
             run = run_of_arm(weights, seed, model, tokens, training, inputs)
             runs[arm, seed] = run.keyed(folder, f"{arm}-seed{seed}")
-    for extra, run in extra_runs(model, tokens, training, inputs).items():
-        runs[extra] = run.keyed(folder, f"{extra.study}-{extra.name}-seed{extra.seed}")
     return dict(sorted(runs.items(), key=lambda item: item[1].processes))
 
 
 def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
-    """Train everything that is not trained yet, one run after the other; runs lie under ``folder``."""
+    """Train everything that is not trained yet; runs lie under ``folder``."""
     runs = study_runs(folder, model, tokens, training, inputs)
     trained = dict(zip(runs, train_all(list(runs.values())), strict=True))
     return Ablation(
-        arms={key: run for key, run in trained.items() if isinstance(key, tuple) and key[0] != "parity"},
-        parity={key[1]: run for key, run in trained.items() if isinstance(key, tuple) and key[0] == "parity"},
-        extras={key: run for key, run in trained.items() if isinstance(key, Extra)},
+        arms={key: run for key, run in trained.items() if key[0] != "parity"},
+        parity={key[1]: run for key, run in trained.items() if key[0] == "parity"},
     )
+
+
+def first_run(study: Ablation) -> TrainedRun:
+    """The first arm's run with its first seed."""
+    return next(iter(study.arms.values()))
+
+
+def windows_read(run: TrainingRun) -> np.ndarray:
+    """All sequences that a run reads, in order: int64[samples, sequence + 1]."""
+    mixture = Mixture(run.mixture)
+    return np.stack([mixture.sample(number) for number in range(len(mixture))])
 
 
 def parity_table(study: Ablation) -> pd.DataFrame:

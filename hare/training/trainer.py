@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 import hare.model.nanotron.shim  # noqa: F401
 from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
+from hare.core.provenance import processor
 from hare.model.config import HareConfig
 from hare.model.convert import read_weights
 from hare.model.nanotron.defects import refuse_unsupported, restore_learning_rate
@@ -44,6 +45,7 @@ class HareTrainer(DistributedTrainer):
         self.run, self.heldout, self.stop, self.checkpoints = run, heldout, stop, run.folder / "checkpoints"
         self.journal: Journal | None = None
         self.learning_rate = self.peak_flops = 0.0
+        self.processor = processor()
         path = write_nanotron_yaml(run, self.checkpoints / PARTIAL, resume.folder if resume else None)
         prepare_process_group()
         with training_device():
@@ -99,7 +101,7 @@ class HareTrainer(DistributedTrainer):
             self.journal.step({
                 "step": self.iteration_step, "loss": loss_avg.item(), "learning_rate": self.learning_rate,
                 "gradient_norm": self.grad_norm_unclipped.item(), "tokens_per_s": speed,
-                "mfu": speed * flops / self.peak_flops, "seconds": seconds,
+                "mfu": speed * flops / self.peak_flops, "seconds": seconds, "processor": self.processor,
             })
         last = self.iteration_step == self.run.training.train_steps
         if self.heldout is not None and (last or self.iteration_step % self.run.training.validation_interval == 0):

@@ -1,0 +1,56 @@
+"""What was written down before the recorded runs: ``paper/preregistration.yaml`` beside its reasons in
+``paper/PREREGISTRATION.md``. Sets of texts that are not the registered ones are refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hare.core.errors import HareError
+from hare.core.files import write_text
+from hare.core.paths import REPOSITORY, Workspace
+from hare.evaluation.endpoints import LABELS, digests, load
+
+REGISTERED = REPOSITORY / "paper" / "preregistration.yaml"
+
+
+def registered(path: Path = REGISTERED) -> dict[str, Any]:
+    """The registration: margin, primary endpoint, contrasts, and ``sets``: profile → endpoint → sha256."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def checked(profile: str, found: Mapping[str, str], path: Path = REGISTERED) -> str:
+    """Compare the sets' digests with those registered for the profile; says in one line what was found.
+
+    Raises:
+        HareError: a set is not the registered one; all that differ are named.
+    """
+    wanted = registered(path)["sets"].get(profile)
+    if wanted is None:
+        return f"Profile {profile} is not registered: what follows is exploratory."
+    changed = [name for name in LABELS if wanted.get(name) != found.get(name)]
+    if changed:
+        named = ", ".join(f"{name} ({LABELS[name]}, {str(found.get(name))[:16]}…)" for name in changed)
+        raise HareError(
+            f"Not the texts that were registered for profile {profile}: {named}.",
+            f"rerun from notebook 01 with the registered corpus, use a variant, or register anew before any run is "
+            f"recorded: `hare register --profile {profile}`",
+        )
+    return f"All {len(found)} sets are the registered ones."
+
+
+def register(profile: str, path: Path = REGISTERED) -> str:
+    """Write the digests of the profile's sets, as notebook 04 left them, into the registration.
+
+    Raises:
+        HareError: notebook 04 has not run.
+    """
+    workspace = Workspace(profile)
+    items = workspace.work / "tokens" / "endpoints.jsonl"
+    if not items.exists():
+        raise HareError(f"{items} is missing.", f"run `hare reproduce --profile {profile} --only 04` first")
+    content = registered(path)
+    content["sets"][profile] = digests(load(items))
+    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    return f"{path}: {len(content['sets'][profile])} sets registered for profile {profile}; commit it before any run."

@@ -1,0 +1,32 @@
+"""What all figures share: a colour by an arm's position and its label by its name; colours of the parts."""
+
+from collections.abc import Iterable
+
+ARM_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#7F7F7F", "#4B3F72")
+TABLE_COLOUR = "#555555"  # of n-gram tables, which are no arms
+PART_COLOURS = {
+    "d1": "#0072B2", "d2": "#E69F00", "d3": "#009E73", "d3_passages": "#56B4E9", "d3_shuffled": "#CC79A7",
+}
+OTHER_COLOUR = "#777777"
+TABLES = {"unigram": "unigram table", "bigram": "bigram table", "fivegram": "5-gram table"}
+PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3_shuffled": "D3 shuffled"}
+
+
+def arm_colours(arms: Iterable[str]) -> dict[str, str]:
+    """A colour for each arm, by its position: arm → hex; an n-gram table is grey wherever it stands."""
+    names = list(dict.fromkeys(arms))
+    places = [name for name in names if name not in TABLES]
+    return {name: TABLE_COLOUR if name in TABLES else ARM_COLOURS[places.index(name) % len(ARM_COLOURS)]
+            for name in names}
+
+
+def arm_label(arm: str) -> str:
+    """How figures name an arm: its name in capitals where it is short or a recipe; a table by what it is."""
+    if arm in TABLES:
+        return TABLES[arm]
+    return arm.upper() if len(arm) <= 2 or "+" in arm else arm
+
+
+def part_label(part: str) -> str:
+    """How figures name a part of the training data."""
+    return PARTS.get(part, part.upper())

@@ -1,0 +1,115 @@
+"""The transfer matrix, its contrasts and outcomes, the noise and the seeds that an effect takes, on made-up rows."""
+
+import itertools
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hare.core.errors import HareError
+from hare.core.paths import REPOSITORY
+from hare.evaluation import power, preregistration, transfer
+from hare.evaluation.endpoints import LABELS, PRIMARY
+
+
+def rows(effects: dict[str, float], seeds: int = 4, noise: float = 0.004) -> pd.DataFrame:
+    """What arms lose on P and H3: 2 bits per byte, off by each arm's effect (ten times it on H3)."""
+    random, made = np.random.default_rng(0), []
+    for (arm, effect), seed, (endpoint, scale) in itertools.product(
+        effects.items(), range(seeds), (("p", 1.0), ("h3", 10.0))
+    ):
+        of_run = scale * effect + noise * random.standard_normal()
+        for group, item in itertools.product(("one", "two"), range(30)):
+            size = 40 + item
+            level = 2.0 + of_run + 0.01 * random.standard_normal()
+            made.append({"arm": arm, "seed": seed, "endpoint": endpoint, "group": group, "item": item,
+                         "nats": level * np.log(2) * size, "bytes": size})
+    return pd.DataFrame(made)
+
+
+def test_every_arm_and_endpoint_has_a_cell_with_its_difference_from_the_first() -> None:
+    table = transfer.transfer_table(rows({"a": 0.0, "c": -0.05})).set_index(["arm", "endpoint"])
+    assert set(table.index) == {(arm, endpoint) for arm in "ac" for endpoint in ("p", "h3")}
+    assert table.loc[("a", "p"), "difference"] == 0
+    assert table.loc[("c", "h3"), "difference"] == pytest.approx(-0.5, abs=0.01)
+    assert table.loc[("c", "p"), "items"] == 60 and table.loc[("c", "p"), "seeds"] == 4
+
+
+@pytest.mark.parametrize(("effect", "seeds", "noise", "outcome"), [
+    (-0.05, 4, 0.002, "better"), (0.05, 4, 0.002, "worse"), (0.0, 4, 0.002, "equivalent"), (0.0, 2, 0.1, "undecided"),
+    (-0.3, 1, 0.002, "undecided"),
+])
+def test_three_outcomes(effect: float, seeds: int, noise: float, outcome: str) -> None:
+    table = transfer.contrast_table(rows({"a": 0.0, "a2": 0.0, "c": effect}, seeds, noise))
+    primary = table[(table["endpoint"] == "p") & (table["contrast"] == "c-a2")]
+    assert primary["outcome"].tolist() == [outcome]
+    assert (outcome in transfer.verdicts(table)[0]) and transfer.verdicts(table)[0].startswith("C against A2")
+
+
+def test_contrasts_are_those_whose_arms_are_there() -> None:
+    table = transfer.contrast_table(rows({"a": 0.0, "b": 0.0, "d": 0.1}))
+    assert set(table["contrast"]) == {"b-a", "d-a"}
+    assert transfer.contrast_table(rows({"a": 0.0, "x": 0.0})).empty
+
+
+def test_the_metrics_have_the_names_that_are_compared() -> None:
+    made = rows({"a": 0.0, "a2": 0.0, "c": -0.05})
+    named = transfer.metrics(transfer.transfer_table(made), transfer.contrast_table(made), transfer.noise_table(made))
+    assert {"transfer.p.a", "transfer.h3.c.low", "contrast.c-a2.p", "contrast.c-a2.p.high", "mde.p"} <= set(named)
+    assert all(np.isfinite(value) for value in named.values())
+
+
+def test_runs_of_two_processors_are_not_compared() -> None:
+    transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "one"})
+    with pytest.raises(HareError, match="2 kinds of processor .*one: a-seed0; other: c-seed0"):
+        transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "other"})
+
+
+def test_the_seeds_that_an_effect_takes() -> None:
+    noise = transfer.noise_table(rows({"a": 0.0, "b": 0.0, "c": 0.0}, noise=0.02)).set_index("endpoint")
+    row = noise.loc["p"]
+    assert row.run_sd == pytest.approx(0.02 * np.sqrt(2), rel=0.6)
+    found = [power.minimum_detectable_effect(row.run_sd, row.item_error, 3, seeds) for seeds in (2, 4, 16, 64)]
+    assert found == sorted(found, reverse=True)
+    enough = power.seeds_for(0.01, row.run_sd, row.item_error, 3)
+    assert power.minimum_detectable_effect(row.run_sd, row.item_error, 3, enough) <= 0.01
+    assert power.minimum_detectable_effect(row.run_sd, row.item_error, 3, enough - 1) > 0.01
+    assert power.seeds_for(0.001, 0.02, 0.01, 3) is None, "no number of seeds removes what the items leave"
+
+
+def test_power_is_printed_from_the_record(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    with pytest.raises(HareError, match=r"noise\.csv is missing"):
+        power.printed("laptop", 0.01, "p")
+    folder = tmp_path / "laptop" / "training"  # type: ignore[operator]
+    folder.mkdir(parents=True)
+    transfer.noise_table(rows({"a": 0.0, "b": 0.0, "c": 0.0})).to_csv(folder / "noise.csv", index=False)
+    assert re.search(r"To decide 0\.01: \d+ seeds per arm\.", power.printed("laptop", 0.01, "p"))
+    for effect, endpoint in ((0.0, "p"), (-1.0, "p"), (float("nan"), "p"), (0.01, "h9"), (0.01, "n")):
+        with pytest.raises(HareError):
+            power.printed("laptop", effect, endpoint)
+
+
+def test_code_and_registration_say_the_same() -> None:
+    registered = preregistration.registered()
+    text = (REPOSITORY / "paper" / "PREREGISTRATION.md").read_text(encoding="utf-8")
+    assert registered["margin"] == transfer.MARGIN and f"is {transfer.MARGIN} bits per byte" in text
+    assert registered["primary"] == PRIMARY and f"**{PRIMARY.upper()}, the primary endpoint**" in text
+    assert registered["contrasts"] == ["-".join(pair) for pair in transfer.CONTRASTS]
+    for arm, base in transfer.CONTRASTS:
+        assert f"{arm.upper()} − {base.upper()} (" in text
+    for endpoint in LABELS:
+        assert f"**{endpoint.upper()}" in text
+    for sets in registered["sets"].values():
+        assert set(sets) == set(LABELS) and all(re.fullmatch("[0-9a-f]{64}", digest) for digest in sets.values())
+
+
+def test_other_texts_than_the_registered_ones_are_refused_by_name(tmp_path: object) -> None:
+    path = tmp_path / "preregistration.yaml"  # type: ignore[operator]
+    path.write_text("sets:\n  laptop: {p: aa, n: bb, h1: cc, h2: dd, h3: ee}\n", encoding="utf-8")
+    found = {"p": "aa", "n": "bb", "h1": "cc", "h2": "dd", "h3": "ee"}
+    assert preregistration.checked("laptop", found, path).startswith("All 5 sets")
+    assert "exploratory" in preregistration.checked("smoke", found, path)
+    with pytest.raises(HareError, match=r"profile laptop: h1 \(held-out text, other"):
+        preregistration.checked("laptop", found | {"h1": "other"}, path)
