@@ -18,12 +18,11 @@ from hare.evaluation.comparison import difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
 from hare.evaluation.scores import item_scores
 from hare.evaluation.tasks import Benchmark, load
-from hare.report.published import published
 from tests.evaluation_toys import local_benchmarks, row, save_model
 
 __all__ = ["local_benchmarks"]
 NAMES = ("arc_challenge", "winogrande", "mmlu", "truthfulqa")
-CONFIG = Evaluation(NAMES, 6, 4, 1, 0, 1, 50, 0)
+CONFIG = Evaluation(NAMES, 6, 4, 1, 50, 0)
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +126,6 @@ def test_models_are_those_that_training_lists(tmp_path: Path) -> None:
     (found,) = trained_models(tmp_path.joinpath, 7)
     assert found == Candidate("d1", 3, tmp_path / "training" / "d1-seed3" / "hf", 7) and found.label == "d1-seed3"
     assert Candidate("peer", None, tmp_path, 1).label == "peer"
-
-
-def test_the_peers_public_figures_stand_beside_ours_with_what_was_done_otherwise() -> None:
-    printed = published("smollm2_135m")
-    scores = pd.DataFrame([
-        {"arm": arm, "measure": "score", "benchmark": benchmark, "value": 0.4, "low": 0.3, "high": high, "items": 10}
-        for arm in ("peer", "d1") for benchmark, high in (("hellaswag", 0.42), ("mmlu", 0.5), ("winogrande", 0.5))
-    ])
-    beside = reading.beside_published(scores, printed, "peer")
-    assert list(beside["benchmark"]) == ["hellaswag", "mmlu", "winogrande", "hellaswag"]
-    assert list(beside["inside"]) == [True, False, False, False]
-    first, cloze, base, theirs = beside["done_otherwise"]
-    assert first == "0 shots, not 10; metric not stated (ours: acc_norm); lighteval"
-    assert "cloze" in cloze and "before instruction tuning" in base
-    assert theirs == "0 shots, not 10; lm-eval" and set(printed["benchmark"]) <= set(SPECS)
 
 
 def sample(name: str, likelihoods: list[float], target: object, **more: object) -> dict:

@@ -8,14 +8,12 @@ import pandas as pd
 import pytest
 
 from hare.core.errors import HareError
-from hare.core.sections import Evaluation
 from hare.data.shards import read_documents
 from hare.evaluation.heldout import TEXT, Question, task_questions, text_questions, unseen
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.passages import Passage
 from tests.evaluation_toys import WORDS
 
-CONFIG = Evaluation((), 0, 8, 1, 0, 2, 50, 0)
 PLACES = ("Harbour", "Meadow", "Castle", "Village", "Forest", "Market")
 
 

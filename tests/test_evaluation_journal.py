@@ -17,7 +17,7 @@ from hare.evaluation.heldout import Question
 from hare.evaluation.journal import Journal
 from tests.evaluation_toys import WORDS, save_model
 
-CONFIG = Evaluation((), 0, 1, 1, 0, 1, 50, 0)
+CONFIG = Evaluation((), 0, 1, 1, 50, 0)
 TOKENS = 24  # a batch, so that there are many
 SLOW_EVALUATION = """
 import sys, time

@@ -23,7 +23,7 @@ from hare.report.recorded import Recorded
 from hare.report.study_figures import ablation_finding
 from hare.report.tables import leaderboard_table, markdown
 
-ARMS = ("d1", "d1+d2", "d1+d2+d3")
+ARMS = ("a", "b", "d")
 
 
 def interval(name: str, value: float, half: float) -> dict[str, float]:
@@ -36,11 +36,12 @@ def recorded_metrics() -> dict[str, dict[str, float]]:
     evaluation: dict[str, float] = {}
     leakage: dict[str, float] = interval("control.dose_0.5.delta", 40.0, 5.0)
     for number, arm in enumerate(ARMS):
-        training |= interval(f"heldout_bpb.{arm}", 2.1 + 0.02 * number, 0.01)
+        training |= interval(f"transfer.p.{arm}", 2.1 + 0.02 * number, 0.01)
+        training |= interval(f"transfer.h1.{arm}", 2.2 + 0.02 * number, 0.01)
         evaluation |= interval(f"arc_challenge.{arm}.score", 0.25, 0.05) | {f"arc_challenge.{arm}.items": 100}
         leakage |= interval(f"delta.gsm8k.train.{arm}", 0.1 * number, 0.5)
-    training |= interval("difference_bpb.d1+d2_minus_d1", 0.02, 0.03)
-    training |= interval("difference_bpb.d1+d2+d3_minus_d1", 0.04, 0.02)
+    training |= interval("contrast.b-a.p", 0.02, 0.03)
+    training |= interval("contrast.d-a.p", 0.04, 0.02)
     return {"training": training, "evaluation": evaluation, "leakage": leakage}
 
 
@@ -158,8 +159,8 @@ def test_cells_are_marked_by_origin(results: Path) -> None:
     record(results, recorded_metrics())
     table = leaderboard_table(Recorded("smoke")).set_index("model")
     assert table.loc["HARE", "MMLU"] == "35.7ᵖ"
-    assert table.loc["d1", "ARC-C"] == "25.0ˢ [20.0, 30.0], n = 100"
-    assert table.loc["d1", "GSM8K"] == "–"
+    assert table.loc["a", "ARC-C"] == "25.0ˢ [20.0, 30.0], n = 100"
+    assert table.loc["a", "GSM8K"] == "–"
 
 
 def test_a_pipe_in_a_cell_does_not_break_the_table() -> None:
@@ -181,7 +182,7 @@ def test_everything_is_built_without_torch(results: Path, tmp_path: Path) -> Non
         assert (results / name).exists(), name
     assert "tokens has recorded nothing: its figures are left out" in ran.stdout
     report = (results / "report.md").read_text(encoding="utf-8")
-    assert "D1+D2 − D1: no difference seen; D1+D2+D3 − D1: 0.040 bits per byte worse" in report
+    assert "B − A: no difference seen; D − A: 0.040 bits per byte worse" in report
     assert "Left out" in report and "{{" not in report and "nan" not in report.lower().split()
 
 
@@ -196,7 +197,7 @@ def test_numbers_link_to_the_file_they_stand_in(results: Path) -> None:
     build(load_profile("smoke"))
     report = (results / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\[([^\]]+)\]\((\w+)/metrics\.json \"([^\"]+)\"\)", report)
-    assert ("2.1000", "training", "heldout_bpb.d1") in links
+    assert ("2.1000", "training", "transfer.p.a") in links
     for text, stage, name in links:
         assert float(text.replace(",", "")) == pytest.approx(recorded_metrics()[stage][name], rel=0.05)
 

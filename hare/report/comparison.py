@@ -24,7 +24,7 @@ from hare.report.study import (
 COLUMNS = (
     "topic", "quantity", "unit", "paper", "paper_origin", "ours", "low", "high", "ours_origin", "where", "remark",
 )
-_FULL_ARM = "d1+d2+d3"
+_FULL_ARM = "d"  # D1, D2 and D3: the paper's mixture
 Row = dict[str, Any]
 
 
@@ -65,10 +65,10 @@ def _data(recorded: Recorded) -> Iterator[Row]:
     yield _row("data", "text removed by cleaning", "documents", None,
                recorded.measured("corpus", "documents_removed"), remark="the paper gives no count")
     parameters = recorded.provenance("tokens").get("parameters", {})
-    weights = {part: parameters.get(f"weight_{part.lower()}") for part in mixture.index}
+    weights = parameters.get("arms", {}).get(_FULL_ARM, {})
     for part, weight in mixture.items():
-        share = 100 * weights[part] / sum(weights.values()) if parameters else None
-        ours = Measured(share, None, None, f"tokens: parameter weight_{part.lower()}") if share else None
+        share = 100 * weights[part.lower()] / sum(weights.values()) if weights else None
+        ours = Measured(share, None, None, f"tokens: parameter arms, {_FULL_ARM.upper()}") if share else None
         yield _row("data", f"sampling weight of {part}", "%", weight, ours, ours_origin=REPRODUCED,
                    remark="set by us, not found")
     sizes = published("mixture").dropna(subset="tokens_b").set_index("part").tokens_b * 1e9
@@ -107,9 +107,9 @@ def _model(recorded: Recorded) -> Iterator[Row]:
 def _training(recorded: Recorded) -> Iterator[Row]:
     yield _row("training", "largest loss difference, two processes against one", "nats", None,
                recorded.measured("training", "parity.max_loss_difference"))
-    yield _row("training", "tokens a run", "tokens", setup("training_tokens"),
+    yield _row("training", "tokens per run", "tokens", setup("training_tokens"),
                recorded.measured("training", "tokens_per_run"))
-    yield _row("training", "runs an arm", "seeds", setup("ablation_seeds"),
+    yield _row("training", "runs per arm", "seeds", setup("ablation_seeds"),
                recorded.measured("training", "seeds_per_arm"))
     yield _row("training", "speed", "tokens/s and GPU", cost.paper_speed(), paper_origin=RECOMPUTED,
                remark="from the printed days, GPUs and tokens; ours ran on a CPU: see the bench stage")
@@ -120,9 +120,9 @@ def _training(recorded: Recorded) -> Iterator[Row]:
 
 
 def _ablation(recorded: Recorded) -> Iterator[Row]:
-    for arm in ("d1+d2", _FULL_ARM):
-        yield _row("ablation", f"held-out bits per byte, {arm} − d1", "bits/byte", None,
-                   recorded.measured("training", f"difference_bpb.{arm}_minus_d1"),
+    for arm in ("b", _FULL_ARM):
+        yield _row("ablation", f"benchmark answers, {arm.upper()} − A", "bits/byte", None,
+                   recorded.measured("training", f"contrast.{arm}-a.p"),
                    remark="the paper ranks the arms by average score, one seed")
 
 

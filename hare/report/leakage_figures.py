@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
+from hare.report.style import arm_label
 
-_MODELS = {"d1": "D1", "d1+d2": "D1+D2", "d1+d2+d3": "D1+D2+D3", "smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
 _LETTERS_A_PANEL = 56  # of a title, that its figure is wide enough for
@@ -37,7 +37,7 @@ def delta(frame: pd.DataFrame) -> Figure:
         axis.set_title(_panel_title(benchmark, split), fontsize=10, fontweight="normal")
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)
-    axes[0, 0].set_yticks([-1, *range(len(models))], ["published", *(_MODELS.get(name, name) for name in models)])
+    axes[0, 0].set_yticks([-1, *range(len(models))], ["published", *(arm_label(name) for name in models)])
     axes[0, 0].set_xscale("symlog", linthresh=5)
     axes[0, 0].set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     for axis in axes.flat[max(0, len(panels) - columns): len(panels)]:
@@ -75,7 +75,7 @@ def delta_finding(ours: pd.DataFrame) -> str:
     above = ours[ours["low"] > 0]
     if above.empty:
         return f"No sign of leakage: none of {len(ours)} intervals of Δ lies above 0"
-    named = ", ".join(dict.fromkeys(_MODELS.get(name, name) for name in above["model"]))
+    named = ", ".join(dict.fromkeys(arm_label(name) for name in above["model"]))
     return f"{len(above)} of {len(ours)} intervals of Δ {'lies' if len(above) == 1 else 'lie'} above 0 ({named})"
 
 

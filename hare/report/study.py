@@ -15,7 +15,7 @@ from hare.report.recorded import Measured, Recorded
 
 PUBLISHED, RECOMPUTED, SCALED = "published", "recomputed from print", "scaled-down"
 REPRODUCED, ALONE, NOT_MEASURED, NOT_GIVEN = "reproduced", "ours alone", "not measured", "not in the paper"
-ARMS = ("d1", "d1+d2", "d1+d2+d3")
+ARMS = ("a", "b", "d")  # the paper's three: D1, D1+D2, D1+D2+D3
 _INTERVAL = ["value", "low", "high"]
 
 
@@ -40,13 +40,13 @@ def ablation(recorded: Recorded) -> pd.DataFrame:
     """Figure 3 beside ours: arm, measure, value, low, high, origin, seeds (ours); the paper prints one range."""
     rows = [("all", "average score, %", None, *_published_range(), PUBLISHED)]
     for arm in ARMS:
-        found = recorded.measured("training", f"heldout_bpb.{arm}")
+        found = recorded.measured("training", f"transfer.p.{arm}")
         if found:
-            rows.append((arm, "held-out bits per byte", found.value, found.low, found.high, SCALED))
+            rows.append((arm, "bits per byte of benchmark answers", found.value, found.low, found.high, SCALED))
     for arm in ARMS[1:]:
-        found = recorded.measured("training", f"difference_bpb.{arm}_minus_d1")
+        found = recorded.measured("training", f"contrast.{arm}-a.p")
         if found:
-            rows.append((f"{arm} − d1", "difference in bits per byte", found.value, found.low, found.high, SCALED))
+            rows.append((f"{arm} − a", "difference in bits per byte", found.value, found.low, found.high, SCALED))
     frame = pd.DataFrame(rows, columns=["arm", "measure", *_INTERVAL, "origin"])
     frame["seeds"] = recorded.metrics("training").get("seeds_per_arm")
     return frame if len(frame) > 1 else frame.iloc[:0]

@@ -78,7 +78,7 @@ def draw_relative_delta(frame: pd.DataFrame) -> Figure:
 def draw_ablation(frame: pd.DataFrame) -> Figure:
     """Figure 3 beside ours. Columns: arm, measure, value, low, high, origin, seeds."""
     picture, (left, right) = plt.subplots(1, 2, figsize=(8.0, 3.8))
-    scores = frame[frame.measure == "held-out bits per byte"].reset_index(drop=True)
+    scores = frame[frame.measure == "bits per byte of benchmark answers"].reset_index(drop=True)
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
     for axes, table, first in ((left, scores, 0), (right, differences, 1)):
         for row in table.itertuples():
@@ -87,12 +87,12 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
                           va="center", fontsize=8)
         axes.set_xticks(range(len(table)), table.arm.str.upper())
         axes.margins(x=0.35, y=0.15)
-    left.set_ylabel("held-out bits per byte (lower is better)")
+    left.set_ylabel("benchmark answers, bits per byte\n(lower is better)")
     right.axhline(0, color="black", linewidth=1)
-    right.set_ylabel("difference from D1, bits per byte")
+    right.set_ylabel("difference from A, bits per byte")
     printed = frame[frame.origin == "published"].iloc[0]
     _headline(picture, f"{ablation_finding(differences)}. Published, at 0.25B, one seed: average scores of about "
-              f"{printed.low:.0f} to {printed.high:.0f} %, D1 < D1+D2 < D1+D2+D3")
+              f"{printed.low:.0f} to {printed.high:.0f} %, A < B < D")
     return picture
 
 

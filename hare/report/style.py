@@ -9,6 +9,7 @@ PART_COLOURS = {
 }
 OTHER_COLOUR = "#777777"
 TABLES = {"unigram": "unigram table", "bigram": "bigram table", "fivegram": "5-gram table"}
+MODELS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3_shuffled": "D3 shuffled"}
 
 
@@ -22,8 +23,8 @@ def arm_colours(arms: Iterable[str]) -> dict[str, str]:
 
 def arm_label(arm: str) -> str:
     """How figures name an arm: its name in capitals where it is short or a recipe; a table by what it is."""
-    if arm in TABLES:
-        return TABLES[arm]
+    if arm in TABLES or arm in MODELS:
+        return TABLES.get(arm) or MODELS[arm]
     return arm.upper() if len(arm) <= 2 or "+" in arm else arm
 
 
