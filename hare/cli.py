@@ -76,10 +76,15 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _figures(chosen: argparse.Namespace) -> int:
+    from hare.core.chain import CHAIN
+    from hare.core.paths import Workspace
+    from hare.driver.state import accept_drawn
     from hare.report.build import build
 
-    for path in build(load_profile(chosen.profile)):
+    profile = load_profile(chosen.profile)
+    for path in build(profile):
         print(path)
+    accept_drawn(Workspace(profile.name), CHAIN)
     return 0
 
 

@@ -16,6 +16,10 @@ class HareError(Exception):
         self.what = what
         self.fix = fix
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """As it travels from a pool of processes."""
+        return HareError, (self.what, self.fix)
+
     @property
     def fields(self) -> dict[str, str]:
         """Both fields by name, as they travel between processes as JSON: ``HareError(**fields)`` is the same error."""

@@ -1,13 +1,38 @@
 """The manifest of a stage: digests of its artifacts, written last of all; where it lies, the stage is done."""
 
 import json
+from pathlib import Path
 
+from hare.core.chain import step_of_stage
+from hare.core.errors import HareError
 from hare.core.paths import Workspace
+from hare.core.seals import content_of
 
 MANIFEST = "manifest.json"
 
 
 def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
-    """Digests of the artifacts of a stage that has run to its end; None when it has not."""
-    path = workspace.work / stage / MANIFEST
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """Digests of the artifacts of a stage that has run to its end; None when it has not, or the file is damaged."""
+    try:
+        manifest = json.loads((workspace.work / stage / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(manifest, dict) and all(isinstance(digest, str) for digest in manifest.values())
+    return manifest if whole else None
+
+
+def verified(workspace: Workspace, stage: str, name: str, option: str) -> Path:
+    """Path of an artifact of a stage, a file or a folder, after comparing it with the manifest; ``option`` names the
+    profile in advice.
+
+    Raises:
+        HareError: the stage has not run to its end, or the artifact is missing or damaged.
+    """
+    maker, path = step_of_stage(stage), workspace.work / stage / name
+    rerun = f"run `hare reproduce {option} --only {maker.number}` first"
+    known = read_manifest(workspace, stage)
+    if known is None or name not in known or not path.exists():
+        raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
+    if content_of(path) != known[name]:
+        raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
+    return path

@@ -13,11 +13,14 @@ import pandas as pd
 from hare.core import provenance
 from hare.core.chain import Step, step_of_stage
 from hare.core.errors import HareError
-from hare.core.files import sha256_of, write_json, written_whole
-from hare.core.manifest import MANIFEST, read_manifest
+from hare.core.files import write_json, written_whole
+from hare.core.manifest import MANIFEST, read_manifest, verified
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
+from hare.core.reading import METRICS_DIGEST
+from hare.core.seals import content_of
 from hare.core.secrets import masked_values
+from hare.core.tables import escape_tables, number_in_table
 
 METRICS = "metrics.json"
 PARAMETERS = "parameters.json"  # beside the manifest, with which later stages compare their own
@@ -52,6 +55,7 @@ class Stage:
         Raises:
             HareError: a parameter cannot be used, or the folders cannot be written.
         """
+        escape_tables()
         step = step_of_stage(stage)
         opened = cls(step, Parameters.of(step, cell))
         for folder in (opened.work, opened.results):
@@ -85,17 +89,9 @@ class Stage:
                 "add the stage to `needs` in hare/core/chain.py",
             )
         place = self.workspace if read_manifest(self.workspace, stage) else self.workspace.base
-        path = place.work / artifact
-        maker = step_of_stage(stage)
-        rerun = f"run `hare reproduce {self.profile.option} --only {maker.number}` first"
-        known = read_manifest(place, stage)
-        if known is None or name not in known or not path.exists():
-            raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
-        digest = sha256_of(path)
-        if digest != known[name]:
-            raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
-        self._say_disagreements(maker, place)
-        self._inputs[artifact] = digest
+        path = verified(place, stage, name, self.profile.option)
+        self._say_disagreements(step_of_stage(stage), place)
+        self._inputs[artifact] = content_of(path)
         return path
 
     def _say_disagreements(self, maker: Step, place: Workspace) -> None:
@@ -118,7 +114,7 @@ class Stage:
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Save ``frame`` as ``results/<profile>/<stage>/<name>.csv`` and return it, to be looked at."""
         with written_whole(self.results / f"{name}.csv") as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            frame.to_csv(temporary, index=False, float_format=number_in_table, lineterminator="\n")
         return frame
 
     def record(self, metrics: dict[str, float], seeds: list[int]) -> None:
@@ -133,9 +129,9 @@ class Stage:
         missing = [str(path) for path in self._outputs.values() if not path.exists()]
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
-        write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(seeds)})
+        write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(metrics, seeds)})
         write_json(self.work / PARAMETERS, self._values)
-        write_json(self.work / MANIFEST, {name: sha256_of(path) for name, path in sorted(self._outputs.items())})
+        write_json(self.work / MANIFEST, {name: content_of(path) for name, path in sorted(self._outputs.items())})
 
     def origin(self) -> dict[str, Any]:
         """Which notebook, commit and configuration a result comes from."""
@@ -145,9 +141,10 @@ class Stage:
             "config_sha256": provenance.digest_of(self._values),
         }
 
-    def _provenance(self, seeds: list[int]) -> dict[str, Any]:
+    def _provenance(self, metrics: dict[str, float], seeds: list[int]) -> dict[str, Any]:
         return {
             **self.origin(),
+            METRICS_DIGEST: provenance.digest_of(metrics),
             "parameters": self._values,
             "inputs": self._inputs,
             "seeds": seeds,

@@ -1,4 +1,4 @@
-"""Tables as notebooks show them: whatever a cell holds is text, never markup."""
+"""Tables as notebooks show them, where a cell is text and never markup, and numbers as CSV files hold them."""
 
 import copy
 import html
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
+_LARGEST_EXACT = 1e15  # whole numbers below are exact as floating-point numbers
 _FORMATTERS = (
     "_display_funcs", "_display_funcs_index", "_display_funcs_columns", "_display_funcs_index_names",
     "_display_funcs_column_names",
@@ -51,3 +52,11 @@ def _escaping(formatters: "defaultdict[Any, Callable[[Any], Any]]") -> "defaultd
     return defaultdict(
         lambda: escaping(default()), {place: escaping(shown) for place, shown in formatters.items()}
     )
+
+
+def number_in_table(value: float) -> str:
+    """Six significant digits; counts are whole numbers, and neither they nor other large numbers get an exponent."""
+    if value.is_integer() and abs(value) < _LARGEST_EXACT:
+        return f"{value:.0f}"
+    short = f"{value:.6g}"
+    return f"{float(short):.0f}" if "e+" in short and abs(value) < _LARGEST_EXACT else short

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import datetime
-import json
 from typing import Any
 
 from hare.core import provenance
@@ -11,6 +10,7 @@ from hare.core.chain import Step
 from hare.core.files import write_json, written_whole
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
+from hare.core.reading import METRICS_DIGEST, read_record
 from hare.driver.state import StepState, read_state
 
 STAGES_CSV = "stages.csv"
@@ -23,7 +23,7 @@ def record_bench(
     path = Workspace(profile.name).results / "bench" / "metrics.json"
     known: dict[str, Any] = {"metrics": {}, "provenance": {}}
     if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_record(path)
     origin = {
         "notebook": "",
         "command": f"hare {group} --profile {profile.name}",
@@ -39,7 +39,8 @@ def record_bench(
     }
     groups = known["provenance"].get("groups", {}) | {group: origin}
     merged = dict(sorted((known["metrics"] | metrics).items()))
-    write_json(path, {"metrics": merged, "provenance": origin | {"groups": groups}})
+    digest = {METRICS_DIGEST: provenance.digest_of(merged)}
+    write_json(path, {"metrics": merged, "provenance": origin | digest | {"groups": groups}})
 
 
 def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:

@@ -4,7 +4,6 @@ A key is a mapping from the name of each part to its digest, so that a change ca
 """
 
 import hashlib
-import json
 import os
 import sys
 from functools import cache
@@ -12,11 +11,14 @@ from pathlib import Path
 
 from hare.core.chain import Step
 from hare.core.code import PACKAGE, code_digest, data_of, imports, parsed, reached, text_of, texts_in
+from hare.core.errors import HareError
 from hare.core.files import sha256_of
 from hare.core.manifest import MANIFEST
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import digest_of
+from hare.core.reading import read_record
+from hare.core.seals import content_of
 from hare.data.archives import ARCHIVES
 from hare.driver.notebooks import read_cells
 
@@ -102,13 +104,18 @@ def _input_digest(step: Step, stage: str, workspace: Workspace) -> str:
             if file.suffix == ".csv":
                 digest.update(f"{file.name}{sha256_of(file)}".encode())
             elif file.name == "metrics.json":
-                digest.update(digest_of(json.loads(file.read_text(encoding="utf-8"))["metrics"]).encode())
+                digest.update(digest_of(_metrics(file)).encode())
     return digest.hexdigest()
 
 
+def _metrics(file: Path) -> object:
+    """The metrics of a record; of a damaged one its bytes, so that whatever reads it runs and names it."""
+    try:
+        return read_record(file)["metrics"]
+    except HareError:
+        return sha256_of(file)
+
+
 def _listing(folder: str | None) -> str:
-    """Digest of names and sizes, enough to notice that data came, went or was replaced."""
-    if not folder:
-        return ""
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return digest_of([[path.relative_to(folder).as_posix(), path.stat().st_size] for path in files])
+    """Digest of the user's own data; '' when there are none."""
+    return content_of(Path(folder)) if folder else ""

@@ -3,14 +3,17 @@
 import dataclasses
 import datetime
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hare.core.chain import Step
-from hare.core.files import sha256_of, write_json
+from hare.core.files import write_json
 from hare.core.manifest import MANIFEST, read_manifest
 from hare.core.paths import Workspace
-from hare.core.provenance import digest_of
+from hare.core.seals import intact, seal_of
+
+_DRAWN = (".svg", ".pdf", ".png")
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class StepState:
     wall_seconds: float
     peak_rss_mb: float
     finished_at: str
-    files: dict[str, dict[str, str]]  # "work/…" or "results/…" → stamp (sizes and times) and sha256
+    files: dict[str, dict[str, str]]  # "work/…" or "results/…" → stamp, sha256, and whether it is drawn
 
 
 def state_path(step: Step, workspace: Workspace) -> Path:
@@ -40,10 +43,13 @@ def failed_path(step: Step, workspace: Workspace) -> Path:
 
 
 def read_state(step: Step, workspace: Workspace) -> StepState | None:
-    """State of the last successful run; None when there is none or it cannot be read."""
+    """State of the last successful run; None when there is none or it is damaged."""
     try:
-        return StepState(**json.loads(state_path(step, workspace).read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        state = StepState(**json.loads(state_path(step, workspace).read_text(encoding="utf-8")))
+        whole = all(isinstance(part, dict) for part in (state.key, state.files, *state.files.values()))
+        numbers = all(isinstance(number, int | float) for number in (state.wall_seconds, state.peak_rss_mb))
+        return state if whole and numbers and isinstance(state.finished_at, str) else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -60,44 +66,45 @@ def write_state(
 def damage(step: Step, workspace: Workspace, state: StepState) -> str | None:
     """Name of the first file of the step that is gone or has changed since; None when all are as they were.
 
-    Sizes and times are compared first and contents only when those differ. Pictures and notebooks only have to be
-    there, since `hare figures` draws them again.
+    Pictures do not count, since `hare figures` draws them again: see `damaged_picture`.
     """
+    return next(_damaged(workspace, state, drawn=False), None)
+
+
+def damaged_picture(workspace: Workspace, state: StepState) -> str | None:
+    """Name of the first picture, or other file made by `hare figures`, that is gone or has changed since."""
+    return next(_damaged(workspace, state, drawn=True), None)
+
+
+def _damaged(workspace: Workspace, state: StepState, drawn: bool) -> Iterator[str]:
     roots = {"work": workspace.work, "results": workspace.results}
     for name, known in state.files.items():
-        root, relative = name.split("/", 1)
-        path = roots[root] / relative
-        if not path.exists():
-            return name
-        if known and _stamp(path) != known["stamp"] and sha256_of(path) != known["sha256"]:
-            return name
-    return None
+        root, _, relative = name.partition("/")
+        if known.get("drawn") == str(drawn) and not intact(roots.get(root, workspace.work) / relative, known):
+            yield name
+
+
+def accept_drawn(workspace: Workspace, steps: Iterable[Step]) -> None:
+    """Take what `hare figures` has just drawn for what the steps left."""
+    for step in steps:
+        state = read_state(step, workspace)
+        if state is not None and damaged_picture(workspace, state):
+            drawn = {name: known for name, known in _files(step, workspace).items() if known["drawn"] == "True"}
+            kept = {name: known for name, known in state.files.items() if known.get("drawn") == "False"}
+            write_json(state_path(step, workspace), dataclasses.asdict(dataclasses.replace(state, files=kept | drawn)))
 
 
 def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
-    manifest = workspace.work / step.stage / MANIFEST
-    files = {f"work/{step.stage}/{MANIFEST}": {"stamp": _stamp(manifest), "sha256": sha256_of(manifest)}}
-    for name, digest in (read_manifest(workspace, step.stage) or {}).items():
-        artifact = workspace.work / step.stage / name
-        files[f"work/{step.stage}/{name}"] = {"stamp": _stamp(artifact), "sha256": digest}
+    paths = {f"work/{step.stage}/{MANIFEST}": workspace.work / step.stage / MANIFEST}
+    for name in read_manifest(workspace, step.stage) or {}:
+        paths[f"work/{step.stage}/{name}"] = workspace.work / step.stage / name
     executed = executed_path(step, workspace)
     results = [path for path in (workspace.results / step.stage).rglob("*") if path.is_file()]
     for path in sorted([*results, executed, executed.with_suffix(".html")]):
-        exact = path.suffix in (".csv", ".json") and not step.reads_results and not _describes_figure(path)
-        name = f"results/{path.relative_to(workspace.results).as_posix()}"
-        files[name] = {"stamp": _stamp(path), "sha256": sha256_of(path)} if exact else {}
-    return files
-
-
-def _describes_figure(path: Path) -> bool:
-    return path.suffix == ".json" and path.with_suffix(".svg").exists()
-
-
-def _stamp(path: Path) -> str:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return digest_of([[str(file.relative_to(path)), *_size_and_time(file)] for file in files])
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
+        paths[f"results/{path.relative_to(workspace.results).as_posix()}"] = path
+    own = (executed, executed.with_suffix(".html"))
+    return {
+        name: seal_of(path) | {"drawn": str(
+            name.startswith("results/") and path not in own and (step.reads_results or path.suffix in _DRAWN)
+        )} for name, path in paths.items()
+    }

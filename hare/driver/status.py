@@ -6,7 +6,7 @@ from hare.core.chain import CHAIN, Step
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.driver.reproduce import reason_to_run
-from hare.driver.state import failed_path, read_state
+from hare.driver.state import damaged_picture, failed_path, read_state
 from hare.driver.watch import describe, read_progress, spelled
 
 
@@ -32,7 +32,11 @@ def _state(step: Step, profile: Profile, workspace: Workspace) -> str:
         return f"failed; see {failed}" if failed.exists() else f"not run yet{asked}"
     when = state.finished_at[:16].replace("T", " ")
     cost = f"{when}, {spelled(state.wall_seconds)}, {state.peak_rss_mb / 1000:.2f} GB"
-    return f"done        {cost}" if reason is None else f"out of date {cost}: {reason}"
+    if reason is not None:
+        return f"out of date {cost}: {reason}"
+    picture = damaged_picture(workspace, state)
+    redraw = f"; {picture} is gone or was changed: hare figures {profile.option}" if picture else ""
+    return f"done        {cost}{redraw}"
 
 
 def _is_running(workspace: Workspace) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.core.paths import REPOSITORY
+from hare.core.reading import read_json
 from hare.report import cost, published
 from hare.report.recorded import STAGES, Recorded
 
@@ -58,7 +59,7 @@ def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """By ``stage/name``: absolute path of the picture, its notebook, and the first digits of its commit."""
     drawn = {}
     for path in sorted(recorded.folder.glob("*/*.svg")):
-        origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        origin = read_json(path.with_suffix(".json"))
         drawn[f"{path.parent.name}/{path.stem}"] = {
             "path": str(path), "notebook": Path(origin["notebook"]).stem, "commit": origin["git_commit"][:7],
         }

@@ -9,6 +9,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_json, write_text
 from hare.core.profile import Profile
 from hare.core.provenance import git_commit
+from hare.core.tables import number_in_table
 from hare.report import study
 from hare.report.crate import write_crate
 from hare.report.figures import redraw
@@ -51,7 +52,7 @@ def write_tables(recorded: Recorded) -> list[Path]:
 
 def _refresh(folder: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) -> None:
     """Write a figure's CSV and its origin, unless the CSV says the same already: then it keeps the origin it has."""
-    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    text = frame.to_csv(index=False, float_format=number_in_table, lineterminator="\n")
     path, described = folder / f"{name}.csv", folder / f"{name}.json"
     if not (described.exists() and path.exists() and path.read_text(encoding="utf-8") == text):
         write_text(path, text)

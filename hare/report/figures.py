@@ -6,7 +6,6 @@ Both go through the same function, so the two can never differ.
 
 import importlib
 import io
-import json
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -23,8 +22,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from hare.core.errors import HareError
-from hare.core.files import write_json, written_whole
+from hare.core.files import sha256_of, write_json, written_whole
+from hare.core.reading import damaged, read_json, read_table
 from hare.core.stage import Stage
+from hare.core.tables import number_in_table
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 _SCREEN_DPI = 110
@@ -71,7 +72,7 @@ def draw(results: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any]) 
     """
     importlib.import_module(f"hare.report.{results.name}_figures")
     with written_whole(results / f"{name}.csv") as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        frame.to_csv(temporary, index=False, float_format=number_in_table, lineterminator="\n")
     _show(_render(results, _DRAWINGS[results.name, name], origin))
 
 
@@ -102,8 +103,10 @@ def redraw(profile_results: Path) -> list[Path]:
 
 
 def _redraw_one(folder: Path, name: str) -> Path:
-    origin = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    own = {key: value for key, value in origin.items() if key not in ("figure", "data")}
+    origin, data = read_json(folder / f"{name}.json"), folder / f"{name}.csv"
+    if not isinstance(origin, dict) or sha256_of(data) != origin.get("data_sha256", sha256_of(data)):
+        raise damaged(data, "it is not the table that the figure was drawn from")
+    own = {key: value for key, value in origin.items() if key not in ("figure", "data", "data_sha256")}
     try:
         plt.close(_render(folder, _DRAWINGS[folder.name, name], own))
     except (KeyError, AttributeError) as error:
@@ -155,9 +158,11 @@ def _save(picture: Figure, path: Path) -> None:
 
 def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:
     """Draw from the CSV on disk, never from memory, so that what is shown is what was recorded."""
-    frame = pd.read_csv(folder / f"{drawing.name}.csv", keep_default_na=False, na_values=[""])
+    data = folder / f"{drawing.name}.csv"
+    frame = read_table(data, keep_default_na=False, na_values=[""])
     with mpl.rc_context({**_style(), "svg.hashsalt": drawing.name}):
         picture = drawing.draw(frame)
         _save(picture, folder / drawing.name)
-    write_json(folder / f"{drawing.name}.json", {"figure": drawing.name, "data": f"{drawing.name}.csv", **origin})
+    described = {"figure": drawing.name, "data": data.name, "data_sha256": sha256_of(data)}
+    write_json(folder / f"{drawing.name}.json", described | origin)
     return picture

@@ -1,6 +1,5 @@
 """What a profile's stages recorded, read back without running anything."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hare.core.paths import Workspace
+from hare.core.reading import read_record, read_table
 
 STAGES = (
     "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",
@@ -37,7 +37,7 @@ class Recorded:
     @cached_property
     def _stages(self) -> dict[str, dict[str, Any]]:
         files = {stage: self.folder / stage / "metrics.json" for stage in STAGES}
-        return {stage: json.loads(file.read_text(encoding="utf-8")) for stage, file in files.items() if file.exists()}
+        return {stage: read_record(file) for stage, file in files.items() if file.exists()}
 
     @property
     def missing(self) -> list[str]:
@@ -68,7 +68,7 @@ class Recorded:
     def table(self, stage: str, name: str) -> pd.DataFrame | None:
         """``results/<profile>/<stage>/<name>.csv``, or None when it was not written."""
         path = self.folder / stage / f"{name}.csv"
-        return pd.read_csv(path) if path.exists() else None
+        return read_table(path) if path.exists() else None
 
     def figure(self, stage: str, name: str) -> Path | None:
         """The SVG of a figure, or None when it was not drawn."""

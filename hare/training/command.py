@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hare.core.errors import HareError
 from hare.core.files import write_json, write_text
+from hare.core.manifest import read_manifest, verified
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.training.cluster import scale_out, simulate
@@ -58,10 +58,8 @@ def trained(profile: Profile) -> str:
 def _runs(profile: Profile) -> list[TrainingRun]:
     work = Workspace(profile.name).work
     tokens: Path = work / "tokens"
-    if not (tokens / "index.json").exists():
-        raise HareError(
-            f"{tokens} holds no token files.", f"run `hare reproduce {profile.option} --only 04` first"
-        )
+    for name in read_manifest(Workspace(profile.name), "tokens") or {"index.json": ""}:
+        verified(Workspace(profile.name), "tokens", name, profile.option)
     runs = study_runs(
         work / "training" / "runs", profile.model, profile.tokens, profile.training, Inputs.of(tokens)
     )
