@@ -237,7 +237,7 @@ def test_a_step_on_request_waits_to_be_named_and_later_ones_do_without_it(
     chain = (count, dataclasses.replace(double, on_request=True), add)
     nbformat.write(toy_notebook(dataclasses.replace(add, needs=("corpus",)), PROFILE), add.source)
     assert reproduce(PROFILE, chain=chain) == 2
-    assert "on request: hare reproduce --from 02" in "\n".join(status(PROFILE, chain))
+    assert f"on request: hare reproduce {PROFILE.option} --from 02" in "\n".join(status(PROFILE, chain))
     assert set(json.loads((_workspace().results / "bench" / "metrics.json").read_text())["metrics"]) >= {
         "stage_wall_seconds.corpus", "stage_wall_seconds.decontamination"
     }
