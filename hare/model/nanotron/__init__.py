@@ -11,5 +11,5 @@ issues 191, 213, 235; pull request 97 |
 | initial weights by name | `hare.model.weights` | tensor-parallel ranks draw the same numbers | not reported |
 | another layout refused on a resume | `hare.training.checkpoints` | the optimizer's state is lost | not reported |
 
-| learning rate after a resume | `defects` | its first step has rate 0 | issue 233, pull request 243 |
+``upstream/`` holds the first, third and fourth as patches against the published files, to be offered to its maintainers.
 """
