@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | site | verify | status | doctor | bench | train | chat``."""
+"""The command line: ``hare reproduce | figures | site | verify | status | doctor | bench | train | bundle | chat``."""
 
 import argparse
 import signal
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--from", dest="first", metavar="NN", help="consider notebooks from number NN on")
     which.add_argument("--only", metavar="NN", help="consider notebook NN alone")
     reproduce.add_argument("--force", action="store_true", help="run them afresh even if nothing has changed")
+    reproduce.add_argument("--bundle", type=Path, metavar="FILE", help="take what earlier notebooks made from a bundle")
     command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
     command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
     command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--simulate", action="store_true", help="build every rank of the layout here and check its part")
     how.add_argument("--plan", action="store_true", help="write the runs down for processes started by other means")
     train.add_argument("--port", type=int, metavar="N", help="with --plan: check that this machine's port N is free")
+    bundle = command("bundle", _bundle, "Pack what notebooks 05 and later need on a machine without network.")
+    bundle.add_argument("--wheels", type=Path, metavar="DIR", help="a folder of wheels to take along")
     return parser
 
 
@@ -70,6 +73,10 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     from hare.driver.reproduce import Choice, reproduce
 
     profile = load_profile(chosen.profile)
+    if chosen.bundle:
+        from hare.training.cluster.bundle import open_bundle
+
+        open_bundle(profile, chosen.bundle)
     ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force))
     print(f"{ran} notebooks run; results/{profile.name} is up to date." if ran else "Nothing to do: all is up to date.")
     return 0
@@ -158,6 +165,15 @@ def _train(chosen: argparse.Namespace) -> int:
         print(command.planned(profile, chosen.port))
     else:
         print(command.trained(profile))
+    return 0
+
+
+def _bundle(chosen: argparse.Namespace) -> int:
+    from hare.training.cluster.bundle import make_bundle
+
+    profile = load_profile(chosen.profile)
+    path = make_bundle(profile, Path(f"hare-{profile.name}.zip").absolute(), chosen.wheels)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB); its README.txt says how it is run")
     return 0
 
 

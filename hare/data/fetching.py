@@ -3,12 +3,12 @@
 from collections.abc import Collection
 
 from hare.core.progress import track
-from hare.data.archives import ARCHIVES, Archive, fetch
+from hare.data.archives import ARCHIVES, Archive, at_hand
 
 
 def missing() -> list[Archive]:
     """Archives that are not in the cache yet."""
-    return [archive for archive in ARCHIVES.values() if not archive.path.exists()]
+    return [archive for archive in ARCHIVES.values() if not (archive.path.exists() or archive.excerpt.exists())]
 
 
 def fetch_all(packages: Collection[str]) -> None:
@@ -18,4 +18,4 @@ def fetch_all(packages: Collection[str]) -> None:
         HareError: an archive can neither be found in the cache nor be fetched whole.
     """
     for package in track(sorted(packages), "data archives", "files"):
-        fetch(ARCHIVES[package])
+        at_hand(ARCHIVES[package])

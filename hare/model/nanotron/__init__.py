@@ -11,5 +11,5 @@ issues 191, 213, 235; pull request 97 |
 | initial weights by name | `hare.model.weights` | tensor-parallel ranks draw the same numbers | not reported |
 | another layout refused on a resume | `hare.training.checkpoints` | the optimizer's state is lost | not reported |
 
-``upstream/`` holds the first, third and fourth as patches against the published files, to be offered to its maintainers.
+``upstream/`` holds the first, third and fourth as patches against the published files, for its maintainers.
 """

@@ -1,0 +1,205 @@
+"""One file for a machine without network: the code, and all that the steps from 05 on read.
+
+It holds the tracked files of the repository, the artifacts and results of the steps before, the members of archives
+that the benchmarks are read from, and the names (or, on request, the files) of the packages. Whoever opens it compares
+the code with its own and each file with its digest first.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hare.benchmarks.registry import SPECS
+from hare.core.chain import CHAIN, Step
+from hare.core.errors import HareError
+from hare.core.files import written_whole
+from hare.core.manifest import MANIFEST, read_manifest
+from hare.core.paths import REPOSITORY, Workspace, cache_folder
+from hare.core.profile import Profile
+from hare.core.progress import track
+from hare.core.provenance import git_commit
+from hare.core.stage import PARAMETERS
+from hare.data.archives import archive_of, noting_reads, read_member
+from hare.driver.keys import archives_read
+from hare.driver.notebooks import read_cells
+from hare.driver.state import read_state, state_path
+from hare.tokens.vocabulary import mistral_model
+
+FIRST = "05"
+LISTING = "bundle.json"
+READ_ME = "README.txt"
+_COMPARED = ("hare/", "notebooks/", "requirements.lock")
+_LEFT_OUT = ("tests/", "paper/", "results/")
+_HOW = """HARE, steps {first} and later of profile {profile}, for a machine without network. Commit: {commit}
+Needed: Python 3.11 to 3.13 with the packages of packages.txt (in wheels/, where it is there) and torch 2.11 or newer.
+  python -m zipfile -e {name} hare-bundle && cd hare-bundle/code
+  python -m hare.cli reproduce --profile {profile} --from {first} --bundle ../../{name}
+"""
+
+
+def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
+    """Write the bundle of a profile whose steps before 05 have run; ``wheels`` is a folder of wheels to take along.
+
+    Raises:
+        HareError: an earlier step has not run to its end, or the code is not tracked by git.
+    """
+    files = {**_code(profile), **_earlier(profile)}
+    excerpts = _excerpts()
+    packages = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    names = "".join(f"{line.split()[0]}\n" for line in packages.splitlines() if "==" in line)
+    found = sorted(wheels.glob("*.whl")) if wheels else []
+    if wheels and not found:
+        raise HareError(f"{wheels} holds no wheel.", "fill it: pip download -r requirements.lock -d FOLDER")
+    files |= {f"wheels/{wheel.name}": wheel for wheel in found}
+    text = _HOW.format(first=FIRST, profile=profile.source, name=path.name, commit=git_commit() or "unknown")
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as bundle:
+        digests = {}
+        for name, source in track(sorted(files.items()), "bundle", "files", len(files)):
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            digests[name] = hashlib.sha256(data).hexdigest()
+            bundle.writestr(name, data, zipfile.ZIP_STORED if name.endswith(".whl") else None)
+        for name, data in {**excerpts, "packages.txt": names.encode(), READ_ME: text.encode()}.items():
+            digests[name] = hashlib.sha256(data).hexdigest()
+            bundle.writestr(name, data)
+        bundle.writestr(LISTING, json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1))
+    return path
+
+
+def open_bundle(profile: Profile, path: Path) -> None:
+    """Put a bundle's artifacts, results and excerpts of archives where this clone looks for them.
+
+    Raises:
+        HareError: the file is no bundle, is damaged, is of another profile or of other code.
+    """
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            listing = json.loads(bundle.read(LISTING))
+            _refuse_other(profile, path, listing)
+            workspace = Workspace(profile.name)
+            roots = {"work": workspace.work, "results": workspace.results, "excerpts": cache_folder() / "archives"}
+            for name, digest in listing["files"].items():
+                root, _, rest = name.partition("/")
+                if root in roots:
+                    _put(roots[root] / rest, bundle.read(name), digest, path)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise HareError(
+            f"{path} cannot be read as a bundle: {error}.", "copy it again, or make it: hare bundle --profile P"
+        ) from error
+
+
+def _put(target: Path, data: bytes, digest: str, path: Path) -> None:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise HareError(f"{target.name} in {path} is damaged.", "copy the bundle again")
+    with written_whole(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def _refuse_other(profile: Profile, path: Path, listing: dict[str, Any]) -> None:
+    if listing["profile"] != profile.name:
+        raise HareError(f"{path} is of profile {listing['profile']}.", f"run with --profile {listing['profile']}")
+    theirs = {name: digest for name, digest in listing["files"].items() if name.startswith("code/")}
+    other = [
+        name for name, digest in theirs.items()
+        if name.removeprefix("code/").startswith(_COMPARED) and _digest_here(name.removeprefix("code/")) != digest
+    ]
+    if other:
+        shown = ", ".join(name.removeprefix("code/") for name in sorted(other)[:4])
+        raise HareError(
+            f"{path} was made by other code: {len(other)} files differ ({shown}{' …' if len(other) > 4 else ''}).",
+            "run the code that it holds (its README.txt says how), or make the bundle from this clone",
+        )
+
+
+def _digest_here(name: str) -> str:
+    file = REPOSITORY / name
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def _code(profile: Profile) -> dict[str, Path]:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    if not listed:
+        raise HareError(f"{REPOSITORY} is no git repository, so what is its code is not known.", "clone it with git")
+    kept = [name for name in listed if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
+    own = Path(profile.source)
+    files = {f"code/{name}": REPOSITORY / name for name in kept if (REPOSITORY / name).is_file()}
+    return {**files, f"code/{own.name}": own} if own.is_file() else files
+
+
+def _earlier(profile: Profile) -> dict[str, Path | bytes]:
+    """Artifacts that the steps from 05 on name, and the records of the steps that made them."""
+    workspace = Workspace(profile.name)
+    later = [step for step in CHAIN if step.number >= FIRST and not step.on_request]
+    wanted = {text for step in later for text in _texts(step)}
+    earlier = [step for step in CHAIN if step.number < FIRST and any(step.stage in one.needs for one in later)]
+    files: dict[str, Path | bytes] = {}
+    for step in earlier:
+        state, manifest = read_state(step, workspace), read_manifest(workspace, step.stage)
+        if state is None or manifest is None:
+            raise HareError(
+                f"{step.notebook} has not run to its end, and a bundle brings what it made.",
+                f"run `hare reproduce --profile {profile.source}` up to 04 first",
+            )
+        files |= {f"work/{step.stage}/{name}": workspace.work / step.stage / name for name in (MANIFEST, PARAMETERS)}
+        for artifact in manifest:
+            if _is_wanted(f"{step.stage}/{artifact}", wanted):
+                files |= dict(_files_of(workspace.work / step.stage / artifact, f"work/{step.stage}/{artifact}"))
+        files |= dict(_files_of(workspace.results / step.stage, f"results/{step.stage}"))
+    recorded = {
+        step: {name: known for name, known in read_state(step, workspace).files.items() if name in files  # type: ignore[union-attr]
+               or any(file.startswith(f"{name}/") for file in files)}
+        for step in earlier
+    }
+    for step, kept in recorded.items():
+        path = state_path(step, workspace)
+        values = json.loads(path.read_text(encoding="utf-8")) | {"files": kept}
+        files[f"work/steps/{path.name}"] = json.dumps(values, indent=1).encode()
+    return files
+
+
+def _texts(step: Step) -> Iterator[str]:
+    """Texts in a notebook's code, beginnings of f-strings among them."""
+    for cell in read_cells(step):
+        if cell["cell_type"] == "code":
+            lines = ("" if line.lstrip().startswith(("%", "!")) else line for line in cell["source"].splitlines())
+            for node in ast.walk(ast.parse("\n".join(lines))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and "/" in node.value:
+                    yield node.value
+
+
+def _is_wanted(artifact: str, texts: set[str]) -> bool:
+    return any(text == artifact or (text.endswith("/") and artifact.startswith(text)) for text in texts)
+
+
+def _files_of(path: Path, name: str) -> Iterator[tuple[str, Path]]:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        yield (f"{name}/{file.relative_to(path).as_posix()}" if path.is_dir() else name), file
+
+
+def _excerpts() -> dict[str, bytes]:
+    """Of each archive that the later steps may ask for, a zip of the members that the benchmarks are read from."""
+    with noting_reads() as noted:
+        mistral_model()
+        for spec in SPECS.values():
+            for subset in spec.subsets():
+                for source in spec.sources.values():
+                    found = source(subset)
+                    if found is not None and not found.extra:
+                        next(iter(found.read()), None)
+    later = [step for step in CHAIN if step.number >= FIRST and not step.on_request]
+    excerpts = {}
+    for package in sorted({package for step in later for package in archives_read(step)}):
+        archive, held = archive_of(package), io.BytesIO()
+        with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as excerpt:
+            for member in sorted(member for owner, member in noted if owner == package):
+                excerpt.writestr(member, read_member(archive, member))
+        excerpts[f"excerpts/{archive.excerpt.name}"] = held.getvalue()
+    return excerpts
