@@ -17,18 +17,19 @@ MODULES = {
     "decontamination": "hare.bench.decontamination",
     "synthesis": "hare.bench.synthesis",
     "training": "hare.bench.training",
+    "gpu": "hare.bench.gpu",
     "evaluation": "hare.bench.evaluation",
     "peer": "hare.bench.peer",
     "leakage": "hare.bench.leakage",
     "finetuning": "hare.bench.finetuning",
     "deployment": "hare.bench.deployment",
 }
-STAGES = "stages"
+STAGES, GPU = "stages", "gpu"
 GROUPS = (*MODULES, STAGES)
 
 
 def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
-    """Measure ``groups`` (all, unless named), record each as soon as it is measured, and print what was found.
+    """Measure ``groups`` (unless named, all but the GPU's), record each as soon as it is measured, and print it.
 
     A group that cannot be measured keeps no other from being measured.
 
@@ -40,7 +41,7 @@ def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
         raise HareError(f"There is no benchmark named {', '.join(unknown)}.", f"choose among {', '.join(GROUPS)}")
     found: dict[str, float] = {}
     failed: list[HareError] = []
-    for group in groups or GROUPS:
+    for group in groups or [name for name in GROUPS if name != GPU]:
         try:
             found |= _measure(profile, group)
         except HareError as error:

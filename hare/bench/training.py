@@ -1,10 +1,9 @@
 """Training speed and memory: our trainer against a plain PyTorch loop and Hugging Face's Trainer, in one run.
 
-On a CPU with the profile's own shape, batch and threads: the plain loop drives the same module with the same fused
-optimizer, so that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the same
-shape. On a GPU with the paper's two shapes at sequence length 2048 in bfloat16, against a compiled MistralForCausalLM.
+With the profile's own shape, batch and threads: the plain loop drives the same module with the same fused optimizer, so
+that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the same shape.
 Blocks of steps alternate between the processes, and ratios are medians of neighbouring blocks, since machines are
-rarely quiet.
+rarely quiet. The paper's shape on a GPU is `hare.bench.gpu`.
 """
 
 import contextlib
@@ -27,99 +26,43 @@ from hare.core.errors import HareError
 from hare.core.files import write_json
 from hare.core.profile import Profile
 from hare.core.sections import Model, Training
-from hare.model.float8 import refuse_without_torchao
-from hare.model.sizes import NAMED, training_flops_per_token
+from hare.model.sizes import training_flops_per_token
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
-from hare.tokens.tokenizer import PAPER_VOCABULARY, Vocabulary
+from hare.tokens.tokenizer import Vocabulary
 from hare.training.matrix_rate import matrix_flops
 from hare.training.processes import place
 from hare.training.run import TrainingRun
 
 ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
 SECONDS_A_BLOCK = 2.5
-GPU_SHAPES = {"0.25B": 16, "1.1B": 8}  # sequences a micro-batch
-GPU_SEQUENCE, GPU_ACCUMULATION = 2048, 4
-PAPER_SIZE = Vocabulary.named(PAPER_VOCABULARY).size
 _WINDOWS = 64
 Blocks = dict[str, list[dict[str, float]]]
 
 
 def bench(profile: Profile) -> dict[str, float]:
     """What `hare bench training` records: ``training_tokens_per_s`` and ratios (above 1: ours is faster) with peak
-    memory; on a machine with a GPU for each of the paper's shapes."""
-    return _on_gpu(profile) if torch.cuda.is_available() else _on_cpu(profile)
-
-
-def _on_cpu(profile: Profile) -> dict[str, float]:
-    training = _alone(profile.training)
+    memory."""
+    training = alone(profile.training)
     vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
-    with _run(profile.model, training, profile.tokens.sequence_length, vocabulary) as run:
-        blocks = _in_turns(run, ["trainer", "plain", "hf"])
+    with random_run(profile.model, training, profile.tokens.sequence_length, vocabulary) as run:
+        blocks = in_turns(run, ["trainer", "plain", "hf"])
         torch.set_num_threads(training.cpu_threads)
         rate = matrix_flops(training.precision)
-    speed = run.global_batch * run.mixture.sequence_length / _median_seconds(blocks["trainer"])
+    speed = run.global_batch * run.mixture.sequence_length / median_seconds(blocks["trainer"])
     flops = training_flops_per_token(run.model, run.mixture.sequence_length, vocabulary)
     return {
         "training_tokens_per_s": speed,
         "training_mfu": speed * flops / rate,
         "training_vs_plain_loop": _ratio(blocks, "plain"),
         "training_vs_hf_trainer": _ratio(blocks, "hf"),
-        "training_peak_rss_mb": _peak(blocks["trainer"]),
-        "training_plain_loop_peak_rss_mb": _peak(blocks["plain"]),
-        "training_hf_trainer_peak_rss_mb": _peak(blocks["hf"]),
+        "training_peak_rss_mb": peak_mb(blocks["trainer"]),
+        "training_plain_loop_peak_rss_mb": peak_mb(blocks["plain"]),
+        "training_hf_trainer_peak_rss_mb": peak_mb(blocks["hf"]),
     }
 
 
-def _on_gpu(profile: Profile) -> dict[str, float]:
-    rate = matrix_flops("bfloat16")
-    metrics = {"matrix_tflops_bfloat16": rate / 1e12}
-    for name, micro_batch in GPU_SHAPES.items():
-        training = dataclasses.replace(
-            _alone(profile.training), micro_batch=micro_batch, gradient_accumulation=GPU_ACCUMULATION,
-            precision="bfloat16", torch_compile=True, recompute_activations=False,
-        )
-        blocks = {}
-        for contestant in ("trainer", "compiled", "hf", "nanotron_llama"):  # one at a time: they would not fit together
-            with _run(NAMED[name], training, GPU_SEQUENCE, PAPER_SIZE) as run, _may_not_run(contestant):
-                blocks |= _in_turns(run, [contestant])
-        with contextlib.suppress(HareError):
-            refuse_without_torchao()
-            with _run(NAMED[name], dataclasses.replace(training, precision="float8"), GPU_SEQUENCE, PAPER_SIZE) as run:
-                blocks["float8"] = _in_turns(run, ["trainer"])["trainer"]
-        metrics |= _gpu_metrics(name, run, blocks, rate)
-    return metrics
-
-
-@contextlib.contextmanager
-def _may_not_run(contestant: str) -> Iterator[None]:
-    """nanotron's own Llama needs flash-attn of the right age: where it does not run, say so and go on."""
-    try:
-        yield
-    except HareError as error:
-        if contestant != "nanotron_llama":
-            raise
-        print(f"{contestant} does not run here and is left out: {error.what.splitlines()[-1]}", flush=True)
-
-
-def _gpu_metrics(name: str, run: TrainingRun, blocks: Blocks, rate: float) -> dict[str, float]:
-    """Tokens/s, MFU against the measured matrix rate and peak memory by contestant; where there is a float8 run, its
-    loss after equally many steps on the same batches, minus bfloat16's."""
-    flops = training_flops_per_token(run.model, GPU_SEQUENCE, PAPER_SIZE)
-    metrics = {}
-    for contestant, found in blocks.items():
-        speed = run.global_batch * GPU_SEQUENCE / _median_seconds(found)
-        key = f"training.{name}.{contestant}"
-        metrics |= {
-            f"{key}.tokens_per_s": speed, f"{key}.mfu": speed * flops / rate, f"{key}.peak_gpu_mb": _peak(found)
-        }
-    if "float8" in blocks:
-        last = {which: blocks[which][-1]["loss"] for which in ("float8", "trainer")}
-        metrics[f"training.{name}.float8_minus_bfloat16_loss"] = last["float8"] - last["trainer"]
-    return metrics
-
-
-def _alone(training: Training) -> Training:
+def alone(training: Training) -> Training:
     """One process, long enough for all rounds, nothing saved or validated."""
     return dataclasses.replace(
         training, data_parallel=1, tensor_parallel=1, pipeline_parallel=1, zero_stage=0, tensorboard=False,
@@ -141,7 +84,7 @@ def numbered_tokenizer(folder: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _run(model: Model, training: Training, length: int, vocabulary: int) -> Iterator[TrainingRun]:
+def random_run(model: Model, training: Training, length: int, vocabulary: int) -> Iterator[TrainingRun]:
     """A run on random tokens in a folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -157,30 +100,32 @@ def _run(model: Model, training: Training, length: int, vocabulary: int) -> Iter
         yield run
 
 
-def _in_turns(run: TrainingRun, names: list[str]) -> Blocks:
+def in_turns(run: TrainingRun, names: list[str]) -> Blocks:
     """Start the contestants, let each take a block of steps in turn, and collect what they report."""
     blocks: Blocks = defaultdict(list)
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(_started(name, run)) for name in names}
+        processes = {name: stack.enter_context(started(name, run)) for name in names}
         steps = dict.fromkeys(names, 1)
         for _ in range(ROUNDS):
             for name, process in processes.items():
-                blocks[name].append(_block(name, process, _errors(run, name), steps[name]))
+                blocks[name].append(block(name, process, error_log(run, name), steps[name]))
                 steps[name] = max(1, round(SECONDS_A_BLOCK / min(block["seconds"] for block in blocks[name])))
     return {name: found[1:] for name, found in blocks.items()}
 
 
-def _errors(run: TrainingRun, name: str) -> Path:
+def error_log(run: TrainingRun, name: str) -> Path:
+    """Where a contestant's standard error goes."""
     return run.folder / f"{name}.err"
 
 
 @contextlib.contextmanager
-def _started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
+def started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
+    """A contestant's process, which waits for its turn; it is ended with the body."""
     environment = dict(os.environ) | {
         "OMP_NUM_THREADS": str(run.training.cpu_threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
         **(place(run.folder / f"{name}.store", 0, 1) if name in IN_A_GROUP else {}),
     }
-    with _errors(run, name).open("w") as errors:
+    with error_log(run, name).open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "hare.bench.training_contestants", name, str(run.folder)], text=True,
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
@@ -192,8 +137,8 @@ def _started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def _block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) -> dict[str, float]:
-    """Let one contestant take ``steps`` steps: its seconds a step, peak_mb and loss."""
+def block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) -> dict[str, float]:
+    """Let one contestant take ``steps`` steps: its seconds per step, peak_mb and the loss before the last step."""
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(f"{steps}\n")
@@ -205,7 +150,8 @@ def _block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) 
     raise HareError(f"The benchmark's process {name!r} stopped:\n{said}", "fix what its log names")
 
 
-def _median_seconds(blocks: list[dict[str, float]]) -> float:
+def median_seconds(blocks: list[dict[str, float]]) -> float:
+    """Seconds per step."""
     return statistics.median(block["seconds"] for block in blocks)
 
 
@@ -215,5 +161,6 @@ def _ratio(blocks: Blocks, other: str) -> float:
     return statistics.median(theirs["seconds"] / ours["seconds"] for ours, theirs in pairs)
 
 
-def _peak(blocks: list[dict[str, float]]) -> float:
+def peak_mb(blocks: list[dict[str, float]]) -> float:
+    """Most memory that the process ever held."""
     return max(block["peak_mb"] for block in blocks)

@@ -50,13 +50,12 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
         HareError: an earlier step has not run to its end, or the code is not tracked by git.
     """
     files = {**_code(profile), **_earlier(profile)}
-    excerpts = _excerpts()
     packages = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     names = "".join(f"{line.split()[0]}\n" for line in packages.splitlines() if "==" in line)
-    found = sorted(wheels.glob("*.whl")) if wheels else []
-    if wheels and not found:
+    listed = sorted(wheels.glob("*.whl")) if wheels else []
+    if wheels and not listed:
         raise HareError(f"{wheels} holds no wheel.", "fill it: pip download -r requirements.lock -d FOLDER")
-    files |= {f"wheels/{wheel.name}": wheel for wheel in found}
+    files |= {f"wheels/{wheel.name}": wheel for wheel in listed}
     text = _HOW.format(first=FIRST, profile=profile.source, name=path.name, commit=git_commit() or "unknown")
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as bundle:
         digests = {}
@@ -64,7 +63,7 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
             data = source if isinstance(source, bytes) else source.read_bytes()
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(name, data, zipfile.ZIP_STORED if name.endswith(".whl") else None)
-        for name, data in {**excerpts, "packages.txt": names.encode(), READ_ME: text.encode()}.items():
+        for name, data in {**_excerpts(), "packages.txt": names.encode(), READ_ME: text.encode()}.items():
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(name, data)
         bundle.writestr(LISTING, json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1))

