@@ -155,7 +155,7 @@ def test_a_verdict_says_where_to_look() -> None:
 @pytest.mark.parametrize(("text", "lacks"), [
     ("One line.\n\nPeat should help bring that number down", True), ("It was annexed in March of 2014", True),
     ("The documents were leaked by Edward Snowden", True), ("It is worth a further 1", False), ("It ended.", False),
-    ("Several Democrats were in opposition to Sen", False), ("She told the press that “whoever lives there", False),
+    ("Several Democrats were in opposition to Sen", False), ("It was on my mind when I read it", True),
     ("Too short", False), ("", False), ("This is symmetric multi processing (e.g", False),
 ])
 def test_a_dropped_full_stop_is_told_from_a_cut_sentence(text: str, lacks: bool) -> None:

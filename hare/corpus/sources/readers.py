@@ -32,7 +32,8 @@ _SHORTEST_SENTENCE = 5  # words
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _ABBREVIATIONS = frozenset(str.split(
     "mrs sen rep gov gen col sgt capt lieut prof rev hon inc corp ltd jan feb mar apr jun jul aug sep sept oct nov dec "
-    "etc approx dept est min max vol fig assn bros com www http https messrs maj cmdr atty supt tel ext ave blvd"
+    "etc approx dept est min max vol fig assn bros com www http https messrs maj cmdr atty supt tel ext ave blvd "
+    "vs pp ed al no ca eg ie pm am cf fn ft lb oz a b c d e f g h j k l m n o p q r s t u v w x y z"
 ))
 
 
@@ -138,7 +139,7 @@ def passages(archive: Archive, tables: tuple[str, ...]) -> Rows:
 def stopless_passages(archive: Archive, tables: tuple[str, ...]) -> Rows:
     """The same where the packer has cut the text at its full stops and dropped the last: it stands again.
 
-    It does not where it was no end of a sentence: after an abbreviation, inside a number, in an open quotation.
+    It does not where it was no end of a sentence: after an abbreviation or an initial, inside a number.
     """
     for key, text in passages(archive, tables):
         yield key, f"{text.rstrip()}." if lacks_its_stop(text) else text
@@ -148,12 +149,13 @@ def lacks_its_stop(text: str) -> bool:
     """Whether the last line reads as a whole sentence but for its full stop."""
     line = text.rstrip().rpartition("\n")[2]
     words = line.split()
-    if len(words) < _SHORTEST_SENTENCE or line.count("“") != line.count("”") or line.count('"') % 2:
+    if len(words) < _SHORTEST_SENTENCE:
         return False
     last = words[-1].lstrip("(“\"'‘")
     if last.isdecimal():
         return bool(_YEAR.fullmatch(last))
-    return last[-1:].isalpha() and len(last) > 2 and last.lower() not in _ABBREVIATIONS and "." not in last
+    long_enough = len(last) > 2 or last.islower()
+    return last[-1:].isalpha() and long_enough and last.lower() not in _ABBREVIATIONS and "." not in last
 
 
 def bible_chapters(archive: Archive, tables: tuple[str, ...]) -> Rows:

@@ -57,8 +57,9 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "service-documentation", "web", "botocore", ("botocore/data/",), readers.service_documentation, "Apache-2.0",
-        "Descriptions of cloud operations and their parameters, with many links and much that repeats.",
-        "RedPajama C4",
+        "Descriptions of cloud operations and their parameters, with many links and much that repeats; lists of values "
+        "and field names end where no sentence does.",
+        "RedPajama C4", punctuated=False,
         work=7,
     ),
     Source(

@@ -14,7 +14,7 @@ class Source:
     """One source with its data card.
 
     ``members`` are the files, or the prefixes of files, that ``read`` looks for in the archive. ``punctuated`` is
-    false where the archive ships text from which punctuation has been stripped, so that no sentence end can be seen.
+    false where no end of a sentence can be asked for: punctuation has been stripped, or lists are part of the text.
     ``counterpart`` is a row of the paper's Table 3, or '' where the paper has nothing like it.
     """
 
