@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
+from hare.data.minhash import VALUES
 from hare.data.shards import read_documents, write_documents
 from hare.data.text import sentences
 from hare.synthesis import passages as p
@@ -106,7 +107,7 @@ def test_near_duplicates_are_found_and_others_are_not():
     changed = texts[7].rsplit(" ", 1)[0] + " otherwise."
     assert index.first_like(signatures([changed])[0]) == "7"
     assert index.first_like(signatures([written("sea", 99)])[0]) is None
-    assert signatures(["", "a"]).shape == (2, 128)
+    assert signatures(["", "a"]).shape == (2, VALUES)
 
 
 def test_every_shipped_prompt_can_be_filled_whatever_the_seed_holds():

@@ -3,7 +3,6 @@
 import csv
 import itertools
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,9 @@ from statistics import median
 
 from datatrove.data import Document
 from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupSignature
-from datatrove.utils.word_tokenizers import WordTokenizer
 from loguru import logger
 
+from hare.bench.datatrove_words import RegexTokenizer
 from hare.core.files import written_whole
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
@@ -42,19 +41,6 @@ _LOOP = "import time; s = time.perf_counter(); x = 0\nfor i in range(20_000_000)
 _PLANTED = 300  # near-duplicates at Jaccard similarity 0.8
 _NEEDS_NO_SPACY = "ace_Arab"  # a language whose tokenizer datatrove can build without spaCy; replaced at once
 _SLOW_TO_READ = ("mathematics-problems",)  # made on the fly
-
-
-class _RegexTokenizer(WordTokenizer):
-    """Words for datatrove's MinHash; its own English tokenizer, spaCy, is several times slower than the rest of it."""
-
-    def word_tokenize(self, text: str) -> list[str]:
-        return re.findall(r"\w+", text)
-
-    def sent_tokenize(self, text: str) -> list[str]:
-        return [text]
-
-    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        return [(0, len(text))]
 
 
 def bench(profile: Profile) -> dict[str, float]:
@@ -130,7 +116,7 @@ def _datatrove_duplicates(texts: Sequence[str], folder: Path) -> set[int]:
     """Indices that datatrove's MinHash (14 buckets of 8, its default) would remove, by its first three stages."""
     signatures, buckets, removed = (str(folder / name) for name in ("theirs", "buckets", "remove"))
     sign = MinhashDedupSignature(signatures, language=_NEEDS_NO_SPACY)
-    sign.word_tokenizer = _RegexTokenizer()
+    sign.word_tokenizer = RegexTokenizer()
     sign((Document(text=text, id=str(index)) for index, text in enumerate(texts)), 0, 1)
     for bucket in range(14):
         MinhashDedupBuckets(signatures, buckets)(None, bucket, 14)

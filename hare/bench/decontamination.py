@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFi
 from datatrove.utils.text import Languages, simplify_text
 from datatrove.utils.word_tokenizers import WordTokenizer
 
+from hare.bench.datatrove_words import RegexTokenizer
 from hare.benchmarks import registry as benchmarks
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl
@@ -36,20 +36,6 @@ from hare.decontamination.study import share_rules, sizes_of
 _N = 13
 _SIZES_MB = (10, 40, 160)
 _REGEX_MB, _STOCK_MB = 4.0, 1.0  # datatrove's shares of the text; it is slower
-_WORD = re.compile(r"\w+")
-
-
-class _RegexTokenizer(WordTokenizer):
-    """The plainest tokenizer that datatrove can be given."""
-
-    def word_tokenize(self, text: str) -> list[str]:
-        return _WORD.findall(text)
-
-    def sent_tokenize(self, text: str) -> list[str]:
-        return [text]
-
-    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        return [(0, len(text))]
 
 
 def bench(profile: Profile) -> dict[str, float]:
@@ -141,7 +127,7 @@ def _ours(texts: list[str], sets: dict) -> None:
 def _against_datatrove(texts: list[str], sets: dict) -> dict[str, float]:
     """Ratios of our speed to datatrove's, each on the same documents, one after the other."""
     metrics = {}
-    tokenizers = {"decontamination_vs_datatrove_regex": (_RegexTokenizer(), _REGEX_MB)}
+    tokenizers = {"decontamination_vs_datatrove_regex": (RegexTokenizer(), _REGEX_MB)}
     if importlib.util.find_spec("spacy"):
         tokenizers["decontamination_vs_datatrove"] = (Languages.english, _STOCK_MB)
     else:

@@ -33,6 +33,7 @@ _VISITED = re.compile(
     re.IGNORECASE,
 )
 _STOP = re.compile(r"[.,;:!?](?:\s|$)")
+_PLACE = re.compile(r"%(?:[srdif](?![0-9A-Fa-f])|\()")
 _TRAILING = ".,;:!?)*_"
 _BEFORE = 40  # characters in which a word is looked for that says what follows
 
@@ -94,8 +95,13 @@ def _words_of_link(match: re.Match[str], taken: Taken) -> str:
 
 
 def _without_link(taken: Taken, match: re.Match[str]) -> str:
-    """Punctuation behind an address belongs to the sentence; a bracket that the address opened does not."""
+    """Punctuation behind an address belongs to the sentence; a bracket that the address opened does not.
+
+    With a place for a value in it (``%s``) it is a part of a program, which would miss the place.
+    """
     address = match.group()
+    if _PLACE.search(address):
+        return address
     end = min(len(address.rstrip(_TRAILING)), _unopened(address))
     if address[end : end + 1] == ")" and _unopened(address) > end:
         end += 1

@@ -1,28 +1,19 @@
-"""Near-duplicates by MinHash over word 5-grams, with rensa's signatures (Broder 1997)."""
+"""Near-duplicates among texts that come one by one, by the MinHash signatures that deduplicate D1 (Broder 1997)."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from rensa import RMinHash
 
-from hare.data.text import words
+from hare.data.minhash import VALUES, signatures_of
 
-PERMUTATIONS = 128
-BANDS = 32
-SHINGLE_WORDS = 5
-THRESHOLD = 0.6  # estimated Jaccard similarity
-_MINHASH_SEED = 7
+BANDS = 30  # of four values: finds a pair of similarity 0.6 with probability 0.98
+THRESHOLD = 0.6  # estimated Jaccard similarity of five-word shingles; generated pages vary more than copies do
+assert VALUES % BANDS == 0
 
 
 def signatures(texts: Sequence[str]) -> np.ndarray:
-    """MinHash signatures, uint32 [texts, PERMUTATIONS]."""
-    shingled = []
-    for text in texts:
-        found = words(text)
-        count = max(1, len(found) - SHINGLE_WORDS + 1)
-        shingled.append(sorted({" ".join(found[i : i + SHINGLE_WORDS]) for i in range(count)}))
-    digests = RMinHash.digests_from_token_sets(shingled, PERMUTATIONS, _MINHASH_SEED)
-    return np.asarray(digests, dtype=np.uint32).reshape(len(texts), PERMUTATIONS)
+    """MinHash signatures, uint32[texts, VALUES]."""
+    return signatures_of(texts).values
 
 
 class NearDuplicates:
@@ -34,14 +25,14 @@ class NearDuplicates:
         self._bands: dict[tuple[int, bytes], list[int]] = {}
 
     def add(self, key: str, signature: np.ndarray) -> None:
-        """Remember a text under ``key``."""
+        """Remember a text, its signature uint32[VALUES], under ``key``."""
         for band in self._bands_of(signature):
             self._bands.setdefault(band, []).append(len(self._keys))
         self._keys.append(key)
         self._rows.append(signature)
 
     def first_like(self, signature: np.ndarray) -> str | None:
-        """Key of the first remembered text whose estimated similarity reaches `THRESHOLD`."""
+        """Key of the first remembered text whose estimated similarity to uint32[VALUES] reaches `THRESHOLD`."""
         candidates = {row for band in self._bands_of(signature) for row in self._bands.get(band, ())}
         for row in sorted(candidates):
             if (self._rows[row] == signature).mean() >= THRESHOLD:
