@@ -62,7 +62,8 @@ def test_look_alikes_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "u = 'see http://a.org/%s/' % b\n", "values[::2]", "y = x@self.weight", "y = x@b.de", "z = (q@k.mT)@v.com\n", "x[2000::5] = a[1::2]\n",
+    "u = 'see http://a.org/%s/' % b\n",
+    "values[::2]", "y = x@self.weight", "y = x@b.de", "z = (q@k.mT)@v.com\n", "x[2000::5] = a[1::2]\n",
     "t = {'v': '1.2.3.4'}\n", "n = 1_000_000_000\n", "c = f(a@w.t(), b@w.data[0])\n",
 ])
 def test_code_that_only_looks_personal_stays(text: str) -> None:
