@@ -18,6 +18,7 @@ MODULES = {
     "synthesis": "hare.bench.synthesis",
     "training": "hare.bench.training",
     "gpu": "hare.bench.gpu",
+    "vocabulary": "hare.bench.vocabulary",
     "evaluation": "hare.bench.evaluation",
     "peer": "hare.bench.peer",
     "leakage": "hare.bench.leakage",

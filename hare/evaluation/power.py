@@ -28,7 +28,12 @@ def minimum_detectable_effect(run_sd: float, item_error: float, arms: int, seeds
 
 
 def seeds_for(effect: float, run_sd: float, item_error: float, arms: int) -> int | None:
-    """Fewest seeds per arm whose smallest detectable effect is at most ``effect``; None where items forbid any."""
+    """Fewest seeds per arm whose smallest detectable effect is at most ``effect``.
+
+    None where items forbid any, or where one seed alone left the runs' spread unknown (``run_sd`` 0).
+    """
+    if run_sd == 0:
+        return None
     return next((seeds for seeds in range(2, _MOST_SEEDS)
                  if minimum_detectable_effect(run_sd, item_error, arms, seeds) <= effect), None)
 

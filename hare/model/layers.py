@@ -1,8 +1,8 @@
-"""The layers of the Mistral shape, tensor-parallel; activations are [sequence, batch, hidden], as nanotron wants.
+"""The layers of the Mistral shape, tensor-parallel; activations are float[sequence, batch, hidden] for nanotron.
 
 RoPE rotates halves as Hugging Face does, and projections are concatenated (q, k, v and gate, up), so that a conversion
 only cuts and joins. tp is the tensor-parallel size; under reduce-scatter the hidden states between the linear layers
-are [sequence / tp, batch, hidden].
+are float[sequence / tp, batch, hidden].
 """
 
 from functools import lru_cache
@@ -48,7 +48,7 @@ class RMSNorm(nn.Module):
         self.function = fused(normalised) if compiled else normalised
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[…, hidden] to [… , hidden]."""
+        """float[…, hidden] → float[…, hidden]."""
         return self.function(hidden_states, self.weight.as_subclass(torch.Tensor), self.eps)
 
 
@@ -56,7 +56,7 @@ class RMSNorm(nn.Module):
 def rotary_tables(
     length: int, head_size: int, theta: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines of the rotary angles, each [length, head_size], computed in fp32 (Su et al. 2021)."""
+    """Cosines and sines of the rotary angles, each float[length, head_size], computed in fp32 (Su et al. 2021)."""
     exponents = torch.arange(0, head_size, 2, dtype=torch.int64, device=device).float() / head_size
     angles = torch.outer(torch.arange(length, device=device).float(), 1.0 / theta**exponents)
     angles = torch.cat((angles, angles), dim=-1)
@@ -64,7 +64,10 @@ def rotary_tables(
 
 
 class ColumnLinear(TensorParallelColumnLinear):
-    """nanotron's, with the product in 8 bits on request, and a whole shape that numpy 2 writes as plain numbers."""
+    """nanotron's column-parallel linear layer, its product in 8 bits on request.
+
+    Its shard metadata is cast to int: numpy 2 would write `np.int64(…)`, which nanotron's reader rejects.
+    """
 
     def __init__(self, *args: Any, float8: bool = False, **options: Any):
         super().__init__(*args, **options)
@@ -72,7 +75,7 @@ class ColumnLinear(TensorParallelColumnLinear):
         with_plain_shape(self.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[sequence (/ tp under reduce-scatter), batch, in] to [sequence, batch, out / tp]."""
+        """float[sequence (/ tp under reduce-scatter), batch, in] → float[sequence, batch, out / tp]."""
         if not self.float8:
             return super().forward(x)
         whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
@@ -88,7 +91,7 @@ class RowLinear(TensorParallelRowLinear):
         self.float8 = float8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[sequence, batch, in / tp] to [sequence (/ tp under reduce-scatter), batch, out]."""
+        """float[sequence, batch, in / tp] → float[sequence (/ tp under reduce-scatter), batch, out]."""
         if not self.float8:
             return super().forward(x)
         whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
@@ -112,7 +115,7 @@ class Attention(nn.Module):
         self.rotate = fused(rotated_by) if config.torch_compile else rotated_by
 
     def forward(self, hidden_states: torch.Tensor, boundaries: Boundaries | None) -> torch.Tensor:
-        """[sequence, batch, hidden] to the same shape."""
+        """float[sequence, batch, hidden] → the same shape."""
         joined = self.qkv_proj(hidden_states)  # [sequence, batch, (q + 2 kv) / tp · head_size]
         length, batch, _ = joined.shape
         widths = [count * self.head_size for count in (self.queries, self.key_values, self.key_values)]
@@ -136,7 +139,7 @@ class MLP(nn.Module):
         self.gate = fused(gated) if config.torch_compile else gated
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[sequence, batch, hidden] to the same shape."""
+        """float[sequence, batch, hidden] → the same shape."""
         return self.down_proj(self.gate(self.gate_up_proj(hidden_states)))
 
 
@@ -154,7 +157,7 @@ class DecoderLayer(nn.Module):
         self.boundaries, self.recompute = boundaries, config.recompute_activations
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[sequence, batch, hidden] to the same shape.
+        """float[sequence, batch, hidden] → the same shape.
 
         When activations are recomputed, the boundaries are those of this micro-batch, although the backward pass may
         run when another one is current.
@@ -167,7 +170,7 @@ class DecoderLayer(nn.Module):
         return self.computed(hidden_states, boundaries)
 
     def computed(self, hidden_states: torch.Tensor, boundaries: Boundaries | None) -> torch.Tensor:
-        """The layer itself."""
+        """The layer itself: float[sequence, batch, hidden] → the same shape."""
         hidden_states = hidden_states + self.attn(self.input_layernorm(hidden_states), boundaries)
         return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
 
@@ -176,7 +179,7 @@ class TokenEmbedding(TensorParallelEmbedding):
     """Token ids to vectors; the vocabulary is split over the tensor-parallel group."""
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """int64[batch, sequence] to [sequence, batch, hidden]."""
+        """int64[batch, sequence] → float[sequence, batch, hidden]."""
         return super().forward(input_ids.transpose(0, 1))
 
 
@@ -184,9 +187,9 @@ class LanguageModelHead(TensorParallelColumnLinear):
     """Projection to the vocabulary and cross-entropy in one, so that one process never holds all logits at once."""
 
     def forward(self, hidden_states: torch.Tensor, label_ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Loss of [sequence, batch, hidden] against int64[batch, sequence].
+        """Loss of float[sequence, batch, hidden] against int64[batch, sequence].
 
-        Returns ``loss``, the mean in nats a token, and ``nats``: float32[batch], each sequence's sum.
+        Returns ``loss``, the mean in nats per token, and ``nats``: float32[batch], each sequence's sum.
         """
         labels = label_ids.transpose(0, 1)
         if self.world_size == 1:
@@ -197,5 +200,5 @@ class LanguageModelHead(TensorParallelColumnLinear):
         return {"loss": per_token.mean(), "nats": per_token.detach().sum(0)}
 
     def logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[sequence, batch, hidden] to [sequence, batch, vocabulary / tp]."""
+        """float[sequence, batch, hidden] → float[sequence, batch, vocabulary / tp]."""
         return super().forward(hidden_states)

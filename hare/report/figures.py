@@ -31,7 +31,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 _SCREEN_DPI = 110
 DRAWERS = (
     "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",
-    "study",
+    "bench", "study",
 )
 
 

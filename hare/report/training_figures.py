@@ -58,7 +58,7 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
     beaten = [TABLES[name] for name in tables.index if last.max() < tables[name]]
     finding = f"All arms beat the {beaten[-1]}" if beaten else "Not every arm beats a unigram table"
-    axes.set_title(f"{finding}; the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
+    axes.set_title(f"{finding};\nthe arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
     axes.legend(title="arm")
     return picture

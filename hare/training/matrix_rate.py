@@ -10,10 +10,10 @@ _SECONDS = {"cpu": 0.5, "cuda": 1.0}
 
 
 def matrix_flops(precision: str) -> float:
-    """FLOPs a second of square matrix products with this process's device and threads: the best of those timed.
+    """FLOPs per second of square matrix products with this process's device and threads: the best of those timed.
 
     ``precision`` is a profile's; float8 is measured as bfloat16, so that its MFU can be compared (and may pass 1).
-    Measured once a process; other work on the machine makes the rate too low, and MFU too high.
+    Measured once per process; other work on the machine makes the rate too low, and MFU too high.
     """
     return _measured(precision, torch.get_num_threads())
 
