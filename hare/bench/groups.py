@@ -24,6 +24,7 @@ MODULES = {
     "leakage": "hare.bench.leakage",
     "finetuning": "hare.bench.finetuning",
     "deployment": "hare.bench.deployment",
+    "faults": "hare.bench.faults",
 }
 STAGES, GPU = "stages", "gpu"
 GROUPS = (*MODULES, STAGES)
