@@ -101,9 +101,10 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("tokens", "vocabulary", "own-12", "own-<number of pieces"),
         ("tokens", "vocabulary", "gpt2", "own-<number of pieces"),
         ("tokens", "sequence_length", 10**6, "longer than model.max_positions"),
-        ("leakage", "control_sequence_length", 10**6, "longer than model.max_positions"),
-        ("leakage", "control_doses", [0.1, 0.2], "the negative control"),
-        ("leakage", "control_doses", [0.0, 0.3, 0.31], "less than 0.5"),
+        ("leakage", "leak_sequence_length", 10**6, "longer than model.max_positions"),
+        ("leakage", "leak_items", {1: 10, 2: 10}, "never planted, the control"),
+        ("leakage", "leak_items", {0: 10, 2: 0}, "at least 1"),
+        ("leakage", "leak_hidden_sizes", [33], "choose multiples"),
         ("decontamination", "d2_ngrams", [1], "at least 2"),
         ("finetuning", "tool_forms", ["copied"], "marked comes first"),
         ("finetuning", "finetuned_arm", "d4", "choose one of training.arms"),
@@ -148,7 +149,7 @@ def test_no_number_goes_beyond_its_bounds(section: str, key: str, value: float) 
         check_profile(_with(section, **{key: 0}), MINE)
 
 
-@pytest.mark.parametrize("key", ["tasks", "leakage_benchmarks", "control_benchmarks"])
+@pytest.mark.parametrize("key", ["tasks", "leakage_benchmarks"])
 def test_benchmarks_are_known_by_name(key: str) -> None:
     if benchmark_names():
         assert "arc_challenge" in _refusal(_with(section_of(key), **{key: ["arc_challenge", "arc"]}))

@@ -34,7 +34,7 @@ def recorded_metrics() -> dict[str, dict[str, float]]:
     """A small recorded study."""
     training: dict[str, float] = {"tokens_per_run": 614_400, "seeds_per_arm": 2}
     evaluation: dict[str, float] = {}
-    leakage: dict[str, float] = interval("control.dose_0.5.delta", 40.0, 5.0)
+    leakage: dict[str, float] = interval("power.min_k.dose_4", 0.4, 0.1)
     for number, arm in enumerate(ARMS):
         training |= interval(f"transfer.p.{arm}", 2.1 + 0.02 * number, 0.01)
         training |= interval(f"transfer.h1.{arm}", 2.2 + 0.02 * number, 0.01)

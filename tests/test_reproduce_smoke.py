@@ -19,7 +19,7 @@ METRICS = {
     "training": ["arms", "seeds_per_arm", "tokens_per_run", "transfer.p.a", "transfer.h3.c.low",
                  "contrast.c-a2.p", "contrast.d-a.p.high", "mde.p", "baseline_bpb.bigram"],
     "evaluation": ["arc_challenge.a.acc", "arc_challenge.a.bpb", "arc_challenge.a.items"],
-    "leakage": ["delta.", "control.dose_"],
+    "leakage": ["delta.", "auc.", "power.", "gain.bpb.", "planted.items"],
     "finetuning": ["tool.test.hare-tool.accuracy", "tool.test.retrieval.accuracy",
                    "tool.test.retrieval-examples.accuracy", "chat.arc_challenge.after"],
     "deployment": ["fp32.heldout_bpb", "int8.decode_tokens_per_s", "int4.size_mb", "int4.tool_accuracy"],

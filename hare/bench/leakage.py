@@ -1,7 +1,5 @@
 """The one-pass leakage measure against the method's own generation loop: the same decisions, and how much faster."""
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import torch
@@ -10,14 +8,14 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel, Pre
 from hare.core.profile import Profile
 from hare.core.sections import Model
 from hare.leakage.delta import difference_of
-from hare.leakage.measure import Measure, encode, score, score_starts
-from hare.leakage.reference import compare, generated_decisions, prefixes_tokenised_differently
+from hare.leakage.measure import Measure, score
+from hare.leakage.reference import LOOP_ITEMS, compare, prefixes_tokenised_differently, speeds
 from hare.leakage.sets import SURFACE, sample_sets
 from hare.leakage.study import PEER, load
 from hare.synthesis.embedded import smollm2_folder
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
-ITEMS, LOOP_ITEMS = 256, 6
+ITEMS = 256
 _PEER_ITEMS, _PEER_LOOP_ITEMS = 16, 4  # of each of two benchmarks; in the loop, of both together
 _PEER_COMPARED, _PEER_TOKENISED = 24, 128  # of both: whose decisions are compared, whose prefixes tokenised again
 _THREADS = 2
@@ -76,26 +74,6 @@ def _texts(name: str, items: int) -> tuple[str, ...]:
     return next(s for s in sample_sets([name], items, 0) if s.split == "test" and s.rewriter == SURFACE).originals
 
 
-def speeds(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
-           loop_texts: Sequence[str], measure: Measure) -> dict[str, float]:
-    """Examples a second of the one-pass measure over ``texts``, and its lead over the loop on ``loop_texts``."""
-    score_starts(model, tokenizer, texts[:2], measure, "warm-up")
-    starts = len(texts) / _seconds(lambda: score_starts(model, tokenizer, texts, measure, "one pass, starting points"))
-    everywhere = len(texts) / _seconds(lambda: score(model, tokenizer, texts, measure, "one pass, all positions"))
-    loop = len(loop_texts) / _seconds(lambda: _generate(model, tokenizer, loop_texts, measure))
-    return {
-        "leakage_speedup_over_generation": starts / loop, "leakage_examples_per_s": starts,
-        "leakage_all_positions_speedup_over_generation": everywhere / loop,
-        "leakage_all_positions_examples_per_s": everywhere,
-    }
-
-
-def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
-              measure: Measure) -> None:
-    for sample in encode(tokenizer, texts, model.config.max_position_embeddings):
-        generated_decisions(model, tokenizer, sample, measure, retokenise=True)
-
-
 def _untrained(shape: Model) -> PreTrainedModel:
     values = asdict(shape)
     config = MistralConfig(
@@ -106,9 +84,3 @@ def _untrained(shape: Model) -> PreTrainedModel:
     )
     torch.manual_seed(0)
     return MistralForCausalLM(config).eval()
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.monotonic()
-    run()
-    return time.monotonic() - start

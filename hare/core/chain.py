@@ -52,8 +52,8 @@ def _fields(*sections: type) -> tuple[str, ...]:
     return tuple(name for section in sections for name in section.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
-# Of training, what the leaked control of notebook 07 takes over; its steps, batch and data are its own.
-_OF_THE_CONTROL = (
+# Of training, what the leaked runs of notebook 07 take over; their steps, batch and data are their own.
+_OF_THE_LEAK = (
     "tensor_parallel", "pipeline_parallel", "tensor_parallel_mode", "cpu_threads", "precision", "mask_documents",
     "recompute_activations", "torch_compile", "learning_rate", "min_learning_rate", "schedule", "weight_decay",
     "gradient_clip", "validation_sequences",
@@ -69,7 +69,7 @@ CHAIN = (
     Step("05_pretrain_arms", "training", ("tokens",),
          (*_fields(Model, Training), "sequence_length", "stage1_share")),
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), _fields(Evaluation)),
-    Step("07_measure_leakage", "leakage", ("tokens", "training"), (*_fields(Model, Leakage), *_OF_THE_CONTROL)),
+    Step("07_measure_leakage", "leakage", ("tokens", "training"), (*_fields(Model, Leakage), *_OF_THE_LEAK)),
     Step("08_finetune_models", "finetuning", ("tokens", "training"),
          (*_fields(Finetuning), "tasks", "evaluation_batch", "evaluation_threads", "evaluation_seed"),
          on_request=True),

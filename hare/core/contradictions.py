@@ -22,7 +22,7 @@ def contradictions(profile: "Profile") -> Iterator[Contradiction]:
     yield from _of_the_optimisation(profile)
     yield from _of_lengths(profile)
     yield from _of_names(profile)
-    yield from _of_the_control(profile)
+    yield from _of_the_leak(profile)
 
 
 def _of_the_model(profile: "Profile") -> Iterator[Contradiction]:
@@ -80,7 +80,7 @@ def _of_lengths(profile: "Profile") -> Iterator[Contradiction]:
     positions = profile.model.max_positions
     lengths = {
         "tokens.sequence_length": profile.tokens.sequence_length,
-        "leakage.control_sequence_length": profile.leakage.control_sequence_length,
+        "leakage.leak_sequence_length": profile.leakage.leak_sequence_length,
         "finetuning.chat_sequence_length": profile.finetuning.chat_sequence_length,
         "deployment.quality_sequence_length": profile.deployment.quality_sequence_length,
     }
@@ -114,19 +114,21 @@ def _of_names(profile: "Profile") -> Iterator[Contradiction]:
     for key, names in (
         ("evaluation.tasks", profile.evaluation.tasks),
         ("leakage.leakage_benchmarks", profile.leakage.leakage_benchmarks),
-        ("leakage.control_benchmarks", profile.leakage.control_benchmarks),
+        ("leakage.leak_benchmark", (profile.leakage.leak_benchmark,)),
     ):
         if known and not (names and set(names) <= known):
             yield (key,), names, f"choose at least one of {', '.join(sorted(known))}"
 
 
-def _of_the_control(profile: "Profile") -> Iterator[Contradiction]:
-    doses = profile.leakage.control_doses
-    if min(doses) > 0 or not 0 < 2 * sum(doses) < 1:
+def _of_the_leak(profile: "Profile") -> Iterator[Contradiction]:
+    leakage, heads = profile.leakage, profile.model.attention_heads
+    if 0 not in leakage.leak_items:
+        yield ("leakage.leak_items",), leakage.leak_items, "give dose 0 (never planted, the control) its items too"
+    uneven = [size for size in leakage.leak_hidden_sizes if size % heads]
+    if uneven:
         yield (
-            ("leakage.control_doses",), doses,
-            "give 0 (the negative control) and at least one more share, adding up to less than 0.5: train and test "
-            "items take each of them",
+            ("leakage.leak_hidden_sizes", "model.attention_heads"), leakage.leak_hidden_sizes,
+            f"{uneven[0]} is no multiple of {heads} attention heads; choose multiples",
         )
 
 

@@ -200,22 +200,28 @@ class Evaluation:
     evaluation_seed: Seed = 0  # of the choice of items and of the bootstrap
 
 
+def _the_leaks_doses() -> dict[int, int]:
+    return {0: 136, 1: 66, 2: 66, 4: 66, 8: 33, 16: 33}
+
+
 @dataclass(frozen=True, config=CLOSED)
 class Leakage:
     """The 5-gram leakage measure and its controls."""
 
+    # {dose: items}: how many items a run reads that many times; 0: never, the control
+    leak_items: Annotated[dict[CountOrZero, Count], Field(min_length=2, default_factory=_the_leaks_doses)]
     leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
     leakage_samples: Count = 48  # items per benchmark and split at the most; the method's own: 3000
     leakage_peer_samples: CountOrZero = 8  # the same for the peer model; 0: leave the peer out
     leakage_ngram: Count = 5  # tokens continued; the method's own: 5
     leakage_starts: Count = 5  # starting points per sample; the method's own: 5
     leakage_resamples: Count = 1000  # of the bootstrap
-    control_benchmarks: AtLeastOne[Text] = ("arc_challenge",)  # whose items the leaked control is trained on
-    control_items: Count = 6  # items of each of them and of each split at each dose
-    control_doses: AtLeastOne[Annotated[Number, Field(ge=0, lt=0.5)]] = (0.0, 0.02, 0.1, 0.32)  # shares of sequences
-    control_steps: Count = 240
-    control_sequence_length: Annotated[Count, Field(ge=2)] = 128  # tokens
-    control_micro_batch: Count = 4  # sequences; many small steps memorise best
+    leak_benchmark: Text = "arc_challenge"  # whose items are planted in the randomised experiment
+    leak_token_share: Share = 0.07  # of a run's tokens that are planted items
+    leak_hidden_sizes: AtLeastOne[Count] = (128,)  # one model each; the other dimensions follow
+    leak_seeds: AtLeastOne[Seed] = (0, 1)  # runs of each size, each with the doses dealt out anew
+    leak_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
+    leak_micro_batch: Count = 4  # sequences
     leakage_seed: Seed = 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hare.core.statistics import Draws, Spread, estimate, share
+from hare.core.statistics import Draws, Spread, estimate, wilson_interval
 from hare.leakage.measure import Measure, Scores, score
 from hare.leakage.sets import SampleSet, recorded_name
 
@@ -47,12 +47,13 @@ def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samp
 def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int) -> dict[str, float]:
     """``delta``, ``low``, ``high`` of per-item differences [models, items]: items resampled, models a random effect.
 
-    Where nothing at all is continued there is nothing to resample. The bounds are then those of a share of which not
-    one case was seen (Wilson's) in ``decisions`` an item and model, on either side of 0, in percent.
+    Where no item differs, whether nothing is continued or as much of both, there is nothing to resample. The bounds are
+    then those of a share of which not one case was seen (Wilson's) in ``decisions`` per item of one model, on either
+    side of 0, in percent: several models' answers to the same items are not independent.
     """
     means = Draws.make({"items": values.shape[1]}, resamples, seed).means("items", values)
     if not values.any():
-        bound = 100 * share(np.zeros((1, values.size * decisions)), means, Spread()).high
+        bound = 100 * wilson_interval(0, values.shape[1] * decisions)[1]
         return {"delta": 0.0, "low": -bound, "high": bound}
     found = estimate([values], means, Spread.of_scores(values.mean(axis=1)[np.newaxis]))
     return {"delta": found.value, "low": found.low, "high": found.high}

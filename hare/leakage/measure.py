@@ -20,6 +20,7 @@ from hare.core.progress import Progress
 
 FIRST_START = 2  # tokens that stand before the first starting point, as in the method's own code
 _TOKENS_A_BATCH = 4096
+_HARDEST = 0.2  # of a text's tokens
 _LOGIT_ROWS = 128  # positions whose logits over the whole vocabulary exist at one time; few, to stay in the cache
 
 
@@ -39,6 +40,7 @@ class Scores:
     everywhere: np.ndarray  # the same over all positions
     nats_per_token: np.ndarray  # mean negative log-likelihood of the text; exp() of it is the perplexity
     answer_nats_per_token: np.ndarray  # the same over the answer's tokens alone, given all before them
+    hardest_nats_per_token: np.ndarray  # the same over the fifth that costs most (Min-K %, Shi et al. 2023)
 
     def part(self, which: slice) -> "Scores":
         """The scores of some of the texts."""
@@ -124,8 +126,9 @@ def _score_one(sample: Encoded, matches: np.ndarray, nats: np.ndarray, max_posit
     continued = continued_exactly(matches, measure.ngram)
     # nats[0] is that of the first token: it is predicted from the leading token, or not at all when there is none
     answer = nats[sample.answer:][~np.isnan(nats[sample.answer:])]
-    return (continued[starts].mean(), continued[FIRST_START:].mean(), np.nanmean(nats),
-            answer.mean() if len(answer) else np.nan)
+    known = np.sort(nats[~np.isnan(nats)])
+    return (continued[starts].mean(), continued[FIRST_START:].mean(), known.mean(),
+            answer.mean() if len(answer) else np.nan, known[-max(1, round(_HARDEST * len(known))):].mean())
 
 
 def continued_exactly(matches: np.ndarray, ngram: int) -> np.ndarray:

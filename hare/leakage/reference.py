@@ -5,8 +5,9 @@ the token ids of the prefix, or, as in the published code, the prefix turned int
 for some cuts gives other ids than the sample has.
 """
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,7 +15,18 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hare.leakage.measure import Encoded, Measure, continued_exactly, encode, predictions, starting_points
+from hare.leakage.measure import (
+    Encoded,
+    Measure,
+    continued_exactly,
+    encode,
+    predictions,
+    score,
+    score_starts,
+    starting_points,
+)
+
+LOOP_ITEMS = 6  # that the generation loop is timed on
 
 
 @dataclass(frozen=True)
@@ -114,3 +126,29 @@ def _count_differences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         prefixes_tokenised_differently=int(changed.sum()),
         differ_though_same_prefix=int(((once != from_text) & ~changed).sum()),
     )
+
+
+def speeds(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
+           loop_texts: Sequence[str], measure: Measure) -> dict[str, float]:
+    """Examples a second of the one-pass measure over ``texts``, and its lead over the loop on ``loop_texts``."""
+    score_starts(model, tokenizer, texts[:2], measure, "warm-up")
+    starts = len(texts) / _seconds(lambda: score_starts(model, tokenizer, texts, measure, "one pass, starting points"))
+    everywhere = len(texts) / _seconds(lambda: score(model, tokenizer, texts, measure, "one pass, all positions"))
+    loop = len(loop_texts) / _seconds(lambda: _generate(model, tokenizer, loop_texts, measure))
+    return {
+        "leakage_speedup_over_generation": starts / loop, "leakage_examples_per_s": starts,
+        "leakage_all_positions_speedup_over_generation": everywhere / loop,
+        "leakage_all_positions_examples_per_s": everywhere,
+    }
+
+
+def _generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
+              measure: Measure) -> None:
+    for sample in encode(tokenizer, texts, model.config.max_position_embeddings):
+        generated_decisions(model, tokenizer, sample, measure, retokenise=True)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.monotonic()
+    run()
+    return time.monotonic() - start

@@ -66,13 +66,6 @@ def perplexity_table(measured: Measured, resamples: int, seed: int) -> pd.DataFr
                          for row in perplexity_rows(kind, samples, pairs, resamples, seed)])
 
 
-def negative_control(table: pd.DataFrame) -> dict[str, int]:
-    """``clean_arms.intervals`` of Δ, all estimates, and how many of them hold 0: no arm was trained on a benchmark."""
-    clean = table[table.model != PEER]
-    return {"clean_arms.intervals": len(clean),
-            "clean_arms.intervals_holding_0": int(((clean.low <= 0) & (clean.high >= 0)).sum())}
-
-
 def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Our rows with those that the paper prints for the same benchmark and split; column ``origin`` tells them apart.
 

@@ -1,8 +1,5 @@
 """Figures of the leakage stage: Δ of every model, and how it answers to a known dose of leakage."""
 
-import math
-import textwrap
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,11 +11,18 @@ from hare.report.style import arm_label
 
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
-_LETTERS_A_PANEL = 56  # of a title, that its figure is wide enough for
 _TICKS = (-20, -5, -1, 0, 1, 5, 20)  # points; the axis is linear within ±5
-_CONTROL = {"leaked": ("trained on the items", "o", "#D55E00"), "clean": ("before that training", "s", "#0072B2")}
-_MEASURES = {"at_starts": "5 starting points:\nΔ, points", "everywhere": "all positions:\nΔ, points",
-             "perplexity": "perplexity:\nΔ, nats a token"}
+_DETECTION_PANELS = {
+    "auc": ("AUC against items never planted", 0.5), "power": ("share of tests that see the leak", 0.05),
+}
+_SERIES = {
+    "fivegram_five_starts": "5-gram, five starts (the method's)", "fivegram_all_positions": "5-gram, all positions",
+    "minus_rule_rewrites": "5-gram minus rewrites by rule", "minus_given_rewrites": "5-gram minus published rewrites",
+    "answer_nats": "likelihood of the answer", "min_k": "Min-20 % tokens",
+    "nearest_unplanted": "likelihood minus nearest unplanted",
+}
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+_MARKERS = "osD^vPX"
 
 
 @figure("leakage", "delta")
@@ -79,56 +83,63 @@ def delta_finding(ours: pd.DataFrame) -> str:
     return f"{len(above)} of {len(ours)} intervals of Δ {'lies' if len(above) == 1 else 'lie'} above 0 ({named})"
 
 
-@figure("leakage", "dose_response")
-def dose_response(frame: pd.DataFrame) -> Figure:
-    """Δ of the deliberately leaked control against how often an item was seen; rows: measures, columns: splits."""
-    splits = list(dict.fromkeys(frame["split"]))
-    picture, axes = plt.subplots(len(_MEASURES), len(splits), figsize=(1.4 + 4.0 * len(splits), 7.6), sharey="row",
-                                 squeeze=False)
-    for row, (estimate, label) in zip(axes, _MEASURES.items(), strict=True):
-        for axis, split in zip(row, splits, strict=True):
-            _dose_panel(axis, frame[(frame["estimate"] == estimate) & (frame["split"] == split)])
-        row[0].set_ylabel(label)
-    for axis, split in zip(axes[0], splits, strict=True):
-        axis.set_title(f"{split} items planted", fontsize=10, fontweight="normal")
-    for axis in axes[-1]:
-        axis.set_xlabel("times each item was in the training data\n(share of the training sequences)")
-    axes[0, 0].legend(title="the same items, the model")
-    said = [textwrap.fill(line, _LETTERS_A_PANEL * len(splits)) for line in dose_finding(frame).splitlines()]
-    picture.suptitle("\n".join(said), x=0.01, ha="left", fontsize=11, fontweight="bold")
+@figure("leakage", "detection")
+def detection(frame: pd.DataFrame) -> Figure:
+    """From which dose on each estimator sees a leak, and what the leak buys. Three panels over the dose.
+
+    Columns: panel ("auc", "power", "accuracy", "bits_per_byte"), series (estimator or measure), dose, value, low, high,
+    items; one model size.
+    """
+    picture, axes = plt.subplots(1, 3, figsize=(12.4, 4.3))
+    doses = sorted(frame["dose"].unique())
+    for axis, (panel, (label, chance)) in zip(axes, _DETECTION_PANELS.items(), strict=False):
+        part = frame[frame["panel"] == panel]
+        for place, series in enumerate(dict.fromkeys(part["series"])):
+            _dose_line(axis, part[part["series"] == series], doses, _SERIES.get(series, series), place)
+        axis.axhline(chance, color="black", linewidth=1, linestyle=":")
+        axis.set_ylabel(label)
+    _gain_panel(axes[2], frame, doses)
+    for axis in axes:
+        axis.set_xticks(range(len(doses)), [f"{dose}×" for dose in doses])
+        axis.set_xlabel("times that a run reads each planted item")
+    picture.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
+    picture.suptitle(detection_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
 
-def _dose_panel(axis: Axes, part: pd.DataFrame) -> None:
-    doses = part[part["model"] == "leaked"].sort_values("dose")
-    axis.axhline(0, color="black", linewidth=1)
-    for (model, (label, marker, colour)), shift in zip(_CONTROL.items(), (-0.06, 0.06), strict=True):
-        rows = part[part["model"] == model].sort_values("dose")
-        errors = [rows["delta"] - rows["low"], rows["high"] - rows["delta"]]
-        places = [place + shift for place in range(len(rows))]
-        axis.errorbar(places, rows["delta"], yerr=errors, fmt=f"{marker}-", color=colour, label=label, markersize=5,
-                      linewidth=1.4)
-    names = [f"{row.repetitions:.0f}×\n({100 * row.dose:g} %)" for row in doses.itertuples()]
-    axis.set_xticks(range(len(doses)), names)
+def _dose_line(axis: Axes, rows: pd.DataFrame, doses: list[int], label: str, place: int) -> None:
+    rows = rows.sort_values("dose")
+    where = [doses.index(dose) + 0.05 * (place - 2.5) for dose in rows["dose"]]
+    errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+    axis.errorbar(where, rows["value"], yerr=errors, fmt=f"{_MARKERS[place % len(_MARKERS)]}-", label=label,
+                  color=_COLOURS[place % len(_COLOURS)], markersize=4.5, linewidth=1.2)
 
 
-def dose_finding(frame: pd.DataFrame) -> str:
-    """After how many readings each measure detects the leak, a line a split."""
-    said = [f"{split} items: {_first_seen(frame[frame['split'] == split])}" for split in dict.fromkeys(frame["split"])]
-    return "How often an item is read before its leak is detected\n" + "\n".join(said)
+def _gain_panel(axis: Axes, frame: pd.DataFrame, doses: list[int]) -> None:
+    """Accuracy on the left axis, bits per byte on the right one, both as gains over items never planted."""
+    accuracy, bits = (frame[frame["panel"] == panel] for panel in ("accuracy", "bits_per_byte"))
+    axis.axhline(0, color="black", linewidth=1, linestyle=":")
+    axis.set_ylabel("gain in accuracy, points", color=_COLOURS[0])
+    if len(accuracy):
+        _dose_line(axis, accuracy, doses, "accuracy", 0)
+    twin = axis.twinx()
+    twin.grid(False)
+    _dose_line(twin, bits, doses, "bits per byte", 1)
+    twin.set_ylabel("gain on gold answers, bits per byte", color=_COLOURS[1])
 
 
-def _first_seen(part: pd.DataFrame) -> str:
-    """Such as "4 times by perplexity, 79 times by all positions, not detected by starting points"."""
-    gains = part[(part["model"] == "leaked_minus_clean") & (part["dose"] > 0)]
-    by_times: dict[float, list[str]] = {}
-    for estimate, name in zip(_MEASURES, ("starting points", "all positions", "perplexity"), strict=True):
-        seen = gains[(gains["estimate"] == estimate) & (gains["low"] > 0)]["repetitions"]
-        by_times.setdefault(math.inf if seen.empty else seen.min(), []).append(name)
-    if list(by_times) == [math.inf]:
-        return "not detected by any measure"
-    return ", ".join(f"{_times(found)} by {' and '.join(by_times[found])}" for found in sorted(by_times))
-
-
-def _times(found: float) -> str:
-    return "not detected" if math.isinf(found) else f"{found:.0f} times"
+def detection_finding(frame: pd.DataFrame) -> str:
+    """From which dose on half of the tests see the leak, by the best estimator and by the method's own."""
+    power = frame[frame["panel"] == "power"]
+    seen = power[power["value"] >= 0.5]
+    first = seen.groupby("series")["dose"].min()
+    items = int(power["tested_items"].iloc[0])
+    if first.empty:
+        return f"No estimator sees the leak from {items} items in half of the tests, at any dose up to "\
+               f"{frame['dose'].max()} readings"
+    best = first.idxmin()
+    own = "fivegram_five_starts"
+    published = f"the method's own five starts from {first[own]} on" if own in first else \
+        "the method's own five starts at no dose"
+    return (f"Items read {first[best]} times are seen by {_SERIES.get(best, best)} in half of the tests "
+            f"with {items} items;\n{published}")
