@@ -133,7 +133,8 @@ def _judged(windows: list[tuple[int, float, float, str]], texts: list[str], punc
                  if punctuated and max(likely) < _UNKNOWN and _runs_without_english(text)]
     if len(romanised) > _MOST_ROMANISED * count:
         return Identified(english, 1.0, "romanised", romanised[0], len(romanised) / count)
-    return Identified(english, foreign, language, at, surely / count if surely > 1 or count <= _FEW_PARTS else 0.0)
+    one_counts = punctuated and count <= _FEW_PARTS  # names and addresses without capitals look foreign too
+    return Identified(english, foreign, language, at, surely / count if surely > 1 or one_counts else 0.0)
 
 
 def _language_of(window: str) -> tuple[float, float, str]:

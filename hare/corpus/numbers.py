@@ -147,7 +147,8 @@ def _reads_as_address(match: re.Match[str]) -> bool:
 def _is_global(candidate: str) -> bool:
     """Only addresses that the whole internet routes say anything about a person."""
     try:
-        return ipaddress.ip_address(candidate).is_global
+        address = ipaddress.ip_address(candidate)
+        return address.is_global and not address.is_multicast
     except ValueError:
         return False
 
