@@ -55,7 +55,8 @@ def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -
     "The product x@self.weight, A@B.T and q@k.transpose(1) is fast.",
     "Ratios 1:2:3:4:5:6:7:8 and the hour 10:30:15.",
     "at 20 people came to see me and the others who lived here so it was",
-    "Reserved addresses such as 224.0.0.0/4 and fe80::/10.", "Use @property, @app.route or @pytest.fixture.", "react@18.2.0 and lodash@4.17.21 are packages.",
+    "Reserved addresses such as 224.0.0.0/4 and fe80::/10.",
+    "Use @property, @app.route or @pytest.fixture.", "react@18.2.0 and lodash@4.17.21 are packages.",
 ])
 def test_look_alikes_stay(text: str) -> None:
     assert without_personal_information(text) == (text, [])
