@@ -1,6 +1,7 @@
 """The one exception: its message, and its fields on the way between processes."""
 
 import json
+import pickle
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,3 +21,8 @@ def test_fields_survive_json_and_notebooks_whatever_they_say(what: str, fix: str
 def test_another_exceptions_traceback_has_no_fields() -> None:
     assert fields_in_notebook(["Traceback", "Cell In[1]", "ZeroDivisionError: division by zero"]) is None
     assert fields_in_notebook([]) is None
+
+
+def test_it_comes_whole_out_of_another_process() -> None:
+    again = pickle.loads(pickle.dumps(HareError("what", "fix")))
+    assert (again.what, again.fix) == ("what", "fix")

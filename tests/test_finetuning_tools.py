@@ -10,42 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
-from hare.finetuning import bad_inputs, grammar, marks, retrieval, tool_data, variation
-from hare.finetuning.calls import (
-    example_of,
-    functional_answer,
-    read_functional,
-    read_spelled,
-    read_text,
-    spelled_answer,
-    written_out,
-)
+from hare.finetuning import bad_inputs, grammar, instruct, marks, retrieval, tool_data, variation
+from hare.finetuning.calls import copied_example, functional_answer, parsed, read_functional, read_text, written_out
+from hare.finetuning.controls import BagOfWords
 from hare.finetuning.decoding import allowed_next
-from hare.finetuning.dialogue import (
-    API_TOKENS,
-    CONTROL_TOKENS,
-    ROUND_END,
-    SLOT,
-    control_id,
-    text_ids,
-    text_of,
-    text_tokens,
-)
+from hare.finetuning.dialogue import API_TOKENS, SLOT, Dialogue
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
-from hare.finetuning.paraphrase import objection_to as objection_to_paraphrase
-from hare.finetuning.scoring import accuracy_table, confusion_table, score_rows
+from hare.finetuning.home_assistant import expanded, human_set, sentences
+from hare.finetuning.scoring import ALL, accuracy_table, confusion_table, difference, error_table, score_rows
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule
 from hare.finetuning.study import item_from
 from hare.finetuning.tools import in_all_passes
 from hare.report.published import published
 from hare.synthesis.generator import FAILED, Generation
+from tests.chat_toys import KINDS, toy_dialogue
 
-END = control_id(ROUND_END)
 COUNTS = tool_data.training_counts(published("api_calling"), 0.1)
 TRAIN = tool_data.plain_set("train", COUNTS, 0)
-TEST = tool_data.plain_set("test", dict.fromkeys(COUNTS, 10), 0)
+TEST = tool_data.plain_set("test", dict.fromkeys(COUNTS, 36), 0)
 HARD = tool_data.hard_set(2, 0)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def dialogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
+    return toy_dialogue(tmp_path_factory.mktemp("vocabulary") / request.param, request.param)
 
 
 def test_the_training_counts_are_the_papers() -> None:
@@ -58,32 +47,40 @@ def test_train_and_test_share_nothing(other: list) -> None:
     assert tool_data.overlaps(TRAIN, other)["shared"].eq(0).all()
 
 
-def test_training_takes_no_phrasing_that_other_splits_keep() -> None:
-    for phrasing in grammar.phrasings("train"):
-        ways = {grammar.spoken(phrasing.core, random.Random(seed)) for seed in range(40)}
-        assert not ways & grammar.cores_kept_back() and not any(set("[|]") & set(way) for way in ways)
-    for split in ("validation", "test"):
-        assert all(grammar.spoken(found.core, random.Random(0)) == found.core for found in grammar.phrasings(split))
+def test_training_takes_no_way_that_a_test_set_keeps() -> None:
+    tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
+    tests += [grammar.words_of(found.core) for _, found in grammar.hard_phrasings()]
+    for phrasing in grammar.phrasings("train")[::3]:
+        for way in {grammar.spoken(phrasing, random.Random(seed)) for seed in range(8)}:
+            assert not set("[|]") & set(way) and not grammar.is_kept_back(phrasing.function, way)
+            assert max(grammar.jaccard(grammar.words_of(way), other) for other in tests) <= grammar.CLOSE
 
 
-def test_a_way_that_another_split_keeps_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar, "cores_kept_back", lambda: {"ring {contact}"})
-    ways = {grammar.spoken("[call|ring] [|up|back] {contact}", random.Random(seed)) for seed in range(40)}
-    assert ways == {f"{way} {{contact}}" for way in ("call", "call up", "call back", "ring up", "ring back")}
+def test_every_test_phrasing_belongs_to_a_family_that_training_lacks() -> None:
+    tests = grammar.phrasings("test")
+    assert len({(found.function, found.core) for found in tests}) >= 250
+    for found in tests:
+        assert found.family and grammar.is_kept_back(found.function, found.core)
+        assert grammar._family_words(found.function).search(grammar._PLACEHOLDER.sub("", found.core)), found
+    assert grammar.is_kept_back("call_number", "return whatever {number} wants")
+    assert not grammar.is_kept_back("search_web", "return whatever {query} wants")
 
 
-def test_core_and_closer_of_training_are_never_anothers_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_data, "cores_kept_back", lambda: {"dial {number} now"})
-    monkeypatch.setattr(tool_data, "openers", lambda split: [""])
-    monkeypatch.setattr(tool_data, "closers", lambda split, after_text: [" now", " please"])
-    phrasing, rng = grammar.Phrasing("call_number", "dial {number}", "written"), random.Random(0)
-    templates = {tool_data._item("1", "train", "plain", phrasing, rng).template.lower() for _ in range(40)}
-    assert templates == {"dial {number} please"}
+def test_closeness_is_the_share_of_different_words() -> None:
+    one, other = grammar.words_of("Call {number} now, call"), grammar.words_of("call {number} please")
+    assert one == {"call", "{number}", "now"} and grammar.jaccard(one, other) == 0.5
+    core = next(found.core for found in grammar.phrasings("test") if len(grammar.words_of(found.core)) > 9)
+    assert grammar.is_kept_back("no_call", f"{core} once"), "ten of eleven words are the same"
+
+
+def test_a_phrasing_of_which_nothing_is_left_is_named() -> None:
+    with pytest.raises(HareError, match="kept back"):
+        grammar.spoken(grammar.Phrasing("call_number", "[return|respond] {number}"), random.Random(0))
 
 
 def test_a_planted_overlap_is_found() -> None:
     shared = tool_data.overlaps(TRAIN, [*TEST, TRAIN[0]]).set_index("aspect")["shared"]
-    assert (shared[["requests", "templates", "phrasings", "slot values"]] == 1).all()
+    assert (shared[["requests", "templates", "phrasings", "slot values"]] >= 1).all()
 
 
 def test_every_gold_call_is_executed_in_the_sandbox() -> None:
@@ -161,47 +158,126 @@ def test_whatever_is_asked_only_the_table_is_executed(name: str, values: list[st
     assert all(objection_to(call, request_) == "" for call in phone.log)
 
 
-@given(st.integers(0, len(TRAIN) - 1))
-def test_written_calls_are_read_back(number: int) -> None:
-    item = TRAIN[number]
-    assert read_functional([*functional_answer(item.call), END], item.request).call == item.call
-    assert read_spelled([*spelled_answer(item.call), END], item.request).call == item.call
-    assert read_text(f"Sure: {written_out(item.call)}", item.request).call == item.call
+VALUES = st.text(max_size=25)
 
 
-@given(st.lists(st.integers(0, 32000 + len(CONTROL_TOKENS) - 1), max_size=12))
-def test_any_answer_is_read_without_a_fault(answer: list[int]) -> None:
-    for reader in (read_functional, read_spelled):
-        found = reader(answer, "call 5551234 now")
-        assert (found.call is None) == (found.reason != "")
+@given(st.sampled_from([*BY_NAME, "unknown", "λόγος"]), st.lists(VALUES, max_size=4))
+def test_a_written_call_is_read_as_it_was(name: str, values: list[str]) -> None:
+    call = Call(name, tuple(values))
+    text = written_out(call)
+    assert parsed(name, text, text.index("(") + 1) == call
+    assert parsed(name, f"{text} and {text}", text.index("(") + 1) == call
 
 
-def test_answers_that_are_no_single_call_are_refused() -> None:
-    call, request_ = functional_answer(Call("call_number", ("112",))), "call 112"
-    assert read_functional(call, request_).reason == "no end"
-    assert read_functional([*call, *call, END], request_).reason == "more than one call"
-    assert read_functional([*text_ids("hello"), END], request_).reason == "no function"
-    assert read_functional([*call, control_id(SLOT), END], request_).reason == "surplus slot"
-    assert read_functional([control_id(API_TOKENS[0]), END], request_).reason == "missing slot"
+@pytest.mark.parametrize(("text", "call"), [
+    ('search_web("songs by Prince (singer)")', Call("search_web", ("songs by Prince (singer)",))),
+    ("search_web(songs by Prince (singer))", Call("search_web", ("songs by Prince (singer)",))),
+    ("search_web(f(g(x)) explained)", Call("search_web", ("f(g(x)) explained",))),
+    ("send_email(Anna, 10:30 works for me)", Call("send_email", ("Anna", "10:30 works for me"))),
+    ('send_email("Anna", "10:30: works, for me")', Call("send_email", ("Anna", "10:30: works, for me"))),
+    ("send_email(recipient=Anna, content=hi)", Call("send_email", ("Anna", "hi"))),
+    ("send_email(content: 'hi, you', recipient: 'Anna')", Call("send_email", ("Anna", "hi, you"))),
+    ("send_email(to='Anna', body='hi')", Call("send_email", ("Anna", "hi"))),
+    ("send_email(Anna, a = b and c: d)", Call("send_email", ("Anna", "a = b and c: d"))),
+    ("send_email(Anna, hello, see you)", Call("send_email", ("Anna", "hello, see you"))),
+    ('send_email("Anna", "hello", "see you")', Call("send_email", ("Anna", "hello", "see you"))),
+    ("call_contact(Anna, Bob)", Call("call_contact", ("Anna", "Bob"))),
+    ("call_contact('O\u2019Neill')", Call("call_contact", ("O\u2019Neill",))),
+    ("call_contact('D'Arcy')", Call("call_contact", ("D'Arcy",))),
+    ("send_email('Ann', 'don't worry, it's fine')", Call("send_email", ("Ann", "don't worry, it's fine"))),
+    ("call_contact(\u201cAnna\u201d)", Call("call_contact", ("Anna",))),
+    ("call_contact(\u201eAnna\u201c)", Call("call_contact", ("Anna",))),
+    ("call_contact(\u00abAnna\u00bb)", Call("call_contact", ("Anna",))),
+    ("call_contact(\u2018Anna\u2019)", Call("call_contact", ("Anna",))),
+    (r'search_web("the \"best\" song")', Call("search_web", ('the "best" song',))),
+    (r"search_web('a \\ b')", Call("search_web", ("a \\ b",))),
+    ('search_web("array[0] = {x}")', Call("search_web", ("array[0] = {x}",))),
+    ("search_web([a, b])", Call("search_web", ("[a, b]",))),
+    ('send_email(\n  "Anna",\n  "two\nlines"\n)', Call("send_email", ("Anna", "two\nlines"))),
+    ('call_contact("\u738b\u8fdb")', Call("call_contact", ("\u738b\u8fdb",))),
+    ("get_weather(\u041e\u0441\u043b\u043e)", Call("get_weather", ("\u041e\u0441\u043b\u043e",))),
+    ("open_camera()", Call("open_camera")), ("open_camera( )", Call("open_camera")),
+    ('call_number("")', Call("call_number", ("",))), ('send_email("Anna", )', Call("send_email", ("Anna",))),
+    ('send_email("", "x")', Call("send_email", ("", "x"))), ("send_email(, x)", Call("send_email", ("", "x"))),
+    ('call_number ("112")', Call("call_number", ("112",))),
+])
+def test_each_call_is_read_as_written(text: str, call: Call) -> None:
+    start = text.index("(") + 1
+    assert parsed(call.function, text, start) == call
+    assert parsed(call.function, f"{text} I hope (really) that helps.", start) == call
+
+
+@pytest.mark.parametrize("text", ['call_number("112', "call_number(112", "search_web((a)", 'call_number("112"'])
+def test_a_call_that_no_bracket_closes_is_none(text: str) -> None:
+    assert parsed("call_number", text, text.index("(") + 1) is None
+    assert read_text(text, "call 112").call is None
+
+
+@pytest.mark.parametrize(("text", "request_", "call"), [
+    ('Sure (of course): call_number("112")', "call 112", Call("call_number", ("112",))),
+    ('```python\ncall_number("112")\n```', "call 112", Call("call_number", ("112",))),
+    ('search_web("songs by Prince (singer)")', "find songs by Prince (singer)",
+     Call("search_web", ("songs by Prince (singer)",))),
+    ("send_email(Anna, 10:30 works for me)", "email Anna that 10:30 works for me",
+     Call("send_email", ("Anna", "10:30 works for me"))),
+])
+def test_the_first_known_call_of_a_text_counts(text: str, request_: str, call: Call) -> None:
+    assert read_text(text, request_).call == call
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_without_a_fault(text: str) -> None:
+    reading = read_text(text, "call 5551234 now")
+    assert (reading.call is None) == (reading.reason != "")
+    assert read_text(f"call_number({text}", "call 112").reason != "unknown function"
+
+
+def test_functional_answers_are_read_back(dialogue: Dialogue) -> None:
+    for item in TRAIN[::11]:
+        answer = [*functional_answer(dialogue, item.call), dialogue.end]
+        assert read_functional(dialogue, answer, item.request).call == item.call
+
+
+@given(st.data())
+def test_any_answer_is_read_without_a_fault(dialogue: Dialogue, data: st.DataObject) -> None:
+    answer = data.draw(st.lists(st.integers(0, dialogue.size - 1), max_size=12))
+    reading = read_functional(dialogue, answer, "call 5551234 now")
+    assert (reading.call is None) == (reading.reason != "")
+
+
+def test_answers_that_are_no_single_call_are_refused(dialogue: Dialogue) -> None:
+    call, request_, end = functional_answer(dialogue, Call("call_number", ("112",))), "call 112", dialogue.end
+    first = dialogue.control_id(API_TOKENS[0])
+
+    def reason(answer: list[int]) -> str:
+        return read_functional(dialogue, answer, request_).reason
+
+    assert reason(call) == "no end" and reason([*call, *call, end]) == "more than one call"
+    assert reason([*dialogue.text_ids("hello"), end]) == "no function" and reason([first, end]) == "missing slot"
+    assert reason([*call, dialogue.control_id(SLOT), end]) == "surplus slot"
     assert read_text("I cannot do that.", request_).reason == "no function"
-    assert read_text('call_number(number="112")', request_).call == Call("call_number", ("112",))
 
 
-@given(st.integers(0, len(TEST) - 1))
-def test_the_grammar_allows_every_gold_answer_and_ends(number: int) -> None:
-    item = TEST[number]
-    request_, answer = text_ids(item.request), [*functional_answer(item.call), END]
-    for place, token in enumerate(answer):
-        assert token in allowed_next(request_, answer[:place])
+def test_the_grammar_allows_every_gold_answer_and_ends(dialogue: Dialogue) -> None:
+    """A value that stands behind a space is copied with it; where it opens the request, its ids may be others."""
+    for item in TEST[::9]:
+        request_ = dialogue.text_ids(item.request)
+        answer = [*functional_answer(dialogue, item.call), dialogue.end]
+        if dialogue.tokenizer.kind == "sentencepiece" and item.request.find("".join(item.call.arguments[:1])) > 0:
+            for place, token in enumerate(answer):
+                assert token in allowed_next(dialogue, request_, answer[:place])
 
 
-@given(st.text(min_size=1, max_size=40), st.randoms(use_true_random=False))
-def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(text: str, rng: object) -> None:
-    request_, answer = text_ids(text), []
-    while len(answer) < 60 and (not answer or answer[-1] != END):
-        answer.append(rng.choice(allowed_next(request_, answer)))  # type: ignore[attr-defined]
-    if answer[-1] == END:
-        assert read_functional(answer, text).reason not in ("no function", "missing slot", "surplus slot")
+@given(text=st.text(min_size=1, max_size=40), rng=st.randoms(use_true_random=False))
+def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(
+    dialogue: Dialogue, text: str, rng: random.Random
+) -> None:
+    request_, answer = dialogue.text_ids(text), []
+    while request_ and len(answer) < 60 and (not answer or answer[-1] != dialogue.end):
+        answer.append(rng.choice(allowed_next(dialogue, request_, answer)))
+    if answer and answer[-1] == dialogue.end:
+        reason = read_functional(dialogue, answer, text).reason
+        assert reason not in ("no function", "missing slot", "surplus slot")
 
 
 @given(st.integers(0, len(TRAIN) - 1))
@@ -228,41 +304,22 @@ def test_other_words_come_from_training_values_alone() -> None:
     assert tool_data.overlaps(items, [*TEST, *HARD, *others])["shared"].eq(0).all()
 
 
-def test_what_is_shown_in_other_tokens_shares_nothing_with_other_splits() -> None:
-    schedule = Schedule(3.0, 16, 1e-3, seed=0)
-    shown = in_all_passes(TRAIN, schedule)
+def test_what_training_shows_shares_nothing_with_other_splits() -> None:
+    shown = in_all_passes(TRAIN, Schedule(3 * len(TRAIN) // 16, 16, 1e-3, seed=0))
     assert len(shown) == 3 * len(TRAIN) and sum(item.request not in {i.request for i in TRAIN} for item in shown) > 100
-    others = [*TEST, *HARD, *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 20), 0)]
+    others = [*TEST, *HARD, *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 20), 0), *human_set(80, 0)]
     assert tool_data.overlaps(shown, others)["shared"].eq(0).all()
-    alone = {text_of([token]).strip().lower() for token in variation._free_tokens()}
-    kept = {value.lower() for split in ("validation", "test") for kind in ("given", "family", "place")
-            for value in grammar.values(kind, split)}
-    assert not alone & kept and len(variation._free_tokens()) > 31_000
-
-
-@given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
-def test_any_tokens_stand_where_names_stood_and_nowhere_else(number: int, seed: int) -> None:
-    item = TRAIN[number]
-    example = marks.marked_example(item.request, item.call)
-    other = variation.other_tokens(item, random.Random(seed))
-    changed, shown = variation.replaced(example, other), variation.as_shown(item, other)
-    assert shown.call.function == item.call.function and (shown.request != item.request) == (changed.ids != example.ids)
-    assert changed.scored == example.scored and len(changed.ids) == len(example.ids)
-    differing = {(old, new) for old, new in zip(example.ids, changed.ids, strict=True) if old != new}
-    assert len({old for old, _ in differing}) == len(differing), "a token became two"
-    assert all(new in text_tokens() for _, new in differing)
-    named = {token for name, value in item.values if name not in ("number", "other", "content")
-             for token in text_ids(value)}
-    assert {old for old, _ in differing} <= named
+    cores = {grammar.words_of(item.core) for item in shown}
+    tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
+    assert max(grammar.jaccard(one, other) for one in cores for other in tests) <= grammar.CLOSE
 
 
 def test_made_up_names_are_nobody_elses() -> None:
     rng = random.Random(0)
-    names = {variation._made_up_name(rng) for _ in range(5000)}
+    names = {variation._made_up(rng) for _ in range(5000)}
     others = {value.lower() for split in ("validation", "test") for kind in ("given", "family", "title", "place")
               for value in grammar.values(kind, split)}
-    assert not {name.lower() for name in names} & others
-    assert len(names) > 4000
+    assert not names & others and len(names) > 3000
 
 
 def test_requests_go_with_and_without_openers_in_every_split() -> None:
@@ -284,25 +341,34 @@ def test_pieces_cover_everything_but_white_space(text: str) -> None:
     assert all(a < b for a, b in pieces) and pieces == sorted(pieces)
 
 
-def test_only_the_function_and_the_marks_are_learnt() -> None:
-    example = marks.marked_example("call Maria, please", Call("call_contact", ("Maria",)))
+def test_only_the_function_and_the_marks_are_learnt(dialogue: Dialogue) -> None:
+    example = marks.marked_example(dialogue, "call Maria, please", Call("call_contact", ("Maria",)))
     learnt = [token for token, scored in zip(example.ids, example.scored, strict=True) if scored]
-    out, one = control_id("<out>"), control_id("<in_1>")
-    assert learnt == [control_id(API_TOKENS[1]), out, one, out, out]
+    out, one, _ = dialogue.mark_ids
+    assert learnt == [dialogue.control_id(API_TOKENS[1]), out, one, out, out]
 
 
-def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
+def test_the_loss_is_on_the_answer_and_its_end_alone(dialogue: Dialogue) -> None:
     item = next(item for item in TRAIN if item.call.function == "send_email")
-    example = example_of(item, functional=True)
+    example = copied_example(dialogue, item)
     learnt = [token for token, scored in zip(example.ids, example.scored, strict=True) if scored]
-    assert learnt == [*functional_answer(item.call), END]
+    assert learnt == [*functional_answer(dialogue, item.call), dialogue.end]
     assert not any(example.scored[: -len(learnt)])
 
 
-def test_bad_answers_and_broken_templates_are_all_refused() -> None:
-    table = bad_inputs.bad_answer_table()
+def test_marks_are_shown_with_their_slots_names() -> None:
+    from hare.finetuning.calls import Reading
+
+    call, request_ = Call("send_email", ("Ann", "see you, soon")), "mail Ann that see you, soon please"
+    reading = Reading(call, "send_email", "", tuple(marks.marks_of(request_, call)))
+    assert marks.shown_marks(request_, reading) == "mail [recipient: Ann] that [content: see you, soon] please"
+    assert marks.shown_marks("hm", Reading(None, "", "no function")) == "hm"
+
+
+def test_bad_answers_and_broken_templates_are_all_refused(dialogue: Dialogue) -> None:
+    table = bad_inputs.bad_answer_table(dialogue)
     assert table["outcome"].eq(bad_inputs.REFUSED).all()
-    kinds = {"unknown function", "missing slot", "surplus slot", "injection", "chat template mismatch"}
+    kinds = {"unknown function", "missing slot", "surplus slot", "injection", "cut short", "chat template mismatch"}
     assert kinds <= set(table["kind"])
 
 
@@ -322,28 +388,6 @@ def test_bad_requests_never_reach_a_model_that_would_obey() -> None:
     for kind, request_ in bad_inputs.bad_requests():
         if kind in ("injection", "empty", "very long", "control text"):
             assert objection_to_request(request_), request_
-
-
-def test_paraphrases_that_ask_for_something_else_are_refused() -> None:
-    written = grammar.Phrasing("call_number", "dial {number}", "written")
-    judged = {
-        core: objection_to_paraphrase(core, written, {"dial {number}"})
-        for core in ("please ring {number} up", "dial the number", "dial {number}", "i'm sorry, i can't call {number}",
-                     "tell me about {number}", "dial {number}5")
-    }
-    assert list(judged.values()) == [
-        "", "slots lost or doubled", "known already", "answers instead of asking", "asks for something else",
-        "slot not set off",
-    ]
-
-
-def test_the_name_of_a_slot_is_no_word_of_a_paraphrase() -> None:
-    written = grammar.Phrasing("call_contact", "ring {contact}", "written")
-    cores = ("please bring {contact} a cake", "you can simply say {contact}", "get {contact} on the phone")
-    judged = [objection_to_paraphrase(core, written, set()) for core in cores]
-    assert judged == ["asks for something else", "asks for something else", ""]
-    email = grammar.Phrasing("send_email", "mail {recipient}, {content}", "written")
-    assert objection_to_paraphrase("email {recipient} and say {content}", email, set()) == ""
 
 
 class _Answering:
@@ -395,16 +439,83 @@ def test_the_best_description_comes_first_and_its_example_last(number: int) -> N
     assert len(retrieval.prompt("ring Rosa", found, {})) == 2
 
 
+def _rows(system: str, right: float, seeds: int) -> pd.DataFrame:
+    """Rows in which a share of the phrasings is answered rightly, with every seed."""
+    tables = []
+    for seed in range(seeds):
+        readings = [
+            read_text(written_out(item.call) if number % 36 < 36 * right else "", item.request)
+            for number, item in enumerate(TEST)
+        ]
+        tables.append(score_rows(TEST, readings, system, seed, "test"))
+    return pd.concat(tables, ignore_index=True)
+
+
 def test_scores_count_unreadable_answers_as_wrong_everywhere() -> None:
-    items = [item for item in TEST if item.call.function in (NO_CALL, "open_camera")]
-    readings = [read_functional([*functional_answer(item.call), END], item.request) for item in items]
-    readings[-1] = read_functional([], items[-1].request)
-    rows = score_rows(items, readings, "system", "greedy", "test")
-    table = accuracy_table(rows).set_index("function")
-    assert table.loc["open_camera", "exact"] == 1 and table.loc[NO_CALL, "exact"] == 0.9
-    assert table.loc["all", "items"] == 20 and 0 < table.loc["all", "low"] < table.loc["all", "exact"]
+    rows = _rows("system", 0.75, 2)
+    table = accuracy_table(rows).set_index("part")
+    assert table.loc[ALL, "exact"] == table.loc[NO_CALL, "exact"] == pytest.approx(0.75)
+    assert table.loc[ALL, "phrasings"] == 252 and table.loc[ALL, "seeds"] == 2 and table.loc[ALL, "items"] == 252
+    assert 0.68 < table.loc[ALL, "low"] < 0.75 < table.loc[ALL, "high"] < 0.82
     confusion = confusion_table(rows)
-    assert int(confusion[confusion.answered == "unreadable"]["items"].sum()) == 1
+    assert int(confusion[confusion.answered == "unreadable"]["items"].sum()) == 2 * 63
+    assert set(error_table(rows).cause) == {"no known function"}
+
+
+def test_items_of_one_phrasing_stand_or_fall_together() -> None:
+    rows = _rows("system", 0.5, 1)
+    doubled = pd.concat([rows, rows.assign(item=rows.item + "'")], ignore_index=True)
+    one, two = (accuracy_table(table).set_index("part").loc[ALL] for table in (rows, doubled))
+    assert (one.low, one.high) == (two.low, two.high) and two["items"] == 2 * one["items"]
+
+
+def test_a_difference_is_paired_by_phrasing() -> None:
+    rows = pd.concat([_rows("a", 0.75, 2), _rows("b", 0.5, 1)], ignore_index=True)
+    found = difference(rows, "test", "a", "b")
+    assert found["difference"] == pytest.approx(0.25) and 0.15 < found["low"] < 0.25 < found["high"] < 0.35
+
+
+def test_errors_are_told_by_their_cause() -> None:
+    item = next(item for item in TEST if item.call.function == "call_contact" and "Right" not in item.request)
+    wrong = [Call("call_contact", (item.request,)), Call("open_camera")]
+    rows = [score_rows([item], [read_text(written_out(call), item.request)], "s", 0, "test") for call in wrong]
+    causes = set(error_table(pd.concat(rows, ignore_index=True)).cause)
+    assert "open_camera for call_contact" in causes and len(causes) == 2
+
+
+def test_a_bag_of_words_learns_functions_and_fills_slots_by_rule() -> None:
+    system = BagOfWords(TRAIN, 0)
+    right = [reading.call == item.call for reading, item in zip(
+        system.answer([item.request for item in TRAIN]), TRAIN, strict=True)]
+    assert sum(right) > 0.5 * len(TRAIN)
+    assert system.answer([""])[0].reason == "empty request"
+
+
+def test_the_set_that_people_phrased_has_one_function_and_refusals() -> None:
+    items = human_set(120, 0)
+    functions = {item.call.function for item in items}
+    assert functions == {"get_weather", NO_CALL} and len({item.request for item in items}) == len(items) > 100
+    assert all(objection_to(item.call, item.request) == "" for item in items)
+    assert [item.request for item in items if objection_to_request(item.request)] == []
+    assert items == human_set(120, 0) and len(sentences()) > 40
+    assert not {item.request for item in TRAIN} & {item.request for item in items}
+
+
+@pytest.mark.parametrize(("template", "ways"), [
+    ("(turn|switch) [the] light", {"turn light", "turn the light", "switch light", "switch the light"}),
+    ("light[s]", {"light", "lights"}), ("[[a|b] c]", {"", "c", "a c", "b c"}), ("{name} here", {"{name} here"}),
+])
+def test_templates_are_expanded_in_every_way(template: str, ways: set[str]) -> None:
+    drawn = {" ".join(expanded(template, random.Random(seed), keep="name").split()) for seed in range(200)}
+    assert drawn == ways
+    with pytest.raises(ValueError, match="do not match"):
+        expanded("a) b", random.Random(0))
+
+
+def test_stretches_are_all_runs_of_whole_words() -> None:
+    assert set(instruct.stretches("call Ann, now")) == {
+        "call", "call Ann", "call Ann,", "call Ann, now", "Ann", "Ann,", "Ann, now", ",", ", now", "now",
+    }
 
 
 def test_every_function_has_a_row_in_the_papers_table() -> None:

@@ -106,7 +106,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("leakage", "leak_items", {0: 10, 2: 0}, "at least 1"),
         ("leakage", "leak_hidden_sizes", [33], "choose multiples"),
         ("decontamination", "d2_ngrams", [1], "at least 2"),
-        ("finetuning", "tool_forms", ["copied"], "marked comes first"),
+        ("finetuning", "finetuning_seeds", [0, 0], "none twice"),
         ("finetuning", "finetuned_arm", "d4", "choose one of training.arms"),
         ("finetuning", "instruct_model", "vllm", "URL"),
         ("synthesis", "generator", "gpt", "URL of an OpenAI-compatible server"),

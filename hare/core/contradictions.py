@@ -108,8 +108,6 @@ def _of_names(profile: "Profile") -> Iterator[Contradiction]:
             ("finetuning.finetuned_arm", "training.arms"), profile.finetuning.finetuned_arm,
             f"choose one of training.arms: {', '.join(arms)}",
         )
-    if profile.finetuning.tool_forms[0] != "marked":
-        yield ("finetuning.tool_forms",), profile.finetuning.tool_forms, "marked comes first: it is HARE-Tool"
     known = benchmark_names()
     for key, names in (
         ("evaluation.tasks", profile.evaluation.tasks),

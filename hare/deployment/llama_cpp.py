@@ -1,109 +1,97 @@
-"""llama.cpp itself on our files, where the optional extra ``llama-cpp`` is installed: same tokens, and how fast.
+"""One GGUF file in llama.cpp (through xllamacpp, its own server engine as a Python package): ids in, numbers out.
 
-The extra is xllamacpp, llama.cpp's own server engine as a Python package. Each file runs in a process of its own, since
-llama.cpp keeps its threads and prints as it likes.
+Everything runs in llama.cpp's kernels on the weights that the file holds. Its server reports the log-probability of the
+token that it samples, before any bias; a bias on one token therefore yields that token's log-probability, and the
+prompt cache makes each further token one step. One process per file and one thread per process: its threads spin, and
+spoil both cores when two such processes run side by side.
 """
 
-import importlib.util
-import json
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import torch
+import xllamacpp
 
 from hare.core.errors import HareError
-from hare.core.progress import track
-from hare.deployment.engine import Engine
 
-_PACKAGE = "xllamacpp"
-_ANSWER = "hare-answer:"
+_BIAS = 100.0  # nats; puts every other token out of reach, and keeps float32 exact to 1e-5
+_LEAST = 1e-30  # probability reported as 0
 
 
-def installed() -> bool:
-    """Whether the extra is there."""
-    return importlib.util.find_spec(_PACKAGE) is not None
+class Llama:
+    """A model file, loaded; greedy decoding and log-probabilities for one reader."""
 
+    def __init__(self, path: Path, positions: int, threads: int = 1):
+        """Load ``path`` with room for ``positions`` tokens; keys and values are kept in float32.
 
-def refuse_without_llama_cpp() -> None:
-    """Raise a `HareError` that names the extra when it is missing."""
-    if not installed():
-        raise HareError("llama.cpp is not installed.", "install the extra: `pip install -e .[llama-cpp]`")
+        Raises:
+            HareError: llama.cpp does not take the file.
+        """
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path, parameters.n_ctx, parameters.n_gpu_layers = str(path), positions, 0
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        parameters.n_parallel, parameters.port, parameters.warmup, parameters.verbosity = 1, 0, False, -1
+        parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds
+        parameters.ctx_shift, parameters.fit_params = False, False
+        try:
+            self._server = xllamacpp.Server(parameters)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise HareError(f"llama.cpp does not take {path}: {error}.", "export the file again") from error
+        self._path, self._positions = path, positions
+        self._completed([0], {"max_tokens": 1})  # a server that is closed before its first request may wait for ever
 
+    def greedy(self, prompt: Sequence[int], new_tokens: int) -> list[tuple[int, float]]:
+        """The ``new_tokens`` likeliest next tokens after ``prompt``, each with its log-probability in nats."""
+        answer = self._completed(prompt, {"max_tokens": new_tokens, "logprobs": 1, "temperature": 0.0})
+        return [(token["id"], token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"]]
 
-def check_table(
-    files: Mapping[str, Path], prompts: Sequence[Sequence[int]], new_tokens: int, threads: int
-) -> pd.DataFrame:
-    """One row a file: precision, tokens (that llama.cpp says after the prompts), same (of them those that our engine
-    says there, too), nats_apart (the largest difference of their log-probabilities), decode_tokens_per_s and
-    prompt_tokens_per_s of llama.cpp.
+    def losses(self, window: Sequence[int]) -> tuple[list[float], list[int]]:
+        """Loss in nats of each token of ``window`` but the first, given all before it, and the likeliest token there:
+        float[tokens - 1] and int[tokens - 1]."""
+        nats, likeliest = [], []
+        for place in range(1, len(window)):
+            asked = {"max_tokens": 1, "logprobs": 1, "temperature": 0.0, "logit_bias": [[window[place], _BIAS]]}
+            token = self._completed(window[:place], asked)["choices"][0]["logprobs"]["content"][0]
+            nats.append(-token["logprob"])
+            likeliest.append(token["top_logprobs"][0]["id"])
+        return nats, likeliest
 
-    Each token is compared after the same tokens before it. In fp32 all must agree; quantised, llama.cpp also rounds the
-    activations to 8 bits, and near ties may fall otherwise.
+    def among(self, prompt: Sequence[int], choices: Sequence[int]) -> list[float]:
+        """Log-probabilities of ``choices`` among each other after ``prompt``: float[choices]."""
+        answer = self._completed(prompt, {
+            "max_tokens": 1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "post_sampling_probs": True,
+            "logprobs": len(choices), "logit_bias": [[choice, _BIAS] for choice in choices],
+        })
+        listed = answer["choices"][0]["logprobs"]["content"][0]["top_probs"]
+        shares = {token["id"]: token["prob"] for token in listed}
+        return [math.log(max(_LEAST, shares.get(choice, 0.0))) for choice in choices]
 
-    Raises:
-        HareError: llama.cpp is not installed, or does not take a file.
-    """
-    refuse_without_llama_cpp()
-    rows = []
-    for precision, path in track(list(files.items()), "llama.cpp", "files"):
-        found = _asked({"path": str(path), "prompts": [list(prompt) for prompt in prompts], "new_tokens": new_tokens,
-                        "threads": threads})
-        rows.append({"precision": precision, **_compared(Engine(path), prompts, found["said"]),
-                     "decode_tokens_per_s": found["decode_tokens_per_s"],
-                     "prompt_tokens_per_s": found["prompt_tokens_per_s"]})
-    return pd.DataFrame(rows)
+    def speed(self, prompt: Sequence[int], new_tokens: int) -> dict[str, float]:
+        """Seconds to the first token and per token by our clock, around the calls (the reading of the prompt left out),
+        and llama.cpp's own tokens per second for decoding (``own_tokens_per_s``) and for reading the prompt."""
+        plain = {"temperature": 0.0, "cache_prompt": False, "ignore_eos": True}
+        started = time.perf_counter()
+        self._completed(prompt, plain | {"max_tokens": 1})
+        first = time.perf_counter() - started
+        started = time.perf_counter()
+        timings = self._completed(prompt, plain | {"max_tokens": new_tokens})["timings"]
+        whole = time.perf_counter() - started
+        return {"first_s": first, "token_s": (whole - timings["prompt_ms"] / 1e3) / new_tokens,
+                "own_tokens_per_s": timings["predicted_per_second"],
+                "prompt_tokens_per_s": timings["prompt_per_second"]}
 
-
-def _compared(
-    engine: Engine, prompts: Sequence[Sequence[int]], said: Sequence[Sequence[Sequence[float]]]
-) -> dict[str, float]:
-    same, apart = [], []
-    for prompt, answer in zip(prompts, said, strict=True):
-        tokens = [int(token) for token, _ in answer]
-        logits = engine.all_logits([*prompt, *tokens[:-1]])[len(prompt) - 1 :]
-        ours = torch.log_softmax(logits, -1)[range(len(tokens)), tokens]
-        same += (logits.argmax(-1) == torch.tensor(tokens)).tolist()
-        apart += (ours - torch.tensor([nats for _, nats in answer])).abs().tolist()
-    return {"tokens": len(same), "same": sum(same), "nats_apart": max(apart)}
-
-
-def _asked(asked: Mapping[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "hare.deployment.llama_cpp"], input=json.dumps(asked), capture_output=True, text=True,
-        check=False,
-    )
-    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
-    if done.returncode or not answers:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise HareError(f"llama.cpp does not take {asked['path']}: {said}", "export the file again")
-    return json.loads(answers[-1].removeprefix(_ANSWER))
-
-
-def answer(path: Path, prompts: Sequence[Sequence[int]], new_tokens: int, threads: int) -> dict[str, Any]:
-    """llama.cpp's greedy tokens after each prompt, each with its log-probability, and its own timings.
-
-    Run it in a process of its own.
-    """
-    import xllamacpp
-
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path, parameters.n_ctx, parameters.n_gpu_layers = str(path), 0, 0
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
-    parameters.n_parallel, parameters.port = 1, 0
-    server = xllamacpp.Server(parameters)
-    asked = {"max_tokens": new_tokens, "temperature": 0.0, "ignore_eos": True, "cache_prompt": False}
-    answers = [server.handle_completions({**asked, "prompt": list(prompt), "logprobs": 1}) for prompt in prompts]
-    timings = server.handle_completions({**asked, "prompt": list(prompts[0])})["timings"]
-    said = [[(token["id"], token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"]]
-            for answer in answers]
-    return {"said": said, "decode_tokens_per_s": timings["predicted_per_second"],
-            "prompt_tokens_per_s": timings["prompt_per_second"]}
-
-
-if __name__ == "__main__":
-    request = json.loads(sys.stdin.read())
-    print("\n" + _ANSWER + json.dumps(answer(Path(request.pop("path")), **request)), flush=True)
+    def _completed(self, prompt: Sequence[int], asked: dict[str, Any]) -> dict[str, Any]:
+        if len(prompt) + asked["max_tokens"] > self._positions:
+            raise HareError(
+                f"{len(prompt)} tokens and {asked['max_tokens']} new ones do not fit {self._positions} positions.",
+                "shorten the prompt, or ask for fewer new tokens",
+            )
+        request = {"cache_prompt": True, "ignore_eos": True, **asked, "prompt": list(prompt)}
+        answer = self._server.handle_completions(request)
+        if "choices" not in answer:
+            error = answer.get("error", answer)
+            raise HareError(f"llama.cpp failed on {self._path}: {error}.", "export the file again")
+        return answer

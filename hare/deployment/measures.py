@@ -1,143 +1,152 @@
-"""What a precision costs and saves: size, memory, speed, bits per byte of held-out text."""
+"""What a precision costs and saves: size, memory, speed, bits per byte of held-out text, calls of functions.
 
-import json
+All of it is measured through llama.cpp on the weights that each file holds.
+"""
+
 import statistics
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from hare.core.errors import HareError
 from hare.core.progress import track
-from hare.core.statistics import wilson_interval
-from hare.deployment.engine import Engine
-from hare.deployment.gguf_file import read_gguf
-from hare.finetuning.calls import Reading
+from hare.deployment.worker import in_own_process
 from hare.finetuning.tool_data import ToolItem
-from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel
 from hare.training.heldout import HeldoutSequences, bits_per_byte
 
 _MB = 1e6
+_RESAMPLES = 2000
+_BOUNDS = (0.025, 0.975)
+ALL = "all"
 
 
-def speed_table(
-    files: Mapping[str, Path], prompt: Sequence[int], new_tokens: int, repeats: int, threads: int
-) -> pd.DataFrame:
-    """One row a precision: size, memory, time to the first token, time a token, tokens a second.
+def speed_table(files: Mapping[str, Path], prompt: Sequence[int], new_tokens: int, repeats: int) -> pd.DataFrame:
+    """One row per precision: size, memory, time to the first token, time per token, tokens per second.
 
-    Every file runs in a process of its own. Times are medians over repeats; ``slowest_ms`` is the slowest repeat's time
-    a token. Against before the file was opened, ``memory_mb`` is what is held once it has decoded, and ``loading_mb``
-    what memory rose by at its peak.
+    Times are medians over repeats, by our clock around the calls; ``slowest_ms`` is the slowest repeat's time per
+    token, ``own_tokens_per_s`` llama.cpp's own count. Against before the file was opened, ``memory_mb`` is what is held
+    once it has decoded.
     """
     rows = []
     for precision, path in track(list(files.items()), "measure", "files"):
-        asked = {"path": str(path), "prompt": list(prompt), "new_tokens": new_tokens, "repeats": repeats,
-                 "threads": threads}
-        found = _in_own_process(asked)
-        per_token = statistics.median(found["token_s"])
+        measured = in_own_process("speed", path, {"prompt": list(prompt), "new_tokens": new_tokens, "repeats": repeats})
+        columns = {key: [each[key] for each in measured["rounds"]] for key in measured["rounds"][0]}
+        per_token = statistics.median(columns["token_s"])
         rows.append({
-            "precision": precision, "size_mb": path.stat().st_size / _MB, "peak_rss_mb": found["peak_mb"],
-            "memory_mb": found["held_mb"] - found["before_mb"], "loading_mb": found["peak_mb"] - found["before_mb"],
-            "prompt_tokens": len(prompt),
-            "first_token_ms": 1e3 * statistics.median(found["first_s"]), "token_ms": 1e3 * per_token,
-            "slowest_ms": 1e3 * max(found["token_s"]), "decode_tokens_per_s": 1 / per_token, "threads": threads,
+            "precision": precision, "size_mb": path.stat().st_size / _MB, "peak_rss_mb": measured["peak_mb"],
+            "memory_mb": measured["held_mb"] - measured["before_mb"], "prompt_tokens": len(prompt),
+            "first_token_ms": 1e3 * statistics.median(columns["first_s"]), "token_ms": 1e3 * per_token,
+            "slowest_ms": 1e3 * max(columns["token_s"]), "decode_tokens_per_s": 1 / per_token,
+            "own_tokens_per_s": statistics.median(columns["own_tokens_per_s"]),
+            "prompt_tokens_per_s": statistics.median(columns["prompt_tokens_per_s"]),
         })
     return pd.DataFrame(rows)
 
 
-def _in_own_process(asked: Mapping[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "hare.deployment.worker"], input=json.dumps(asked), capture_output=True, text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise HareError(f"The process that measures {asked['path']} stopped with exit code {done.returncode}. The end "
-                        f"of its log:\n{done.stderr[-2000:]}", "close other programs, or export the file again")
-    answer = json.loads(done.stdout.strip().split("\n")[-1])
-    if "fix" in answer:
-        raise HareError(**answer)
-    return answer
+def read_heldout(
+    files: Mapping[str, Path], heldout: HeldoutSequences, prompts: Sequence[Sequence[int]], new_tokens: int
+) -> dict[str, dict[str, Any]]:
+    """Per precision: ``nats`` and ``likeliest`` float and int[windows, tokens] of the held-out windows, and greedy ids
+    ``continued`` after each of ``prompts``."""
+    asked = {"windows": heldout.tokens.tolist(), "prompts": [list(prompt) for prompt in prompts],
+             "new_tokens": new_tokens}
+    read = {}
+    for precision, path in track(list(files.items()), "held-out text", "files"):
+        answer = in_own_process("quality", path, asked)
+        read[precision] = {**answer, "nats": np.array(answer["nats"]), "likeliest": np.array(answer["likeliest"])}
+    return read
 
 
-def quality_table(files: Mapping[str, Path], heldout: HeldoutSequences) -> pd.DataFrame:
-    """Bits per byte of held-out text, by precision and category, as the engine's own kernels compute it.
+def quality_table(read: Mapping[str, Mapping[str, Any]], heldout: HeldoutSequences) -> pd.DataFrame:
+    """Bits per byte of held-out text, by precision and category, from `read_heldout`.
 
-    Columns: precision, category, sequences, bpb, worse_by (against the first precision), agreement (share of tokens
-    whose likeliest successor is that of the first precision).
+    Columns: precision, category, sequences, bpb, worse_by (against the first precision), low and high (95 % bootstrap
+    over the windows, paired), agreement (share of tokens whose likeliest successor is that of the first precision).
     """
-    rows: list[dict[str, Any]] = []
-    reference: dict[int, torch.Tensor] = {}
-    for precision, path in files.items():
-        engine = Engine(path)
-        nats, agrees = np.zeros(len(heldout.tokens)), np.zeros(len(heldout.tokens))
-        for number, window in enumerate(track(list(heldout.tokens), f"held-out, {precision}", "sequences")):
-            logits = engine.all_logits(window[:-1].tolist())
-            targets = torch.from_numpy(window[1:])
-            nats[number] = float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-            likeliest = reference.setdefault(number, logits.argmax(-1))
-            agrees[number] = float((logits.argmax(-1) == likeliest).float().mean())
-        rows += _by_category(precision, heldout, nats, agrees)
-    table = pd.DataFrame(rows)
-    first = table[table.precision == next(iter(files))].set_index("category").bpb
-    table.insert(4, "worse_by", table.bpb - table.category.map(first))
-    return table
-
-
-def _by_category(
-    precision: str, heldout: HeldoutSequences, nats: np.ndarray, agrees: np.ndarray
-) -> list[dict[str, Any]]:
-    groups = {"all": np.ones(len(nats), dtype=bool)}
+    first = next(iter(read.values()))
+    groups = {ALL: np.ones(len(heldout.tokens), dtype=bool)}
     groups |= {name: np.array([c == name for c in heldout.categories]) for name in sorted(set(heldout.categories))}
-    return [
-        {"precision": precision, "category": name, "sequences": int(mask.sum()),
-         "bpb": bits_per_byte(nats[mask].sum(), heldout.bytes[mask].sum()), "agreement": agrees[mask].mean()}
-        for name, mask in groups.items()
-    ]
+    rows = []
+    for precision, measured in read.items():
+        nats, reference = measured["nats"].sum(1), first["nats"].sum(1)
+        agrees = (measured["likeliest"] == first["likeliest"]).mean(1)
+        for name, mask in groups.items():
+            worse, low, high = loss_of_quality(nats[mask] - reference[mask], heldout.bytes[mask])
+            rows.append({
+                "precision": precision, "category": name, "sequences": int(mask.sum()),
+                "bpb": bits_per_byte(nats[mask].sum(), heldout.bytes[mask].sum()), "worse_by": worse, "low": low,
+                "high": high, "agreement": agrees[mask].mean(),
+            })
+    return pd.DataFrame(rows)
 
 
-def tool_table(files: Mapping[str, Path], items: Sequence[ToolItem]) -> pd.DataFrame:
-    """How HARE-Tool calls functions with each file's weights: precision, items, tool_exact, tool_low, tool_high,
-    tool_function, tool_agreement (share of requests with the first precision's answer).
+def loss_of_quality(nats: np.ndarray, sizes: np.ndarray) -> tuple[float, float, float]:
+    """Difference in bits per byte, from differences ``nats`` float[windows] over ``sizes`` int[windows] bytes, with its
+    95 % bootstrap interval over the windows."""
+    draws = np.random.default_rng(0).integers(0, len(nats), (_RESAMPLES, len(nats)))
+    resampled = nats[draws].sum(1) / sizes[draws].sum(1) / np.log(2)
+    low, high = np.quantile(resampled, _BOUNDS)
+    return bits_per_byte(nats.sum(), sizes.sum()), float(low), float(high)
 
-    The weights are the file's, turned back into fp32; so is the arithmetic. Intervals are Wilson's, 95 %.
-    """
+
+def tool_table(
+    files: Mapping[str, Path], items: Sequence[ToolItem], tokenizer: Path, positions: int
+) -> pd.DataFrame:
+    """How HARE-Tool, whose folder is ``tokenizer``, calls functions, decoded by llama.cpp from each file with room for
+    so many ``positions``: precision, items, tool_exact, tool_worse_by (against the first precision, in shares of the
+    items), tool_low, tool_high (its 95 % bootstrap interval over phrasings, paired), tool_function, tool_agreement
+    (share of requests with the first precision's answer)."""
     rows: list[dict[str, Any]] = []
-    first: list[Reading] = []
-    for precision, path in files.items():
-        tool = ToolModel(f"hare-tool, {precision}", read_gguf(path), MARKED, CONSTRAINED)
-        readings = tool.answer([item.request for item in items])
+    first: list[Any] = []
+    for precision, path in track(list(files.items()), "tool calls", "files"):
+        asked = {"requests": [item.request for item in items], "tokenizer": str(tokenizer), "positions": positions}
+        readings = in_own_process("tool", path, asked)["readings"]
         first = first or readings
-        pairs = list(zip(items, readings, strict=True))
-        exact = sum(found.call == item.call for item, found in pairs)
-        low, high = wilson_interval(exact, len(items))
+        exact = _exact(items, readings)
+        worse, low, high = _by_phrasing(_exact(items, first) - exact, items)
         rows.append({
-            "precision": precision, "items": len(items), "tool_exact": exact / len(items), "tool_low": low,
-            "tool_high": high,
-            "tool_function": sum(found.function == item.call.function for item, found in pairs) / len(items),
-            "tool_agreement": sum(a == b for a, b in zip(first, readings, strict=True)) / len(items),
+            "precision": precision, "items": len(items), "tool_exact": exact.mean(), "tool_worse_by": worse,
+            "tool_low": low, "tool_high": high,
+            "tool_function": np.mean([r[0] == item.call.function for r, item in zip(readings, items, strict=True)]),
+            "tool_agreement": np.mean([a == b for a, b in zip(first, readings, strict=True)]),
         })
     return pd.DataFrame(rows)
+
+
+def _exact(items: Sequence[ToolItem], readings: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Whether each reading (function, arguments) is the item's very call: float[items]."""
+    return np.array([
+        function == item.call.function and arguments == list(item.call.arguments)
+        for item, (function, arguments) in zip(items, readings, strict=True)
+    ], dtype=float)
+
+
+def _by_phrasing(values: np.ndarray, items: Sequence[ToolItem]) -> tuple[float, float, float]:
+    """Mean of float[items] with its 95 % bootstrap interval over phrasings."""
+    groups = pd.DataFrame({"value": values, "phrasing": [item.core for item in items]}).groupby("phrasing").value
+    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
+    draws = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
+    low, high = np.quantile(sums[draws].sum(1) / counts[draws].sum(1), _BOUNDS)
+    return float(values.mean()), float(low), float(high)
 
 
 def summary_table(speed: pd.DataFrame, quality: pd.DataFrame, tool: pd.DataFrame) -> pd.DataFrame:
-    """One row a precision: the columns of `speed_table`, bpb, worse_by and agreement over all categories, and those of
+    """One row per precision: the columns of `speed_table`, those of `quality_table` over all categories, and those of
     `tool_table`."""
-    overall = quality[quality.category == "all"][["precision", "bpb", "worse_by", "agreement"]]
+    overall = quality[quality.category == ALL].drop(columns=["category", "sequences"])
     return speed.merge(overall, on="precision").merge(tool, on="precision")
 
 
 def flat_metrics(summary: pd.DataFrame) -> dict[str, float]:
     """``<precision>.size_mb`` and so on, for the record."""
     names = {
-        "size_mb": "size_mb", "peak_rss_mb": "peak_rss_mb", "memory_mb": "memory_mb", "loading_mb": "loading_mb",
+        "size_mb": "size_mb", "peak_rss_mb": "peak_rss_mb", "memory_mb": "memory_mb",
         "decode_tokens_per_s": "decode_tokens_per_s", "first_token_ms": "first_token_ms", "bpb": "heldout_bpb",
-        "agreement": "agreement", "tool_exact": "tool_accuracy", "tool_low": "tool_accuracy.low",
-        "tool_high": "tool_accuracy.high",
+        "worse_by": "bpb_worse_by", "low": "bpb_worse_by.low", "high": "bpb_worse_by.high", "agreement": "agreement",
+        "tool_exact": "tool_accuracy", "tool_worse_by": "tool_worse_by", "tool_low": "tool_worse_by.low",
+        "tool_high": "tool_worse_by.high",
     }
     return {
         f"{row['precision']}.{metric}": float(row[column])

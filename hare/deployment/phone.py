@@ -1,4 +1,4 @@
-"""The paper's phone, by arithmetic: decoding reads every weight once a token, so memory bandwidth bounds its speed.
+"""The paper's phone, by arithmetic: decoding reads every weight once per token, so memory bandwidth bounds its speed.
 
 Estimates, never measurements; the assumptions stand in the table.
 """
@@ -24,7 +24,8 @@ class Memory:
 
 
 # Four 16-bit channels at 2,750 MHz, double data rate, as phones of the Redmi K40's class have (LPDDR5-5500).
-PHONE = Memory("phone, LPDDR5-5500, 64 bits wide", 64 / 8 * 5.5e9, (0.1, 0.6))
+# The share that decoding reaches is assumed; it stands in the figure's title.
+PHONE = Memory("phone, LPDDR5-5500, 64 bits wide", 64 / 8 * 5.5e9, (0.25, 0.65))
 CONTEXT = 512  # tokens in the cache
 _VOCABULARY = Vocabulary.named(PAPER_VOCABULARY).size
 
@@ -38,15 +39,16 @@ def estimate_table(memory: Memory = PHONE, context: int = CONTEXT) -> pd.DataFra
     model = NAMED["1.1B"]
     head = model.hidden_size // model.attention_heads
     kept = 2 * model.layers * model.key_value_heads * head * context * 2  # bytes
-    read = model.layers * layer_parameters(model) + _VOCABULARY * model.hidden_size  # weights a token
+    read = model.layers * layer_parameters(model) + _VOCABULARY * model.hidden_size  # weights per token
     rows = []
     for precision, bits in BITS.items():
-        a_token = read * bits / 8 + kept
-        low, high = (memory.bandwidth * share / a_token for share in memory.reached)
+        bytes_per_token = read * bits / 8 + kept
+        low, high = (memory.bandwidth * share / bytes_per_token for share in memory.reached)
         rows.append({
             "model": "1.1B", "precision": precision, "size_gb": parameters(model, _VOCABULARY) * bits / 8 / _GB,
-            "read_gb_per_token": a_token / _GB, "tokens_per_s_low": low, "tokens_per_s_high": high,
-            "tokens_per_s_bound": memory.bandwidth / a_token, "origin": "estimate",
+            "read_gb_per_token": bytes_per_token / _GB, "tokens_per_s_low": low, "tokens_per_s_high": high,
+            "tokens_per_s_bound": memory.bandwidth / bytes_per_token, "share_low": memory.reached[0],
+            "share_high": memory.reached[1], "origin": "estimate",
             "assumes": f"{memory.name}, {memory.bandwidth / _GB:.0f} GB/s, of which {memory.reached[0]:.0%} to "
                        f"{memory.reached[1]:.0%} assumed to be reached; {context} tokens of context",
         })

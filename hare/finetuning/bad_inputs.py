@@ -7,8 +7,8 @@ import pandas as pd
 import yaml
 
 from hare.core.errors import HareError
-from hare.finetuning.calls import Reading, read_spelled
-from hare.finetuning.dialogue import ROUND_END, control_id, prompt_ids, text_ids
+from hare.finetuning.calls import Reading, read_text
+from hare.finetuning.dialogue import Dialogue
 from hare.finetuning.functions import NO_CALL, Phone
 from hare.finetuning.tools import ToolModel, carry_out
 
@@ -23,42 +23,43 @@ def bad_requests() -> list[tuple[str, str]]:
 
 def _listed(name: str) -> list[tuple[str, Any]]:
     listed = yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return [(kind, entry) for kind, found in listed.items() for entry in found]
+    return [(kind, entry) for kind, entries in listed.items() for entry in entries]
 
 
 def bad_input_table(tool: ToolModel) -> pd.DataFrame:
-    """One row a request: kind, request (its beginning), decoding, outcome, detail (the call, or why there is none)."""
+    """One row per request: kind, request (its beginning), outcome, detail (the call, or why there is none)."""
     asked = bad_requests()
     readings = tool.answer([request for _, request in asked])
     return pd.DataFrame([
-        {"kind": kind, "request": repr(request[:60]), "decoding": tool.decoding, **_carried_out(request, reading)}
+        {"kind": kind, "request": repr(request[:60]), **_carried_out(request, reading)}
         for (kind, request), reading in zip(asked, readings, strict=True)
     ])
 
 
-def bad_answer_table() -> pd.DataFrame:
+def bad_answer_table(dialogue: Dialogue) -> pd.DataFrame:
     """What becomes of answers that no model should give, and of conversations that break the chat template: kind,
     request, answer, outcome, detail. No model is asked."""
     rows = []
     for kind, (request, answer) in _listed("bad_answers.yaml"):
-        reading = read_spelled([*text_ids(answer), control_id(ROUND_END)], request)
-        rows.append({"kind": kind, "request": request, "answer": answer, **_carried_out(request, reading)})
+        outcome = _carried_out(request, read_text(answer, request))
+        rows.append({"kind": kind, "request": request, "answer": answer, **outcome})
     for roles in _OUT_OF_ORDER:
-        rows.append({"kind": "chat template mismatch", "request": ", ".join(roles), "answer": "", **_prompted(roles)})
+        rows.append({"kind": "chat template mismatch", "request": ", ".join(roles), "answer": "",
+                     **_prompted(dialogue, roles)})
     return pd.DataFrame(rows)
 
 
 def _carried_out(request: str, reading: Reading) -> dict[str, str]:
     """``outcome`` and ``detail`` (the call, or why there is none) of a reading, on a phone of its own."""
-    said = carry_out(Phone(), request, reading)
+    detail = carry_out(Phone(), request, reading)
     if reading.call is None:
-        return {"outcome": REFUSED, "detail": said}
-    return {"outcome": ANSWERED_NO_CALL if reading.call.function == NO_CALL else EXECUTED, "detail": said}
+        return {"outcome": REFUSED, "detail": detail}
+    return {"outcome": ANSWERED_NO_CALL if reading.call.function == NO_CALL else EXECUTED, "detail": detail}
 
 
-def _prompted(roles: list[str]) -> dict[str, str]:
+def _prompted(dialogue: Dialogue, roles: list[str]) -> dict[str, str]:
     try:
-        prompt_ids([{"role": role, "content": "call 112"} for role in roles])
+        dialogue.prompt_ids([{"role": role, "content": "call 112"} for role in roles])
     except HareError as error:
         return {"outcome": REFUSED, "detail": error.what}
     return {"outcome": "read", "detail": "the model would be asked"}

@@ -1,52 +1,86 @@
 """HARE-Chat: instruction data from openly licensed sets, packed whole, with the loss on the assistant's words alone."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from transformers import MistralForCausalLM
 
 from hare.core.sections import Finetuning
 from hare.core.statistics import wilson_interval
-from hare.data.text import rank
+from hare.data.shards import read_documents
 from hare.evaluation.harness import Evaluated
-from hare.finetuning.dialogue import Example, answered, load_for_chat, text_ids
-from hare.finetuning.sft import Schedule, answer_loss, batches_of, fine_tune, parts_of
+from hare.finetuning.dialogue import ChatModel, Dialogue, Example, load_for_chat
+from hare.finetuning.sft import Schedule, Trained, answer_losses, batches_of, fine_tune
+from hare.finetuning.terminal import stream
 from hare.synthesis.open_sets import OPEN_SETS, OpenSet
 
 _LONGEST_ANSWER = 400  # characters
+_KEPT_ASIDE = 0.12  # share of the tasks
+_RESAMPLES = 2000
 
 
-def conversations(seed: int) -> list[tuple[str, Example]]:
-    """Name of the set and conversation, in seeded order, none twice: an instruction with its input, and the answer."""
-    found = list({
-        example.ids: (chosen.name, example) for chosen in OPEN_SETS for example in _examples(chosen)
-    }.values())
-    order = sorted(range(len(found)), key=lambda number: rank(seed, str(number)))
-    return [found[number] for number in order]
+@dataclass(frozen=True)
+class Conversation:
+    """A question with its answer; ``task`` is what the sets ask for in the same way, ``source`` the sample's id."""
+
+    set: str
+    task: str
+    source: str
+    question: str
+    answer: str
+
+    def example(self, dialogue: Dialogue) -> Example:
+        """As a training sequence: the answer is learnt."""
+        return dialogue.answered([{"role": "user", "content": self.question}], dialogue.text_ids(self.answer))
 
 
-def _examples(chosen: OpenSet) -> Iterator[Example]:
+def conversations() -> list[Conversation]:
+    """Every conversation of the open sets, none twice: an instruction with its input, and the answer."""
+    listed = (conversation for chosen in OPEN_SETS for conversation in _of(chosen))
+    return list({(found.question, found.answer): found for found in listed}.values())
+
+
+def _of(chosen: OpenSet) -> Iterator[Conversation]:
     for member in chosen.members:
-        for instruction, given, output in chosen.read(member):
+        name = member.rsplit("/", 2)[-2]
+        for number, (instruction, given, output) in enumerate(chosen.read(member)):
             if 0 < len(output.strip()) <= _LONGEST_ANSWER:
-                asked = f"{instruction.strip()}\n{given.strip()}"
-                yield answered([{"role": "user", "content": asked}], text_ids(output.strip()))
+                yield Conversation(
+                    chosen.name, f"{name}: {' '.join(instruction.split())[:60]}", f"{chosen.name}/{name}/{number}",
+                    f"{instruction.strip()}\n{given.strip()}", output.strip(),
+                )
 
 
-def card_table(found: Sequence[tuple[str, Example]], length: int) -> pd.DataFrame:
-    """One row a set: set, licence, conversations, tokens, answer_tokens, too_long (left out of sequences of length)."""
+def kept_aside(found: Sequence[Conversation], d3: Path) -> tuple[list[Conversation], list[Conversation]]:
+    """Conversations to train on, and those kept aside: whole tasks, without what the pretrained model may have read in
+    ``d3``, whose documents name the samples that they were made from."""
+    documents = [document for document in read_documents(d3) if "seed_passage" in document["metadata"]]
+    read = {document["metadata"]["seed_passage"] for document in documents}
+    aside = {task for task in {one.task for one in found} if _bucket(task) < _KEPT_ASIDE}
+    return ([one for one in found if one.task not in aside],
+            [one for one in found if one.task in aside and one.source not in read])
+
+
+def _bucket(task: str) -> float:
+    """A number in [0, 1) that depends on the task alone."""
+    return int(hashlib.sha256(task.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def card_table(train: Sequence[Conversation], aside: Sequence[Conversation], dialogue: Dialogue) -> pd.DataFrame:
+    """One row per set: set, licence, tasks, conversations, answer_tokens, aside_tasks, aside_conversations,
+    aside_answer_tokens, card."""
     rows = []
     for chosen in OPEN_SETS:
-        mine = [example for name, example in found if name == chosen.name]
-        rows.append({
-            "set": chosen.name, "licence": chosen.licence, "conversations": len(mine),
-            "tokens": sum(len(example.ids) for example in mine),
-            "answer_tokens": sum(sum(example.scored) for example in mine),
-            "too_long": sum(len(example.ids) > length for example in mine), "what": chosen.card,
-        })
+        row: dict[str, object] = {"set": chosen.name, "licence": chosen.licence}
+        for stem, listed in (("", train), ("aside_", aside)):
+            part = [one for one in listed if one.set == chosen.name]
+            row |= {f"{stem}tasks": len({one.task for one in part}), f"{stem}conversations": len(part),
+                    f"{stem}answer_tokens": sum(sum(one.example(dialogue).scored) for one in part)}
+        rows.append({**row, "card": chosen.card})
     return pd.DataFrame(rows)
 
 
@@ -54,7 +88,7 @@ def packed(examples: Sequence[Example], length: int) -> list[Example]:
     """Whole conversations one after the other, as many as fit into ``length`` tokens; first come, first packed.
 
     None is cut: one that does not fit starts the next sequence, one longer than ``length`` is left out. Attention
-    crosses conversations, as in pretraining; each starts with ``<s>``.
+    crosses conversations, as in pretraining; each starts with the begin token.
     """
     sequences: list[Example] = []
     ids: tuple[int, ...] = ()
@@ -69,34 +103,65 @@ def packed(examples: Sequence[Example], length: int) -> list[Example]:
     return [*sequences, Example(ids, scored)] if ids else sequences
 
 
-def answer_share(sequences: Sequence[Example]) -> float:
-    """Share of the packed tokens that are learnt."""
-    return float(np.sum([sum(example.scored) for example in sequences]) / np.sum([len(e.ids) for e in sequences]))
-
-
 def fine_tuned(
-    folder: Path, found: Sequence[tuple[str, Example]], config: Finetuning
-) -> tuple[MistralForCausalLM, dict[str, float]]:
-    """The pretrained model in ``folder``, fine-tuned on the packed conversations, and what it cost and learnt.
-
-    Losses are in nats a learnt token, on a batch from a tenth of the conversations that is not trained on.
-    """
-    examples = [example for _, example in found]
-    kept_out = packed(examples[: len(examples) // 10], config.chat_sequence_length)[: config.chat_batch]
-    sequences = packed(examples[len(examples) // 10 :], config.chat_sequence_length)
-    model = load_for_chat(folder, config.finetuning_seed).eval()
-    before = _loss(model, kept_out)
-    epochs = config.chat_steps * config.chat_batch / len(sequences)
-    schedule = Schedule(epochs, config.chat_batch, config.chat_learning_rate, config.finetuning_seed)
-    trained = fine_tune(model, batches_of(sequences, schedule), schedule, "fine-tune the chat model")
-    costs = {"steps": trained.steps, "seconds": trained.seconds, "epochs": epochs, "loss_before": before,
-             "loss_after": _loss(model, kept_out), "answer_share": answer_share(sequences)}
-    return model, costs
+    folder: Path, train: Sequence[Conversation], aside: Sequence[Conversation], config: Finetuning
+) -> tuple[ChatModel, Trained, pd.DataFrame]:
+    """The pretrained model in ``folder``, fine-tuned on the packed conversations; what that cost; and `loss_rows` of
+    those kept aside, before and after."""
+    seed = config.finetuning_seeds[0]
+    model = load_for_chat(folder, seed)
+    order = np.random.default_rng(seed).permutation(len(train))
+    sequences = packed([train[number].example(model.dialogue) for number in order], config.chat_sequence_length)
+    schedule = Schedule(config.chat_steps, config.chat_batch, config.chat_learning_rate, seed)
+    before = loss_rows(model, aside)
+    trained = fine_tune(model.network, batches_of(sequences, schedule), schedule, "fine-tune the chat model")
+    return model, trained, before.merge(loss_rows(model, aside), on=["source", "task", "tokens"],
+                                        suffixes=("_before", "_after"))
 
 
 @torch.inference_mode()
-def _loss(model: MistralForCausalLM, examples: Sequence[Example]) -> float:
-    return sum(share * float(answer_loss(model, part)) for part, share in parts_of(examples))
+def loss_rows(model: ChatModel, aside: Sequence[Conversation]) -> pd.DataFrame:
+    """One row per conversation that fits the model: source, task, tokens (learnt), nats (summed over them)."""
+    rows = []
+    for one in aside:
+        example = one.example(model.dialogue)
+        if len(example.ids) <= model.network.config.max_position_embeddings:
+            losses = answer_losses(model.network, [example])
+            rows.append({"source": one.source, "task": one.task, "tokens": len(losses), "nats": float(losses.sum())})
+    return pd.DataFrame(rows, columns=["source", "task", "tokens", "nats"])
+
+
+def loss_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Nats per answer token of the conversations kept aside: part (all, then each task), conversations, tokens, before,
+    after, gain, low, high; the interval of the gain is 95 %, by bootstrap over the tasks, of one task over its
+    conversations."""
+    parts = [("all", rows, "task"), *((task, part, "source") for task, part in rows.groupby("task", sort=False))]
+    return pd.DataFrame([
+        {"part": name, "conversations": len(part), "tokens": int(part.tokens.sum()),
+         "before": part.nats_before.sum() / part.tokens.sum(), "after": part.nats_after.sum() / part.tokens.sum(),
+         **_gain(part.groupby(unit)[["tokens", "nats_before", "nats_after"]].sum().to_numpy())}
+        for name, part, unit in parts
+    ])
+
+
+def _gain(sums: np.ndarray) -> dict[str, float]:
+    """Gain in nats per token with its interval, from tokens, nats before and nats after: float[units, 3]."""
+    draws = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
+    totals = sums[draws].sum(1)
+    low, high = np.quantile((totals[:, 1] - totals[:, 2]) / totals[:, 0], [0.025, 0.975])
+    tokens, before, after = sums.sum(0)
+    return {"gain": (before - after) / tokens, "low": low, "high": high}
+
+
+def exchanges(model: ChatModel, aside: Sequence[Conversation], count: int) -> pd.DataFrame:
+    """``count`` questions of different tasks, short ones first: question, answer (the model's), expected."""
+    short = sorted({one.task: one for one in sorted(aside, key=lambda one: -len(one.question))}.values(),
+                   key=lambda one: len(one.question))[:count]
+    return pd.DataFrame([
+        {"question": one.question, "expected": one.answer,
+         "answer": "".join(stream(model, [{"role": "user", "content": one.question}], longest=60))}
+        for one in short
+    ])
 
 
 def leaderboard_change(evaluated: Sequence[Evaluated]) -> pd.DataFrame:
@@ -105,20 +170,23 @@ def leaderboard_change(evaluated: Sequence[Evaluated]) -> pd.DataFrame:
     Intervals are Wilson's over items, where scores are shares (TruthfulQA) of their sum rounded to whole items.
     """
     rows = []
-    for found in evaluated:
-        for benchmark, group in pd.DataFrame(found.items).groupby("benchmark", sort=False):
+    for scored in evaluated:
+        for benchmark, group in pd.DataFrame(scored.items).groupby("benchmark", sort=False):
             low, high = wilson_interval(round(group.score.sum()), len(group))
             rows.append({
-                "benchmark": benchmark, "model": found.candidate.arm, "value": group.score.mean(), "low": low,
+                "benchmark": benchmark, "model": scored.candidate.arm, "value": group.score.mean(), "low": low,
                 "high": high, "items": len(group), "chance": group.chance.mean(),
             })
     return pd.DataFrame(rows)
 
 
-def flat_metrics(change: pd.DataFrame) -> dict[str, float]:
-    """``chat.<task>.before`` and ``.after``, with their bounds."""
+def flat_metrics(change: pd.DataFrame, losses: pd.DataFrame) -> dict[str, float]:
+    """``chat.<task>.before`` and ``.after`` with their bounds; ``chat_nats.before``, ``.after`` and ``.gain``."""
     metrics: dict[str, float] = {}
     for row in change.itertuples():
         stem = f"chat.{row.benchmark}.{row.model}"
         metrics |= {stem: row.value, f"{stem}.low": row.low, f"{stem}.high": row.high}
-    return metrics
+    overall = losses[losses.part == "all"].iloc[0]
+    metrics |= {f"chat_nats.{name}": float(overall[name]) for name in ("before", "after", "gain")}
+    return metrics | {"chat_nats.gain.low": float(overall.low), "chat_nats.gain.high": float(overall.high),
+                      "chat_nats.tokens": float(overall.tokens)}

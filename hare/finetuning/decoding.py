@@ -1,107 +1,130 @@
-"""Greedy decoding in batches, freely or under the grammar of calls.
+"""Reading and greedy decoding in batches with a Hugging Face model, freely or under the grammar of copied calls.
 
 Under the grammar a functional token comes first; every slot is then a stretch of the request, token by token, up to its
-end. The grammar decides what may be said, the model what is said.
+end. The grammar decides what may be written, the model what is written.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import DynamicCache, MistralForCausalLM
 
 from hare.core.progress import track
-from hare.finetuning.dialogue import API_TOKENS, ROUND_END, SLOT, control_id
+from hare.finetuning.dialogue import SLOT, ChatModel, Dialogue
 from hare.finetuning.functions import FUNCTIONS
 
 _BATCH = 128
-LONGEST_ANSWER = 48  # tokens
-Allowed = Callable[[Sequence[int], Sequence[int]], list[int]]
+LONGEST_ANSWER = 64  # tokens
+
+
+class TorchReader:
+    """Reads chunks of unlike lengths, one per row and time; padding is on the left and never attended to."""
+
+    def __init__(self, network: MistralForCausalLM, rows: int):
+        self._network, self._cache = network, DynamicCache()
+        self._mask = torch.zeros(rows, 0, dtype=torch.long, device=network.device)
+
+    def follow(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone, in this order; one may stand there more than once."""
+        chosen = torch.tensor(rows, device=self._mask.device)
+        self._cache.reorder_cache(chosen)
+        self._mask = self._mask[chosen]
+
+    def read(self, chunks: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        """Log-probabilities of ``choices`` among each other after each row's chunk: float[rows, choices]."""
+        return self.logits(chunks)[:, list(choices)].log_softmax(-1).tolist()
+
+    @torch.inference_mode()
+    def logits(self, chunks: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits after each row's chunk: float32[rows, vocabulary]."""
+        ids, seen = left_padded(chunks, self._mask.device)
+        positions = (self._mask.sum(1, keepdim=True) + seen.cumsum(1) - 1).clamp_min(0)
+        self._mask = torch.cat([self._mask, seen], 1)
+        return self._network(
+            input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache,
+            use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]
+
+
+def left_padded(chunks: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids int64[rows, longest], padded on the left with 0, and 1 where there is a token, int64 of that shape."""
+    width = max(map(len, chunks))
+    ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks], device=device)
+    seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks], device=device)
+    return ids, seen
 
 
 def decode(
-    model: MistralForCausalLM, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None = None,
+    model: ChatModel, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None = None,
     longest: int = LONGEST_ANSWER, what: str = "decode",
 ) -> list[list[int]]:
-    """Answers to ``prompts``, ids without the end; with the ids of the ``requests`` under the grammar of calls.
+    """Answers to ``prompts``, ids up to the end; with the ids of the ``requests`` under the grammar of copied calls.
 
     An answer that reaches ``longest`` tokens without an end is cut there, which the parser will see.
     """
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers: list[list[int]] = [[] for _ in prompts]
-    for batch in batches_in(order, _BATCH, what):
-        spoken = None if requests is None else [requests[number] for number in batch]
-        found = _decode_batch(model, [prompts[number] for number in batch], spoken, longest)
-        for number, answer in zip(batch, found, strict=True):
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    for batch in track(batches, what, "batches") if len(batches) > 1 else batches:
+        copied = None if requests is None else [requests[number] for number in batch]
+        decoded = _decode_batch(model, [prompts[number] for number in batch], copied, longest)
+        for number, answer in zip(batch, decoded, strict=True):
             answers[number] = answer
     return answers
 
 
-def batches_in(order: Sequence[int], size: int, what: str) -> Iterable[Sequence[int]]:
-    """``order`` cut into batches; progress is reported where there is more than one."""
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return track(batches, what, "batches") if len(batches) > 1 else batches
-
-
-@torch.inference_mode()
 def _decode_batch(
-    model: MistralForCausalLM, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None, longest: int
+    model: ChatModel, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None, longest: int
 ) -> list[list[int]]:
-    width, end = max(map(len, prompts)), control_id(ROUND_END)
-    device = model.device
-    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    positions = (mask.cumsum(1) - 1).clamp_min(0)
-    cache, answers, open_rows = DynamicCache(), [[] for _ in prompts], set(range(len(prompts)))
+    reader, end = TorchReader(model.network, len(prompts)), model.dialogue.end
+    answers: list[list[int]] = [[] for _ in prompts]
+    open_rows, chunks = set(range(len(prompts))), [list(prompt) for prompt in prompts]
     for _ in range(longest + 1):
-        logits = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        logits = reader.logits(chunks)
         if requests is not None:
-            logits = _masked(logits, requests, answers, open_rows)
+            logits = _masked(model.dialogue, logits, requests, answers, open_rows)
         chosen = logits.argmax(-1).tolist()
         for row in sorted(open_rows):
             answers[row].append(chosen[row])
         open_rows -= {row for row in open_rows if chosen[row] == end}
         if not open_rows:
             break
-        ids = torch.tensor(chosen, device=device)[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
-        positions = positions[:, -1:] + 1
+        chunks = [[token] for token in chosen]
     return answers
 
 
 def _masked(
-    logits: torch.Tensor, requests: Sequence[Sequence[int]], answers: list[list[int]], rows: set[int]
+    dialogue: Dialogue, logits: torch.Tensor, requests: Sequence[Sequence[int]], answers: list[list[int]],
+    rows: set[int],
 ) -> torch.Tensor:
+    """Logits float32[rows, vocabulary] with what the grammar forbids at minus infinity."""
     masked = torch.full_like(logits, -torch.inf)
     for row in range(len(logits)):
-        allowed = allowed_next(requests[row], answers[row]) if row in rows else [control_id(ROUND_END)]
+        allowed = allowed_next(dialogue, requests[row], answers[row]) if row in rows else [dialogue.end]
         masked[row, allowed] = logits[row, allowed]
     return masked
 
 
-def allowed_next(request: Sequence[int], answer: Sequence[int]) -> list[int]:
+def allowed_next(dialogue: Dialogue, request: Sequence[int], answer: Sequence[int]) -> list[int]:
     """Ids that may follow ``answer``: a functional token, then each slot as a stretch of the request, then the end."""
-    api = [control_id(token) for token in API_TOKENS]
     if not answer:
-        return api
-    slots = len(FUNCTIONS[api.index(answer[0])].slots)
-    closed = list(answer[1:]).count(control_id(SLOT))
+        return dialogue.api_ids
+    slots, separator = len(FUNCTIONS[dialogue.api_ids.index(answer[0])].slots), dialogue.control_id(SLOT)
+    closed = list(answer[1:]).count(separator)
     if slots == 0:
-        return [control_id(ROUND_END)]
-    spoken = list(answer[1:])[_after_last(answer[1:], control_id(SLOT)):]
-    if not spoken:
+        return [dialogue.end]
+    copied = list(answer[1:])[_after_last(answer[1:], separator):]
+    if not copied:
         return sorted(set(request))
-    return sorted({*_continuations(request, spoken), control_id(ROUND_END if closed == slots - 1 else SLOT)})
+    return sorted({*_continuations(request, copied), dialogue.end if closed == slots - 1 else separator})
 
 
 def _after_last(ids: Sequence[int], token: int) -> int:
-    return max((place + 1 for place, found in enumerate(ids) if found == token), default=0)
+    return max((place + 1 for place, other in enumerate(ids) if other == token), default=0)
 
 
-def _continuations(request: Sequence[int], spoken: Sequence[int]) -> Iterator[int]:
-    length = len(spoken)
+def _continuations(request: Sequence[int], copied: Sequence[int]) -> Iterator[int]:
+    length = len(copied)
     for start in range(len(request) - length):
-        if list(request[start : start + length]) == list(spoken):
+        if list(request[start : start + length]) == list(copied):
             yield request[start + length]

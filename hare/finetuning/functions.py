@@ -18,11 +18,13 @@ _CONTROL = re.compile(r"[<>{}\[\]|;`\\\x00-\x1f\x7f]")  # what other calls, mark
 
 @dataclass(frozen=True)
 class Slot:
-    """One argument: what it may look like and how long it may be (characters)."""
+    """One argument: what it may look like and how long it may be (characters); ``free_text``: any words may stand
+    there, up to the end of a request."""
 
     name: str
     pattern: str
     longest: int
+    free_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("API-1", "call_contact", "Phone a person who is saved in the contacts, by name.",
              (Slot("contact", _PERSON, 40),)),
     Function("API-2", "search_web", "Open the browser and search the internet for what the user wants to know.",
-             (Slot("query", _PROSE, 80),)),
+             (Slot("query", _PROSE, 80, True),)),
     Function("API-3", "open_camera", "Start the camera to take a photo or a picture."),
     Function("API-4", "get_weather", "Tell the weather and the forecast of a city: rain, sun, temperature.",
              (Slot("place", _PERSON, 40),)),
     Function("API-5", "send_email", "Send an email message with the given text to a person or an address.",
-             (Slot("recipient", rf"(?:{_ADDRESS}|{_PERSON})", 60), Slot("content", _PROSE, 160))),
+             (Slot("recipient", rf"(?:{_ADDRESS}|{_PERSON})", 60), Slot("content", _PROSE, 160, True))),
     Function("API-6", NO_CALL, "Do nothing: the user says something meaningless or asks for something else."),
 )
 BY_NAME = {function.name: function for function in FUNCTIONS}

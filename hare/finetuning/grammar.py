@@ -1,7 +1,11 @@
-"""The grammar of requests: phrasings and slot values, each by split, so that no two splits share any."""
+"""The grammar of requests: phrasings and slot values, each by split, so that no two splits share any.
+
+The phrasings of the test set come in families, and whole families are kept from training: see `is_kept_back`.
+"""
 
 import hashlib
 import json
+import math
 import random
 import re
 import string
@@ -12,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from hare.core.errors import HareError
 from hare.data.archives import archive_of, read_member
 
 SPLITS = ("train", "validation", "test")
@@ -21,19 +26,23 @@ _TITLE = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+){0,4}")
 _LONGEST_TITLE = 32  # characters
 _NO_OPENER, _NO_CLOSER = 0.4, 0.75  # how many requests have none, for one that has
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")  # the innermost ones
+_PLACEHOLDER = re.compile(r"\{\w+\}")
+_WORD = re.compile(r"\{\w+\}|[\w']+")
+_TEST = "test_phrasings.yaml"
+CLOSE = 0.8  # share of words that a training phrasing may have in common with a test phrasing
 _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####", "### ### ####", "###-####")
 
 
 @dataclass(frozen=True)
 class Phrasing:
-    """One way to ask: the core with its slots in braces, and whether it was written for the grammar or generated.
+    """One way to ask: the core with its slots in braces; of the test set, the family that it belongs to.
 
     Cores of the training split may hold choices, ``[this|that]``; see `spoken`.
     """
 
     function: str
     core: str
-    source: str
+    family: str = ""
 
 
 @cache
@@ -41,38 +50,94 @@ def _data(name: str) -> Any:
     return yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
+@cache
 def phrasings(split: str) -> list[Phrasing]:
-    """The written phrasings of one split, in the order of the functions."""
+    """The written phrasings of one split, in the order of the functions; of training's, those with a way that no other
+    split keeps to itself."""
+    if split == "test":
+        return [
+            Phrasing(function, core, family)
+            for function, families in _data(_TEST).items() for family, listed in families.items()
+            for core in listed["cores"]
+        ]
     cores = _data("phrasings.yaml")["cores"]
-    return [Phrasing(function, core, "written") for function, by_split in cores.items() for core in by_split[split]]
+    listed = [Phrasing(function, core) for function, by_split in cores.items() for core in by_split[split]]
+    return listed if split != "train" else [phrasing for phrasing in listed if _a_way(phrasing, random.Random(0), 100)]
 
 
 def hard_phrasings() -> list[tuple[str, Phrasing]]:
     """Kind of difficulty and phrasing, for the second test set."""
     hard = _data("phrasings.yaml")["hard"]
     return [
-        (kind, Phrasing(function, core, "written"))
+        (kind, Phrasing(function, core))
         for kind, by_function in hard.items() for function, cores in by_function.items() for core in cores
     ]
 
 
-def spoken(core: str, rng: random.Random) -> str:
-    """One way through the choices of a core, never a phrasing that another split keeps to itself."""
-    while _CHOICE.search(core):
-        words = core
+def spoken(phrasing: Phrasing, rng: random.Random) -> str:
+    """One way through the choices of a core, never one that another split keeps to itself.
+
+    Raises:
+        HareError: there is none.
+    """
+    way = _a_way(phrasing, rng, 2000)
+    if way is None:
+        raise HareError(f"Every way to say {phrasing.core!r} is kept back for a test set.", "remove it from training")
+    return way
+
+
+def _a_way(phrasing: Phrasing, rng: random.Random, draws: int) -> str | None:
+    for _ in range(draws):
+        words = phrasing.core
         while _CHOICE.search(words):
             words = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), words)
         words = " ".join(words.split()).replace(" ,", ",")
-        if words not in cores_kept_back():
+        if not is_kept_back(phrasing.function, words):
             return words
-    return core
+    return None
 
 
 @cache
-def cores_kept_back() -> frozenset[str]:
-    """Cores that no training item may have."""
+def is_kept_back(function: str, core: str) -> bool:
+    """Whether no training item may have this core: it is another split's, shares more than `CLOSE` of its words with
+    one of a test set (Jaccard), or holds a word of one of the function's test families."""
+    if core in _cores_kept_back() or _family_words(function).search(_PLACEHOLDER.sub("", core)):
+        return True
+    words = words_of(core)
+    sizes = range(math.ceil(CLOSE * len(words)), math.floor(len(words) / CLOSE) + 1)  # of sets that can be so close
+    return any(jaccard(words, other) > CLOSE for size in sizes for other in _test_words().get(size, ()))
+
+
+def words_of(core: str) -> frozenset[str]:
+    """The different words of a phrasing, its slots among them, in lower case."""
+    return frozenset(_WORD.findall(core.lower()))
+
+
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """Share of the words of both that each of them has."""
+    return len(one & other) / len(one | other) if one | other else 1.0
+
+
+@cache
+def _cores_kept_back() -> frozenset[str]:
     others = [*phrasings("validation"), *phrasings("test"), *(phrasing for _, phrasing in hard_phrasings())]
     return frozenset(phrasing.core for phrasing in others)
+
+
+@cache
+def _test_words() -> dict[int, set[frozenset[str]]]:
+    """`words_of` both test sets' phrasings, by their number."""
+    by_size: dict[int, set[frozenset[str]]] = {}
+    for phrasing in (*phrasings("test"), *(hard for _, hard in hard_phrasings())):
+        words = words_of(phrasing.core)
+        by_size.setdefault(len(words), set()).add(words)
+    return by_size
+
+
+@cache
+def _family_words(function: str) -> re.Pattern[str]:
+    words = [word for family in _data(_TEST)[function].values() for word in family["words"]]
+    return re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE)
 
 
 def openers(split: str) -> list[str]:

@@ -8,22 +8,30 @@ that copies well can do without (`hare.finetuning.decoding`).
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import torch
-from transformers import DynamicCache, MistralForCausalLM
+from typing import Protocol
 
 from hare.core.errors import HareError
+from hare.core.progress import track
 from hare.finetuning.calls import Reading, checked
-from hare.finetuning.decoding import batches_in
-from hare.finetuning.dialogue import API_TOKENS, MARKS, ROUND_END, Example, control_id, prompt_ids, text_ids
-from hare.finetuning.functions import FUNCTIONS, Call
+from hare.finetuning.dialogue import Dialogue, Example
+from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call
 
 _PIECE = re.compile(r"[^\s,!?:]*[^\s,!?:.]|[,!?:.]+")
 _BATCH = 64
 _BEAMS = 4
 _FORCED = 4.0  # nats; what filling a slot may cost: more than in right validation answers, less than in bad inputs
+
+
+class Reader(Protocol):
+    """A model that reads one sequence per row, chunk after chunk."""
+
+    def read(self, chunks: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        """Log-probabilities of ``choices`` among each other after each row's chunk: float[rows, choices]."""
+
+    def follow(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone, in this order; one may stand there more than once."""
 
 
 def pieces_of(request: str) -> list[tuple[int, int]]:
@@ -56,26 +64,38 @@ def _stretches(pieces: Sequence[tuple[int, int]], request: str, value: str) -> l
 
 def call_of(request: str, function: str, marks: Sequence[int]) -> Call:
     """The call that marks spell: each slot from its first marked piece to its last; slots without marks are missing."""
-    pieces, slots = pieces_of(request), {f.name: f.slots for f in FUNCTIONS}[function]
-    values = []
-    for slot in range(1, len(slots) + 1):
-        mine = [number for number, mark in enumerate(marks) if mark == slot]
-        if mine:
-            values.append(request[pieces[mine[0]][0] : pieces[mine[-1]][1]])
+    pieces, values = pieces_of(request), []
+    for slot in range(1, len(BY_NAME[function].slots) + 1):
+        marked = [number for number, mark in enumerate(marks) if mark == slot]
+        if marked:
+            values.append(request[pieces[marked[0]][0] : pieces[marked[-1]][1]])
     return Call(function, tuple(values))
 
 
-def marked_example(request: str, call: Call) -> Example:
+def shown_marks(request: str, reading: Reading) -> str:
+    """The request with its marked words in brackets, each with its slot's name: ``call [contact: Kofi] now``."""
+    if reading.function not in BY_NAME or not any(reading.marks):
+        return request
+    slots, pieces, parts, place = BY_NAME[reading.function].slots, pieces_of(request), [], 0
+    for slot in sorted({mark for mark in reading.marks if mark}, key=reading.marks.index):
+        marked = [number for number, mark in enumerate(reading.marks) if mark == slot]
+        start, end = pieces[marked[0]][0], pieces[marked[-1]][1]
+        parts += [request[place:start], f"[{slots[slot - 1].name}: {request[start:end]}]"]
+        place = end
+    return "".join([*parts, request[place:]])
+
+
+def marked_example(dialogue: Dialogue, request: str, call: Call) -> Example:
     """A training sequence; learnt are the functional token and the marks, not the words between them."""
     number = [function.name for function in FUNCTIONS].index(call.function)
-    prompt = prompt_ids([{"role": "user", "content": request}])
-    ids, scored = [*prompt, control_id(API_TOKENS[number])], [False] * len(prompt) + [True]
+    prompt = dialogue.request_ids(request)
+    ids, scored = [*prompt, dialogue.api_ids[number]], [False] * len(prompt) + [True]
     if FUNCTIONS[number].slots:
         for (start, end), mark in zip(pieces_of(request), marks_of(request, call), strict=True):
-            piece = text_ids(request[start:end])
-            ids += [*piece, control_id(MARKS[mark])]
+            piece = dialogue.word_ids(request[start:end])
+            ids += [*piece, dialogue.mark_ids[mark]]
             scored += [False] * len(piece) + [True]
-    return Example((*ids, control_id(ROUND_END)), (*scored, False))
+    return Example((*ids, dialogue.end), (*scored, False))
 
 
 def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
@@ -84,17 +104,21 @@ def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
     return [0, *(slot for slot in range(1, slots + 1) if slot == last or slot not in marks)]
 
 
-def decode_marked(model: MistralForCausalLM, requests: Sequence[str], what: str) -> list[Reading]:
+def decode_marked(
+    new_reader: Callable[[int], Reader], dialogue: Dialogue, requests: Sequence[str], what: str
+) -> list[Reading]:
     """The likeliest function, then its likeliest marks that fill every slot and make a call which may be executed.
 
-    A beam search over `_BEAMS` sequences of marks; where none of the last ones is a valid call, or only one far less
-    likely than the first, the first is refused.
-    The function is settled before: functions without slots would else be preferred, their answers being shorter.
+    ``new_reader`` starts a reader of so many rows. A beam search over `_BEAMS` sequences of marks; where none of the
+    last ones is a valid call, or only one far less likely than the first, the first is refused. The function is settled
+    before: functions without slots would else be preferred, their answers being shorter.
     """
     order = sorted(range(len(requests)), key=lambda number: len(requests[number]))
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     readings: dict[int, Reading] = {}
-    for batch in batches_in(order, _BATCH, what):
-        readings |= dict(zip(batch, _decode_batch(model, [requests[number] for number in batch]), strict=True))
+    for batch in track(batches, what, "batches") if len(batches) > 1 else batches:
+        chosen = [requests[number] for number in batch]
+        readings |= dict(zip(batch, _decode_batch(new_reader(len(batch)), dialogue, chosen), strict=True))
     return [readings[number] for number in range(len(requests))]
 
 
@@ -108,20 +132,19 @@ class _Answer:
     row: int
 
 
-@torch.inference_mode()
-def _decode_batch(model: MistralForCausalLM, requests: Sequence[str]) -> list[Reading]:
-    reader, api_ids, mark_ids = _Reader(model, len(requests)), *map(_ids, (API_TOKENS, MARKS))
-    scores = reader.read([prompt_ids([{"role": "user", "content": request}]) for request in requests], api_ids)
-    beams = [[_Answer(0.0, mine.index(max(mine)), (), row)] for row, mine in enumerate(scores)]
-    pieces = [[text_ids(request[a:b]) for a, b in pieces_of(request)] for request in requests]
+def _decode_batch(reader: Reader, dialogue: Dialogue, requests: Sequence[str]) -> list[Reading]:
+    api_ids, mark_ids = dialogue.api_ids, dialogue.mark_ids
+    scores = reader.read([dialogue.request_ids(request) for request in requests], api_ids)
+    beams = [[_Answer(0.0, row_scores.index(max(row_scores)), (), row)] for row, row_scores in enumerate(scores)]
+    pieces = [[dialogue.word_ids(request[a:b]) for a, b in pieces_of(request)] for request in requests]
     for place in range(max(map(len, pieces), default=0)):
         chunks, rows = [], []
         for number, beam in enumerate(beams):
             for at, answer in enumerate(beam):
                 if FUNCTIONS[answer.function].slots and place < len(pieces[number]):
-                    said = mark_ids[answer.marks[-1]] if place else api_ids[answer.function]
+                    last = mark_ids[answer.marks[-1]] if place else api_ids[answer.function]
                     beam[at] = dataclasses.replace(answer, row=len(rows))
-                    chunks.append([said, *pieces[number][place]])
+                    chunks.append([last, *pieces[number][place]])
                     rows.append(answer.row)
         if not rows:
             break
@@ -131,10 +154,6 @@ def _decode_batch(model: MistralForCausalLM, requests: Sequence[str]) -> list[Re
             if place < len(pieces[number]):
                 beams[number] = _likeliest([longer for answer in beam for longer in _longer(answer, scores)])
     return [_chosen(request, beam) for request, beam in zip(requests, beams, strict=True)]
-
-
-def _ids(tokens: Sequence[str]) -> list[int]:
-    return [control_id(token) for token in tokens]
 
 
 def _likeliest(answers: Sequence[_Answer]) -> list[_Answer]:
@@ -155,33 +174,5 @@ def _longer(answer: _Answer, scores: Sequence[Sequence[float]]) -> list[_Answer]
 def _chosen(request: str, beam: Sequence[_Answer]) -> Reading:
     """The likeliest marks that make a valid call, unless much likelier ones leave a slot empty: those are refused."""
     near = [answer for answer in beam if answer.score >= beam[0].score - _FORCED]
-    found = [checked(call_of(request, FUNCTIONS[a.function].name, a.marks), request) for a in near]
-    return next((reading for reading in found if reading.call), found[0])
-
-
-class _Reader:
-    """Reads chunks of unlike lengths, a row each, one chunk after the other; padding is on the left and never seen."""
-
-    def __init__(self, model: MistralForCausalLM, rows: int):
-        self._model, self._cache = model, DynamicCache()
-        self._mask = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
-
-    def follow(self, rows: Sequence[int]) -> None:
-        """Go on with these rows alone, in this order; one may stand there more than once."""
-        chosen = torch.tensor(rows, device=self._mask.device)
-        self._cache.reorder_cache(chosen)
-        self._mask = self._mask[chosen]
-
-    def read(self, chunks: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
-        """Log-probabilities of ``choices`` among each other after each row's chunk."""
-        width = max(map(len, chunks))
-        device = self._mask.device
-        ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks], device=device)
-        seen = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks], device=device)
-        positions = (self._mask.sum(1, keepdim=True) + seen.cumsum(1) - 1).clamp_min(0)
-        self._mask = torch.cat([self._mask, seen], 1)
-        logits = self._model(
-            input_ids=ids, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache,
-            use_cache=True, logits_to_keep=1,
-        ).logits[:, -1, list(choices)]
-        return logits.log_softmax(-1).tolist()
+    readings = [checked(call_of(request, FUNCTIONS[a.function].name, a.marks), request, a.marks) for a in near]
+    return next((reading for reading in readings if reading.call), readings[0])

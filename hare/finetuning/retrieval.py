@@ -56,8 +56,8 @@ def recall_table(items: Sequence[ToolItem], ranked: Sequence[Sequence[Function]]
     """Share of requests whose function is among the first k: k, items, recall, low, high; ``offered`` is the share
     whose function an instruct model is shown with them, since the function that does nothing always is.
     """
-    named = [[function.name for function in found] for found in ranked]
-    places = [found.index(item.call.function) for item, found in zip(items, named, strict=True)]
+    named = [[function.name for function in ranking] for ranking in ranked]
+    places = [names.index(item.call.function) for item, names in zip(items, named, strict=True)]
     rows = []
     for k in range(1, len(FUNCTIONS) + 1):
         hits = sum(place < k for place in places)
@@ -80,6 +80,11 @@ def seeded_subset(items: Sequence[ToolItem], wanted: int, seed: int) -> list[Too
     return chosen
 
 
+def offered(functions: Sequence[Function]) -> list[Function]:
+    """The functions retrieved, and the one that does nothing."""
+    return [*functions, *(f for f in FUNCTIONS if f.name == NO_CALL and f not in functions)]
+
+
 def prompt(
     request: str, functions: Sequence[Function], examples: Mapping[str, Example]
 ) -> tuple[dict[str, str], ...]:
@@ -88,13 +93,13 @@ def prompt(
     The function that fits best comes first among the descriptions; among the ``examples``, which are earlier turns, it
     comes last: a small model repeats the turn before.
     """
-    offered = [*functions, *(f for f in FUNCTIONS if f.name == NO_CALL and f not in functions)]
+    shown = offered(functions)
     described = "\n".join(
-        f"{f.name}({', '.join(slot.name for slot in f.slots)}): {f.description}" for f in offered
+        f"{f.name}({', '.join(slot.name for slot in f.slots)}): {f.description}" for f in shown
     )
     turns = [("system", _SYSTEM.format(functions=described))]
-    for said, call in [examples[f.name] for f in reversed(offered) if f.name in examples]:
-        turns += [("user", said), ("assistant", written_out(call))]
+    for earlier, call in [examples[f.name] for f in reversed(shown) if f.name in examples]:
+        turns += [("user", earlier), ("assistant", written_out(call))]
     return tuple({"role": role, "content": text} for role, text in [*turns, ("user", request)])
 
 
@@ -112,12 +117,12 @@ def answer(
         HareError: the generator gave no usable answer to some of them, which must not count as wrong calls.
     """
     asked = [
-        Request(prompt(text, found[:RETRIEVED], examples), 0) for text, found in zip(requests, ranked, strict=True)
+        Request(prompt(text, ranking[:RETRIEVED], examples), 0) for text, ranking in zip(requests, ranked, strict=True)
     ]
-    said = generator.generate(asked, _GREEDY)
-    if failed := sum(generation.finish_reason == FAILED for generation in said):
-        raise HareError(f"{failed} of {len(said)} requests to the instruct model failed.", "see to the server")
+    generations = generator.generate(asked, _GREEDY)
+    if failed := sum(generation.finish_reason == FAILED for generation in generations):
+        raise HareError(f"{failed} of {len(generations)} requests to the instruct model failed.", "see to the server")
     return [
         Reading(None, "", reason) if (reason := objection_to_request(text)) else read_text(generation.text, text)
-        for text, generation in zip(requests, said, strict=True)
+        for text, generation in zip(requests, generations, strict=True)
     ]

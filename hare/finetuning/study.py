@@ -9,55 +9,45 @@ import pandas as pd
 import torch
 
 from hare.core.sections import Finetuning
-from hare.finetuning import retrieval
-from hare.finetuning.dialogue import load_for_chat
+from hare.finetuning import retrieval, runs
+from hare.finetuning.controls import BagOfWords
 from hare.finetuning.functions import FUNCTIONS, Call
-from hare.finetuning.grammar import Phrasing, phrasings
+from hare.finetuning.grammar import jaccard, phrasings, words_of
+from hare.finetuning.home_assistant import human_set
+from hare.finetuning.instruct import InstructGrammar
 from hare.finetuning.scoring import score_rows
 from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executable, hard_set, plain_set, training_counts
-from hare.finetuning.tools import (
-    CONSTRAINED,
-    COPIED,
-    GREEDY,
-    MARKED,
-    SPELLED,
-    ToolModel,
-    in_all_passes,
-    train_tool,
-)
+from hare.finetuning.tools import in_all_passes
 from hare.synthesis.generator import Generator
 
-HARE_TOOL, COPYING, NO_TOKENS, BASE = "hare-tool", "hare-tool-copying", "no-functional-tokens", "base"
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
-_PLAN = {
-    MARKED: (HARE_TOOL, (CONSTRAINED,)), COPIED: (COPYING, (GREEDY, CONSTRAINED)), SPELLED: (NO_TOKENS, (GREEDY,)),
-}
-HEADLINE = {  # name in the record: system and decoding
-    "hare-tool": (HARE_TOOL, CONSTRAINED), "hare-tool-copying": (COPYING, GREEDY),
-    "hare-tool-copying-grammar": (COPYING, CONSTRAINED), "no-functional-tokens": (NO_TOKENS, GREEDY),
-    "retrieval": (RETRIEVAL, GREEDY), "retrieval-examples": (RETRIEVAL_EXAMPLES, GREEDY),
-    "base": (BASE, GREEDY),
-}
+BASELINES = (RETRIEVAL, f"{RETRIEVAL}-grammar", RETRIEVAL_EXAMPLES, f"{RETRIEVAL_EXAMPLES}-grammar")
 _GENERATION_BATCH = 16
+_CALIBRATION = 28  # validation requests
 
 
 @dataclass(frozen=True)
 class ToolSets:
-    """Training, validation and two test sets."""
+    """Training and validation set, our two test sets, and the one that people phrased."""
 
     train: list[ToolItem]
     validation: list[ToolItem]
     test: list[ToolItem]
     hard: list[ToolItem]
+    human: list[ToolItem]
+
+    def tests(self) -> dict[str, list[ToolItem]]:
+        """The sets that systems are compared on, by name."""
+        return {"test": self.test, "hard": self.hard, "human": self.human}
 
     def scored(self) -> dict[str, list[ToolItem]]:
-        """The sets that systems are scored on, by name."""
-        return {"validation": self.validation, "test": self.test, "hard": self.hard}
+        """The same and the validation set."""
+        return {"validation": self.validation, **self.tests()}
 
     def rows(self) -> Iterator[dict[str, object]]:
         """All items as JSON rows."""
-        for item in (*self.train, *self.validation, *self.test, *self.hard):
+        for item in (*self.train, *self.validation, *self.test, *self.hard, *self.human):
             yield dataclasses.asdict(item)
 
 
@@ -67,32 +57,21 @@ def item_from(row: dict) -> ToolItem:
     return ToolItem(**{**row, "call": call, "values": tuple(map(tuple, row["values"]))})
 
 
-def instruct_generator(config: Finetuning) -> Generator:
-    """The instruct model of baseline and paraphrases: SmolLM2 in process, or a server's model."""
-    if config.instruct_model == "embedded":
-        from hare.synthesis.embedded import EmbeddedGenerator
-
-        return EmbeddedGenerator(_GENERATION_BATCH)
-    from hare.synthesis.served import ServedGenerator
-
-    return ServedGenerator(config.instruct_model, config.instruct_model_name, _GENERATION_BATCH)
-
-
-def make_sets(config: Finetuning, published: pd.DataFrame, paraphrases: Sequence[Phrasing]) -> ToolSets:
-    """All sets; ``paraphrases`` widen the training set's phrasings. Every gold call is executed in the sandbox.
+def make_sets(config: Finetuning, published: pd.DataFrame) -> ToolSets:
+    """All sets. Every gold call is executed in the sandbox.
 
     Raises:
         HareError: a gold call is refused.
     """
-    seed, names = config.finetuning_seed, [function.name for function in FUNCTIONS]
+    seed, names = config.finetuning_seeds[0], [function.name for function in FUNCTIONS]
     sets = ToolSets(
-        plain_set("train", training_counts(published, config.tool_data_share), seed,
-                  [*phrasings("train"), *paraphrases]),
+        plain_set("train", training_counts(published, config.tool_data_share), seed),
         plain_set("validation", dict.fromkeys(names, min(VALIDATION_ITEMS, config.tool_test_items)), seed),
         plain_set("test", dict.fromkeys(names, config.tool_test_items), seed),
         hard_set(config.tool_hard_items, seed),
+        human_set(config.tool_human_items, seed),
     )
-    for items in (sets.train, sets.validation, sets.test, sets.hard):
+    for items in (sets.train, *sets.scored().values()):
         check_executable(items)
     return sets
 
@@ -108,58 +87,103 @@ def count_table(sets: ToolSets, published: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).merge(printed[["api", "paper_train", "paper_test"]], on="api")
 
 
-def trained_systems(
-    folder: Path, train: Sequence[ToolItem], config: Finetuning
-) -> tuple[list[ToolModel], pd.DataFrame]:
-    """HARE-Tool, its relatives (the configured forms), the pretrained model in ``folder`` as it is, and what each
-    fine-tune cost.
-
-    All start from the same weights and see the same items for the same number of steps. The first one is HARE-Tool.
-    """
-    schedule, systems, costs = _schedule(config), [], []
-    for form in config.tool_forms:
-        name, ways = _PLAN[form]
-        model = load_for_chat(folder, config.finetuning_seed)
-        trained = train_tool(model, train, schedule, form, f"fine-tune {name}")
-        costs.append({"system": name, "items": len(train), **dataclasses.asdict(trained)})
-        systems += [ToolModel(name, model, form, decoding) for decoding in ways]
-    untouched = ToolModel(BASE, load_for_chat(folder, config.finetuning_seed).eval(), SPELLED, GREEDY)
-    return [*systems, untouched], pd.DataFrame(costs)
+def closeness_table(shown: Sequence[ToolItem]) -> pd.DataFrame:
+    """How close training comes to the test phrasings: function, phrasings, families, and of the share of words that
+    each phrasing has in common with its closest among ``shown`` (Jaccard): median and highest."""
+    trained = {words_of(item.core) for item in shown}
+    rows = []
+    for function in FUNCTIONS:
+        tests = [phrasing for phrasing in phrasings("test") if phrasing.function == function.name]
+        closest = [max(jaccard(words_of(test.core), other) for other in trained) for test in tests]
+        rows.append({
+            "function": function.name, "phrasings": len(tests), "families": len({test.family for test in tests}),
+            "median": pd.Series(closest).median(), "highest": max(closest),
+        })
+    return pd.DataFrame(rows)
 
 
 def seen_in_training(train: Sequence[ToolItem], config: Finetuning) -> list[ToolItem]:
-    """Every variant of the training items that `trained_systems` shows the models."""
-    return in_all_passes(train, _schedule(config))
+    """Every variant of the training items that the longest runs show the models, of every seed."""
+    steps = max(config.tool_steps, config.copying_steps)
+    schedules = [Schedule(steps, config.tool_batch, 0.0, seed) for seed in config.finetuning_seeds]
+    return [item for schedule in schedules for item in in_all_passes(train, schedule)]
 
 
-def _schedule(config: Finetuning) -> Schedule:
-    return Schedule(config.tool_epochs, config.tool_batch, config.tool_learning_rate, config.finetuning_seed)
+def fine_tuned(
+    folder: Path, sets: ToolSets, config: Finetuning, out: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`score_rows` of all fine-tuned systems and of the baselines, and what each fine-tune cost; the first seed's
+    HARE-Tool is saved at ``out``."""
+    planned = runs.planned(folder, config)
+    first = next(run for run in planned if run.system == runs.HARE_TOOL)
+    tasks = [(runs.carried_out, (run, sets.train, sets.scored(), out if run is first else None)) for run in planned]
+    if config.instruct_model == "embedded":
+        tasks += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
+    results = runs.side_by_side(tasks, config.finetuning_processes)
+    trained, others = results[: len(planned)], results[len(planned) :]
+    rows = pd.concat([*(result["rows"] for result in trained), *others], ignore_index=True)
+    return rows, pd.DataFrame([result["costs"] for result in trained if result["costs"]["steps"]])
 
 
-def answers(systems: Sequence[ToolModel], sets: Mapping[str, Sequence[ToolItem]]) -> pd.DataFrame:
-    """`score_rows` of every system on every set."""
+def bag_of_words_answers(sets: ToolSets, config: Finetuning) -> pd.DataFrame:
+    """`score_rows` of the control without a network, trained on what HARE-Tool is shown."""
+    seed = config.finetuning_seeds[0]
+    shown = in_all_passes(sets.train, Schedule(config.tool_steps, config.tool_batch, 0.0, seed))
+    system = BagOfWords(shown, seed)
+    return pd.concat([
+        score_rows(items, system.answer([item.request for item in items]), system.name, seed, name)
+        for name, items in sets.tests().items()
+    ], ignore_index=True)
+
+
+def grammar_answers(sets: ToolSets, config: Finetuning, with_examples: bool) -> pd.DataFrame:
+    """`score_rows` of retrieval and the instruct model under HARE-Tool's grammar, on a subset of each test set."""
+    torch.set_num_threads(1)
+    system = InstructGrammar(retrieval.WORKED_EXAMPLES if with_examples else {})
+    chosen = retrieval.seeded_subset(sets.validation, _CALIBRATION, config.finetuning_seeds[0])
+    usual = [item.request for item in chosen]
+    system.calibrate(usual, retrieval.ranked_functions(usual))
+    name = f"{RETRIEVAL_EXAMPLES if with_examples else RETRIEVAL}-grammar"
     rows = []
-    for system in systems:
-        for name, items in sets.items():
-            readings = system.answer([item.request for item in items])
-            rows.append(score_rows(items, readings, system.name, system.decoding, name))
+    for test_set, items in _asked(sets, config).items():
+        requests = [item.request for item in items]
+        readings = system.answer(requests, retrieval.ranked_functions(requests))
+        rows.append(score_rows(items, readings, name, 0, test_set))
     return pd.concat(rows, ignore_index=True)
 
 
-def baseline_answers(sets: Mapping[str, Sequence[ToolItem]], config: Finetuning) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`score_rows` of retrieval and instruct model on a subset of each set; the recall of retrieval on all of it.
+def _asked(sets: ToolSets, config: Finetuning) -> Mapping[str, list[ToolItem]]:
+    """The subset of each test set that baselines are asked."""
+    return {name: retrieval.seeded_subset(items, config.baseline_items, config.finetuning_seeds[0])
+            for name, items in sets.tests().items()}
 
-    The model is asked with the descriptions alone, and again with a worked example of each function offered.
+
+def instruct_generator(config: Finetuning) -> Generator:
+    """The instruct model of the free baseline: SmolLM2 in process, or a server's model."""
+    if config.instruct_model == "embedded":
+        from hare.synthesis.embedded import EmbeddedGenerator
+
+        return EmbeddedGenerator(_GENERATION_BATCH)
+    from hare.synthesis.served import ServedGenerator
+
+    return ServedGenerator(config.instruct_model, config.instruct_model_name, _GENERATION_BATCH)
+
+
+def baseline_answers(sets: ToolSets, config: Finetuning) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`score_rows` of retrieval and the freely decoding instruct model on a subset of each test set; the recall of
+    retrieval on all of it.
+
+    The model is asked with the descriptions alone, as the paper's baseline is, and again with a worked example of each
+    function offered.
     """
-    torch.set_num_threads(config.finetuning_threads)
     generator, rows, recalls = instruct_generator(config), [], []
-    for name, items in sets.items():
-        functions = retrieval.ranked_functions([item.request for item in items])
-        ranked = {item.id: found for item, found in zip(items, functions, strict=True)}
-        recalls.append(retrieval.recall_table(items, list(ranked.values())).assign(test_set=name))
-        chosen = retrieval.seeded_subset(items, config.baseline_items, config.finetuning_seed)
-        offered = [ranked[item.id] for item in chosen]
+    for name, items in sets.tests().items():
+        ranked = retrieval.ranked_functions([item.request for item in items])
+        recalls.append(retrieval.recall_table(items, ranked).assign(test_set=name))
+    for name, items in _asked(sets, config).items():
+        requests = [item.request for item in items]
+        ranked = retrieval.ranked_functions(requests)
         for system, examples in ((RETRIEVAL, {}), (RETRIEVAL_EXAMPLES, retrieval.WORKED_EXAMPLES)):
-            readings = retrieval.answer([item.request for item in chosen], generator, offered, examples)
-            rows.append(score_rows(chosen, readings, system, GREEDY, name))
+            readings = retrieval.answer(requests, generator, ranked, examples)
+            rows.append(score_rows(items, readings, system, 0, name))
     return pd.concat(rows, ignore_index=True), pd.concat(recalls, ignore_index=True)

@@ -1,24 +1,24 @@
 """`hare chat`: the fine-tuned models in the terminal, word by word."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TextIO
 
 import torch
-from transformers import DynamicCache, MistralForCausalLM
+from transformers import DynamicCache
 
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
-from hare.finetuning.dialogue import ROUND_END, Message, control_id, prompt_ids, text_of
+from hare.finetuning.dialogue import ChatModel, Message, load_saved
 from hare.finetuning.functions import Phone
-from hare.finetuning.tools import CONSTRAINED, MARKED, ToolModel, carry_out
+from hare.finetuning.marks import shown_marks
+from hare.finetuning.tools import ToolModel, carry_out
 
-_LONGEST = 200  # new tokens an answer
+_LONGEST = 200  # new tokens per answer
 _PENALTY = 1.3  # on tokens of the answer so far: small models run in circles
 
 
-def load(profile: Profile, which: str) -> MistralForCausalLM:
+def load(profile: Profile, which: str) -> ChatModel:
     """The profile's fine-tuned model, ``chat`` or ``tool``.
 
     Raises:
@@ -28,11 +28,7 @@ def load(profile: Profile, which: str) -> MistralForCausalLM:
     if not (folder / "config.json").exists():
         raise HareError(f"{folder} is missing: nothing is fine-tuned yet.",
                         f"run `hare reproduce {profile.option} --from 08` first")
-    return _loaded(folder)
-
-
-def _loaded(folder: Path) -> MistralForCausalLM:
-    return MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return load_saved(folder)
 
 
 def typed(lines: TextIO, out: TextIO) -> Iterator[str]:
@@ -47,34 +43,35 @@ def typed(lines: TextIO, out: TextIO) -> Iterator[str]:
 
 
 @torch.inference_mode()
-def stream(model: MistralForCausalLM, messages: list[Message], longest: int = _LONGEST) -> Iterator[str]:
+def stream(model: ChatModel, messages: list[Message], longest: int = _LONGEST) -> Iterator[str]:
     """Pieces of the answer to a conversation as they are decoded; greedy, with a penalty on repetition.
 
     Raises:
         HareError: the conversation does not follow the template, or no longer fits the model.
     """
-    prompt = prompt_ids(messages)
-    room = model.config.max_position_embeddings - len(prompt)
+    dialogue = model.dialogue
+    prompt = dialogue.prompt_ids(messages)
+    room = model.network.config.max_position_embeddings - len(prompt)
     if room < 1:
         raise HareError(f"The conversation has grown to {len(prompt)} tokens.", "start a new one")
-    ids, cache, found, said = torch.tensor([prompt]), DynamicCache(), [], ""
-    ends = {2, control_id(ROUND_END)}
+    ids, cache, answer, shown = torch.tensor([prompt]), DynamicCache(), [], ""
+    ends = {dialogue.tokenizer.end, dialogue.end}
     for _ in range(min(longest, room)):
-        logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
-        seen = torch.tensor(sorted(set(found)), dtype=torch.long)
+        logits = model.network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+        seen = torch.tensor(sorted(set(answer)), dtype=torch.long)
         logits[seen] = torch.where(logits[seen] > 0, logits[seen] / _PENALTY, logits[seen] * _PENALTY)
         token = int(logits.argmax())
         if token in ends:
             return
-        found.append(token)
-        text = text_of([number for number in found if number < control_id(ROUND_END) - 1])
+        answer.append(token)
+        text = dialogue.text_of(answer)
         if not text.endswith("\ufffd"):  # a character whose bytes are not all there yet
-            yield text[len(said):]
-            said = text
+            yield text[len(shown):]
+            shown = text
         ids = torch.tensor([[token]])
 
 
-def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
+def chat(model: ChatModel, lines: Iterable[str], out: TextIO) -> None:
     """Answer line after line; the conversation is remembered. An empty line starts a new one.
 
     What does not fit the model is said and forgotten with the conversation; the next line starts a new one.
@@ -86,10 +83,10 @@ def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
             out.write("(a new conversation)\n")
             continue
         messages.append({"role": "user", "content": line.strip()})
-        said = ""
+        answer = ""
         try:
             for piece in stream(model, messages):
-                said += piece
+                answer += piece
                 out.write(piece)
                 out.flush()
         except HareError as error:
@@ -97,14 +94,17 @@ def chat(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> None:
             out.write(f"{error}\n(a new conversation)\n")
             continue
         out.write("\n")
-        messages.append({"role": "assistant", "content": said})
+        messages.append({"role": "assistant", "content": answer})
 
 
-def phone(model: MistralForCausalLM, lines: Iterable[str], out: TextIO) -> Phone:
-    """Carry out line after line in the sandbox, and say what was done or why not."""
-    sandbox, tool = Phone(), ToolModel("hare-tool", model, MARKED, CONSTRAINED)
+def phone(model: ChatModel, lines: Iterable[str], out: TextIO) -> Phone:
+    """Carry out line after line in the sandbox; show the marked words, and what was done or why not."""
+    sandbox, tool = Phone(), ToolModel("hare-tool", model)
     for line in lines:
         request = line.strip()
-        out.write(carry_out(sandbox, request, tool.answer([request])[0]) + "\n")
+        (reading,) = tool.answer([request])
+        if any(reading.marks):
+            out.write(f"{shown_marks(request, reading)}\n")
+        out.write(f"{carry_out(sandbox, request, reading)}\n")
         out.flush()
     return sandbox

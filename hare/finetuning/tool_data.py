@@ -14,9 +14,9 @@ from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
 from hare.finetuning.grammar import (
     Phrasing,
     closers,
-    cores_kept_back,
     draw,
     hard_phrasings,
+    is_kept_back,
     kind_of,
     openers,
     phrasings,
@@ -24,7 +24,7 @@ from hare.finetuning.grammar import (
 )
 
 VALIDATION_ITEMS = 50  # of each function
-FREE_TEXT = ("query", "content")
+FREE_TEXT = tuple(slot.name for function in FUNCTIONS for slot in function.slots if slot.free_text)
 _ATTEMPTS = 200  # draws of a request that has not been drawn before
 
 
@@ -44,7 +44,6 @@ class ToolItem:
     pattern: str
     core: str
     template: str
-    source: str
     values: tuple[tuple[str, str], ...]
 
 
@@ -57,7 +56,8 @@ def training_counts(published: pd.DataFrame, share: float) -> dict[str, int]:
 def plain_set(
     split: str, counts: Mapping[str, int], seed: int, phrased: Sequence[Phrasing] | None = None
 ) -> list[ToolItem]:
-    """``counts`` items of each function from one split's phrasings (or from ``phrased``) and values, none twice."""
+    """``counts`` items of each function from one split's phrasings (or from ``phrased``) and values, none twice; as
+    many of each phrasing, where the count allows it."""
     chosen = phrasings(split) if phrased is None else phrased
     seen: set[str] = set()
     items = []
@@ -103,15 +103,15 @@ def _new_item(
 
 
 def _item(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
-    """One item; in training never a core and closer that together are another split's core."""
+    """One item; in training never a core with opener or closer that together are kept back."""
     while True:
         item = _drawn(item_id, split, kind, phrasing, rng)
-        if split != "train" or item.template.lower() not in cores_kept_back():
+        if split != "train" or not is_kept_back(phrasing.function, item.template.lower()):
             return item
 
 
 def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
-    core = spoken(phrasing.core, rng)
+    core = spoken(phrasing, rng) if split == "train" else phrasing.core
     placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", core)))
     drawn = {name: draw(kind_of(name), split, rng) for name in placeholders}
     ends = re.search(r"\{(\w+?)\d?\}$", core)
@@ -124,13 +124,13 @@ def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.
     slots = BY_NAME[phrasing.function].slots
     call = Call(phrasing.function, tuple(drawn[slot.name] for slot in slots))
     return ToolItem(
-        item_id, split, kind, request, call, phrasing.core, core, template, phrasing.source, tuple(drawn.items())
+        item_id, split, kind, request, call, phrasing.core, core, template, tuple(drawn.items())
     )
 
 
 def drawn_again(item: ToolItem, rng: random.Random) -> ToolItem:
     """Another item of the same phrasing: other choices in it, other words before and after, other values."""
-    return _item(item.id, item.split, item.kind, Phrasing(item.call.function, item.pattern, item.source), rng)
+    return _item(item.id, item.split, item.kind, Phrasing(item.call.function, item.pattern), rng)
 
 
 def _with_typo(core: str, rng: random.Random) -> str:

@@ -159,7 +159,12 @@ def _downstream(recorded: Recorded) -> Iterator[Row]:
         ("hare-tool", "HARE-Tool", calls.hare_tool_accuracy.mean()),
         ("retrieval", "retrieval and an instruct model", calls.llama3_8b_rag_accuracy.mean()),
         ("retrieval-examples", "the same with a worked example of each function", None),
-        ("no-functional-tokens", "fine-tuned without functional tokens", None),
+        ("retrieval-grammar", "the same under HARE-Tool's grammar", None),
+        ("retrieval-examples-grammar", "the same with examples, under HARE-Tool's grammar", None),
+        ("copying", "slots copied, the paper's way", None),
+        ("copying-grammar", "slots copied under a grammar", None),
+        ("random-weights", "fine-tuned from random weights", None),
+        ("bag-of-words", "a bag of words with slot rules", None),
         ("base", "not fine-tuned", None),
     ):
         yield from _tool_calling(recorded, system, name, paper)

@@ -12,18 +12,17 @@ _COLOURS = {"fp32": "#0072B2", "int8": "#E69F00", "int4": "#009E73"}
 
 @figure("deployment", "precision")
 def precision(frame: pd.DataFrame) -> Figure:
-    """Size, memory, speed, bits per byte and tool calling by precision. Columns: precision, size_mb, memory_mb,
-    token_ms, slowest_ms, bpb, tool_exact, tool_low, tool_high."""
+    """Size, memory and speed by precision, and what it loses against the first one. Columns: precision, size_mb,
+    memory_mb, token_ms, slowest_ms, worse_by, low, high, tool_worse_by, tool_low, tool_high."""
     picture, axes = plt.subplots(1, 5, figsize=(11.4, 3.1))
     nothing = 0 * frame.size_mb
     _bars(axes[0], frame, frame.size_mb, "size on disk, MB")
     _bars(axes[1], frame, frame.memory_mb, "memory while decoding, MB")
-    _bars(axes[2], frame, frame.token_ms, "time a token, ms\n(whisker: slowest repeat)",
+    _bars(axes[2], frame, frame.token_ms, "time per token, ms\n(whisker: slowest repeat)",
           (nothing, frame.slowest_ms - frame.token_ms))
-    _bars(axes[3], frame, frame.bpb, "held-out bits per byte")
-    exact = 100 * frame.tool_exact
-    _bars(axes[4], frame, exact, "calls that are right, %\n(whisker: 95 % interval)",
-          (exact - 100 * frame.tool_low, 100 * frame.tool_high - exact))
+    _losses(axes[3], frame, ("worse_by", "low", "high"), 1, "loss, bits per byte\n(bar: 95 % interval)")
+    _losses(axes[4], frame, ("tool_worse_by", "tool_low", "tool_high"), 100,
+            "fewer right calls, points\n(bar: 95 % interval)")
     picture.suptitle(precision_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return picture
 
@@ -31,7 +30,7 @@ def precision(frame: pd.DataFrame) -> Figure:
 def _bars(
     axes: Axes, frame: pd.DataFrame, values: pd.Series, label: str, reach: tuple[pd.Series, pd.Series] | None = None
 ) -> None:
-    """One bar a precision with its number above; ``reach`` of the whisker below and above."""
+    """One bar per precision with its number above; ``reach`` of the whisker below and above."""
     places = range(len(frame))
     axes.bar(places, values, width=0.6, color=[_COLOURS[name] for name in frame.precision])
     tops = values
@@ -42,7 +41,21 @@ def _bars(
     for place, value, top in zip(places, values, tops, strict=True):
         axes.text(place, top + 0.03 * highest, f"{value:.3g}", ha="center", fontsize=9)
     axes.set_ylim(0, 1.16 * highest)
-    axes.set_xticks(places, frame.precision)
+    _named(axes, frame, label)
+
+
+def _losses(axes: Axes, frame: pd.DataFrame, columns: tuple[str, str, str], scale: float, label: str) -> None:
+    """One point per precision with its interval, and a line at no loss."""
+    for place, (value, low, high, name) in enumerate(frame[[*columns, "precision"]].itertuples(index=False)):
+        axes.plot([place] * 2, [scale * low, scale * high], color=_COLOURS[name], linewidth=2)
+        axes.plot([place], [scale * value], "o", color=_COLOURS[name], markersize=6)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xlim(-0.5, len(frame) - 0.5)
+    _named(axes, frame, label)
+
+
+def _named(axes: Axes, frame: pd.DataFrame, label: str) -> None:
+    axes.set_xticks(range(len(frame)), frame.precision)
     axes.set_title(label, fontsize=10, fontweight="normal")
     axes.grid(axis="x", visible=False)
 
@@ -51,17 +64,17 @@ def precision_finding(frame: pd.DataFrame) -> str:
     """What int4 saves and costs, in one sentence."""
     by = frame.set_index("precision")
     smaller = by.size_mb["fp32"] / by.size_mb["int4"]
-    worse = 100 * (by.bpb["int4"] / by.bpb["fp32"] - 1)
     faster = by.token_ms["fp32"] / by.token_ms["int4"]
     speed = f"{faster:.1f} times as fast" if faster >= 1 else f"{1 / faster:.1f} times as slow"
-    cost = f"for {worse:+.1f} % bits per byte" if abs(worse) >= 0.05 else "with bits per byte as before"
-    return f"int4 is {smaller:.1f} times smaller and {speed} here, {cost}"
+    low, high = by.low["int4"], by.high["int4"]
+    lost = f"and loses {by.worse_by['int4']:+.4f} bits per byte [{low:+.4f}, {high:+.4f}]"
+    return f"int4 is {smaller:.1f} times smaller and {speed} here, {lost}"
 
 
 @figure("deployment", "phone")
 def phone(frame: pd.DataFrame) -> Figure:
     """Estimated speed of the 1.1B model on a phone, with the paper's. Columns: precision, tokens_per_s_low,
-    tokens_per_s_high, tokens_per_s_bound, published."""
+    tokens_per_s_high, tokens_per_s_bound, share_low, share_high, published."""
     picture, axes = plt.subplots(figsize=(7.2, 2.6))
     for place, row in enumerate(frame.itertuples()):
         axes.plot([row.tokens_per_s_low, row.tokens_per_s_high], [place, place], color=_COLOURS[row.precision],
@@ -73,9 +86,17 @@ def phone(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(frame)), frame.precision)
     axes.set_ylim(len(frame) - 0.5, -0.5)
     axes.set_xscale("log")
-    axes.set_xlabel("tokens a second, 1.1B parameters (an estimate by memory bandwidth, not a measurement)")
+    axes.set_xlabel("tokens per second, 1.1B parameters (arithmetic, not a measurement)")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=9)
-    low, high = frame.set_index("precision").loc["int4", ["tokens_per_s_low", "tokens_per_s_high"]]
-    axes.set_title(f"Estimate: {low:.0f} to {high:.0f} tokens a second at int4 on a phone")
+    axes.set_title(phone_finding(frame))
     return picture
+
+
+def phone_finding(frame: pd.DataFrame) -> str:
+    """The estimate with its assumption, and where the paper's number lies."""
+    int4 = frame.set_index("precision").loc["int4"]
+    used = int4.published / int4.tokens_per_s_bound
+    return (f"If decoding reaches {int4.share_low:.0%} to {int4.share_high:.0%} of a phone's memory bandwidth: "
+            f"{int4.tokens_per_s_low:.0f} to {int4.tokens_per_s_high:.0f} tokens/s at int4\n"
+            f"(the paper's {int4.published:.0f} tokens/s would be {used:.0%} of it)")
