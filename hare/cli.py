@@ -1,15 +1,18 @@
 """The command line: ``hare reproduce | figures | site | verify | status | doctor | bench | train | bundle | chat``."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 
 from hare.core.errors import HareError
+from hare.core.files import disk_fix
 from hare.core.profile import known_profiles, load_profile
 
 INTERRUPTED = 130
 CANNOT = 2
+_LAST_PORT = 65_535
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,13 +20,33 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return chosen.run(chosen)
+        code = chosen.run(chosen)
+        sys.stdout.flush()
+        return code
     except HareError as error:
         print(f"hare: {error}", file=sys.stderr)
+        return CANNOT
+    except BrokenPipeError:  # whoever read this output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"hare: {_of_the_system(error)}", file=sys.stderr)
         return CANNOT
     except KeyboardInterrupt:
         print("hare: interrupted; the same command continues where it stopped", file=sys.stderr)
         return INTERRUPTED
+
+
+def _of_the_system(error: OSError) -> HareError:
+    """What the system refused, whatever the place where it did: named, with the fix."""
+    fix = disk_fix(str(error)) or "see to it that it is there and yours to read and write"
+    return HareError(f"{error.filename or 'A file'}: {error.strerror or error}.", fix)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: choose a number from 1 to {_LAST_PORT}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="print and check configuration, scripts, memory and days")
     how.add_argument("--simulate", action="store_true", help="build every rank of the layout here and check its part")
     how.add_argument("--plan", action="store_true", help="write the runs down for processes started by other means")
-    train.add_argument("--port", type=int, metavar="N", help="with --plan: check that this machine's port N is free")
+    train.add_argument("--port", type=_port, metavar="N", help="with --plan: check that this machine's port N is free")
     bundle = command("bundle", _bundle, "Pack what notebooks 05 and later need on a machine without network.")
     bundle.add_argument("--wheels", type=Path, metavar="DIR", help="a folder of wheels to take along")
     return parser
@@ -110,7 +133,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     profile = load_profile(chosen.profile)
     checks = examine(profile, parameters(profile.model, Vocabulary.named(profile.tokens.vocabulary).size))
     print("\n".join(check.line() for check in checks))
-    if profile.name == "cluster":
+    if profile.training.processes > 1:
         from hare.training.cluster.estimate import estimate
 
         print(estimate(profile))
@@ -157,6 +180,8 @@ def _train(chosen: argparse.Namespace) -> int:
     from hare.training import command
 
     profile = load_profile(chosen.profile)
+    if chosen.port is not None and not chosen.plan:
+        raise HareError("--port stands without --plan.", "add --plan, or leave --port out: nothing else uses it")
     if chosen.dry_run:
         print(command.dry_run(profile))
     elif chosen.simulate:

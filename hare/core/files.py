@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ _FIXES = {
     errno.EPERM: "give yourself write permission on that folder, or clone the project somewhere you own",
     errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or choose another folder through "
     "$HARE_RESULTS, $HARE_WORK or $HARE_CACHE",
+    errno.EISDIR: "a folder stands where a file is wanted: move it away",
     errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
     errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
 }
@@ -121,6 +123,19 @@ def write_jsonl(path: Path, rows: Any) -> int:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a number that JSON can hold; truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

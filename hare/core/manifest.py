@@ -1,14 +1,17 @@
 """The manifest of a stage: digests of its artifacts, written last of all; where it lies, the stage is done."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from hare.core.chain import step_of_stage
 from hare.core.errors import HareError
+from hare.core.files import write_json
 from hare.core.paths import Workspace
-from hare.core.seals import content_of
+from hare.core.seals import Seal, intact, seal_of
 
 MANIFEST = "manifest.json"
+SEALS = "seals.json"  # beside it: while sizes, times and inodes stay as they were, contents are not read again
 
 
 def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
@@ -19,6 +22,22 @@ def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
         return None
     whole = isinstance(manifest, dict) and all(isinstance(digest, str) for digest in manifest.values())
     return manifest if whole else None
+
+
+def write_manifest(workspace: Workspace, stage: str, outputs: Mapping[str, Path]) -> None:
+    """Record the outputs of a stage that has run to its end; the manifest comes last."""
+    seals = {name: seal_of(path) for name, path in sorted(outputs.items())}
+    write_json(workspace.work / stage / SEALS, seals)
+    write_json(workspace.work / stage / MANIFEST, {name: seal["sha256"] for name, seal in seals.items()})
+
+
+def _seal(workspace: Workspace, stage: str, name: str, digest: str) -> Seal:
+    """An artifact's digest in the manifest, with the stamp that its stage left, where that goes with it."""
+    try:
+        seal = json.loads((workspace.work / stage / SEALS).read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {"sha256": digest}
+    return seal if isinstance(seal, dict) and seal.get("sha256") == digest else {"sha256": digest}
 
 
 def verified(workspace: Workspace, stage: str, name: str, option: str) -> Path:
@@ -33,6 +52,6 @@ def verified(workspace: Workspace, stage: str, name: str, option: str) -> Path:
     known = read_manifest(workspace, stage)
     if known is None or name not in known or not path.exists():
         raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
-    if content_of(path) != known[name]:
+    if not intact(path, _seal(workspace, stage, name, known[name])):
         raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
     return path

@@ -4,13 +4,35 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hare.core.errors import HareError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = REPOSITORY / "notebooks"
+_SPECIAL = "#?*[]"
 
 
 def cache_folder() -> Path:
     """Folder of downloaded archives: ``$HARE_CACHE``, else ``~/.cache/hare``."""
-    return Path(os.environ.get("HARE_CACHE") or Path.home() / ".cache" / "hare").absolute()
+    return _folder("HARE_CACHE", Path.home() / ".cache" / "hare")
+
+
+def _folder(variable: str, default: Path) -> Path:
+    """The folder that an environment variable names, or else ``default``.
+
+    Raises:
+        HareError: its path holds a character that libraries take for a pattern or a part of an address, or a file
+            stands there.
+    """
+    path = Path(os.environ.get(variable) or default).absolute()
+    wrong = sorted(set(str(path)) & set(_SPECIAL))
+    if wrong:
+        raise HareError(
+            f"The folder {str(path)!r} has {' and '.join(wrong)} in its path, which libraries take for a pattern.",
+            f"set {variable} to a folder without such characters",
+        )
+    if path.is_file():
+        raise HareError(f"{path} is a file.", f"set {variable} to a folder, or move the file away")
+    return path
 
 
 @dataclass(frozen=True)
@@ -37,9 +59,9 @@ class Workspace:
     @property
     def results(self) -> Path:
         """``results/<profile>``."""
-        return Path(os.environ.get("HARE_RESULTS") or REPOSITORY / "results").absolute() / self.name
+        return _folder("HARE_RESULTS", REPOSITORY / "results") / self.name
 
     @property
     def work(self) -> Path:
         """``work/<profile>``."""
-        return Path(os.environ.get("HARE_WORK") or REPOSITORY / "work").absolute() / self.name
+        return _folder("HARE_WORK", REPOSITORY / "work") / self.name

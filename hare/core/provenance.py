@@ -1,5 +1,6 @@
 """What produced a result, on what, and at what cost."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
@@ -7,6 +8,8 @@ import os
 import platform
 import resource
 import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ PACKAGES_NAMED = (
     "torch", "transformers", "datasets", "nanotron", "datatrove", "lm-eval", "papermill", "numpy", "pandas",
     "scikit-learn", "matplotlib", "seaborn", "tokenizers", "gguf",
 )
+_BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # the unit that the system counts it in
 
 
 @cache
@@ -52,8 +56,6 @@ def cores() -> int:
 
 def hardware() -> dict[str, Any]:
     """Processor, cores, memory and accelerator; torch is asked only when it is already loaded."""
-    import sys
-
     described: dict[str, Any] = {
         "processor": _processor_name(),
         "cores": cores(),
@@ -81,21 +83,43 @@ def _processor_name() -> str:
 
 
 def peak_rss_mb() -> float:
-    """Largest resident set, in MB, of this process or of any child that has ended (Linux reports KiB).
+    """Largest resident set, in MB, of this process or of any child that has ended.
 
     getrusage counts from the size of the process that started this one; /proc, where there is one, does not.
     """
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round(max(_own_peak_kib(), children) * 1024 / 1e6, 1)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _BYTES_OF_MAXRSS
+    return round(max(_own_peak_bytes(), children) / 1e6, 1)
 
 
-def _own_peak_kib() -> int:
+def _own_peak_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_OF_MAXRSS
+
+
+def of_run(
+    origin: Mapping[str, Any], inputs: Mapping[str, str], seeds: Sequence[int], wall_seconds: float,
+    peak_mb: float | None = None,
+) -> dict[str, Any]:
+    """The provenance that stands beside every record: where it comes from, what it read, on what it ran and its cost.
+
+    ``origin`` names notebook or command, commit and configuration; ``inputs`` are digests of artifacts by name;
+    ``peak_mb`` is this process's own unless given.
+    """
+    started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=wall_seconds)
+    return {
+        **origin,
+        "inputs": dict(inputs),
+        "seeds": list(seeds),
+        "packages": packages(),
+        "hardware": hardware(),
+        "wall_seconds": round(wall_seconds, 2),
+        "peak_rss_mb": round(peak_rss_mb() if peak_mb is None else peak_mb, 1),
+        "started_at": started.isoformat(timespec="seconds"),
+    }
 
 
 def digest_of(value: Any) -> str:

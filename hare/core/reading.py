@@ -1,11 +1,13 @@
 """Recorded results read back: what is damaged is named, with the command that makes it again."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hare.core.chain import CHAIN
 from hare.core.errors import HareError
+from hare.core.profile import known_profiles
 from hare.core.provenance import digest_of
 
 if TYPE_CHECKING:
@@ -18,9 +20,11 @@ def damaged(path: Path, reason: object) -> HareError:
     """The error that names a damaged file of results and how it comes back."""
     step = next((step for step in CHAIN if step.stage == path.parent.name), None)
     again = f"--from {step.number}" if step else ""
-    command = f"hare reproduce --profile {path.parent.parent.name} {again}".strip()
+    name = path.parent.parent.name
+    option = f"--profile {name if name in known_profiles() else shlex.quote(f'…/{name}.yaml')}"
+    command = f"hare reproduce {option} {again}".strip()
     if path.parent.name == "bench":
-        command = f"hare bench --profile {path.parent.parent.name}"
+        command = f"hare bench {option}"
     return HareError(
         f"{path} is damaged: {' '.join(str(reason).split())}.",
         f"restore it (git checkout -- {path}), or delete it and run `{command}`, which makes it again",

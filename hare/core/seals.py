@@ -5,7 +5,6 @@ time of the inode, which no program can set back.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import filelock
 
-from hare.core.files import folder_written_whole, naming_disk_errors, sha256_of, write_json, written_whole
+from hare.core.files import folder_written_whole, naming_disk_errors, remove, sha256_of, write_json, written_whole
 from hare.core.provenance import digest_of
 
 Seal = dict[str, str]
@@ -105,11 +104,3 @@ def _kept(path: Path, make: Callable[[Path], None], written: Callable[[Path], An
                     make(temporary)
                 seal(path)
     return path
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,8 +1,5 @@
 """What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
 
-import datetime
-import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +10,11 @@ import pandas as pd
 from hare.core import provenance
 from hare.core.chain import Step, step_of_stage
 from hare.core.errors import HareError
-from hare.core.files import write_json, written_whole
-from hare.core.manifest import MANIFEST, read_manifest, verified
+from hare.core.files import is_finite_number, remove, write_json, written_whole
+from hare.core.manifest import MANIFEST, read_manifest, verified, write_manifest
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
-from hare.core.reading import METRICS_DIGEST
-from hare.core.seals import content_of
+from hare.core.reading import METRICS_DIGEST, read_json
 from hare.core.secrets import masked_values
 from hare.core.tables import escape_tables, number_in_table
 
@@ -44,7 +40,6 @@ class Stage:
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Path] = {}
         self._clock = time.monotonic()
-        self._started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     @classmethod
     def open(cls, stage: str, cell: Mapping[str, Any]) -> "Stage":
@@ -62,7 +57,7 @@ class Stage:
             with written_whole(folder / ".writable"):
                 pass
             (folder / ".writable").unlink()
-        (opened.work / MANIFEST).unlink(missing_ok=True)
+        remove(opened.work / MANIFEST)
         if opened.workspace.variant:
             reason = f" ({opened.parameters})" if opened.parameters.changes else ""
             print(f"This run goes beside the record{reason}: its results to {opened.results}, its artifacts to "
@@ -91,7 +86,7 @@ class Stage:
         place = self.workspace if read_manifest(self.workspace, stage) else self.workspace.base
         path = verified(place, stage, name, self.profile.option)
         self._say_disagreements(step_of_stage(stage), place)
-        self._inputs[artifact] = content_of(path)
+        self._inputs[artifact] = (read_manifest(place, stage) or {})[name]
         return path
 
     def _say_disagreements(self, maker: Step, place: Workspace) -> None:
@@ -99,7 +94,7 @@ class Stage:
         path = place.work / maker.stage / PARAMETERS
         if not path.exists() or any(name.startswith(f"{maker.stage}/") for name in self._inputs):
             return
-        theirs, ours = json.loads(path.read_text(encoding="utf-8")), self._values
+        theirs, ours = read_json(path), self._values
         for name in sorted((theirs.keys() & ours.keys()) - set(SPECIAL)):
             if theirs[name] != ours[name]:
                 print(f"{maker.notebook} ran with {name} = {theirs[name]!r}; here it is {ours[name]!r}.")
@@ -123,15 +118,19 @@ class Stage:
         Raises:
             HareError: a metric is not a finite number, or an output that was announced is not there.
         """
-        wrong = {name: value for name, value in metrics.items() if not _is_finite_number(value)}
+        wrong = {name: value for name, value in metrics.items() if not is_finite_number(value)}
         if wrong:
             raise HareError(f"Metrics that are not finite numbers: {wrong}.", "fix the measurement, or leave it out")
         missing = [str(path) for path in self._outputs.values() if not path.exists()]
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
-        write_json(self.results / METRICS, {"metrics": metrics, "provenance": self._provenance(metrics, seeds)})
+        of = provenance.of_run(
+            self.origin() | {METRICS_DIGEST: provenance.digest_of(metrics), "parameters": self._values}, self._inputs,
+            seeds, time.monotonic() - self._clock,
+        )
+        write_json(self.results / METRICS, {"metrics": metrics, "provenance": of})
         write_json(self.work / PARAMETERS, self._values)
-        write_json(self.work / MANIFEST, {name: content_of(path) for name, path in sorted(self._outputs.items())})
+        write_manifest(self.workspace, self.step.stage, self._outputs)
 
     def origin(self) -> dict[str, Any]:
         """Which notebook, commit and configuration a result comes from."""
@@ -140,21 +139,3 @@ class Stage:
             "git_commit": provenance.git_commit(),
             "config_sha256": provenance.digest_of(self._values),
         }
-
-    def _provenance(self, metrics: dict[str, float], seeds: list[int]) -> dict[str, Any]:
-        return {
-            **self.origin(),
-            METRICS_DIGEST: provenance.digest_of(metrics),
-            "parameters": self._values,
-            "inputs": self._inputs,
-            "seeds": seeds,
-            "packages": provenance.packages(),
-            "hardware": provenance.hardware(),
-            "wall_seconds": round(time.monotonic() - self._clock, 2),
-            "peak_rss_mb": provenance.peak_rss_mb(),
-            "started_at": self._started_at,
-        }
-
-
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import datetime
 from typing import Any
 
 from hare.core import provenance
@@ -25,22 +24,14 @@ def record_bench(
     if path.exists():
         known = read_record(path)
     origin = {
-        "notebook": "",
-        "command": f"hare {group} --profile {profile.name}",
-        "git_commit": provenance.git_commit(),
+        "notebook": "", "command": f"hare {group} --profile {profile.name}", "git_commit": provenance.git_commit(),
         "config_sha256": provenance.digest_of(dataclasses.asdict(profile)),
-        "inputs": {},
-        "seeds": [],
-        "packages": provenance.packages(),
-        "hardware": provenance.hardware(),
-        "wall_seconds": round(wall_seconds, 2),
-        "peak_rss_mb": round(peak_rss_mb, 1),
-        "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    groups = known["provenance"].get("groups", {}) | {group: origin}
+    of = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
+    groups = known["provenance"].get("groups", {}) | {group: of}
     merged = dict(sorted((known["metrics"] | metrics).items()))
     digest = {METRICS_DIGEST: provenance.digest_of(merged)}
-    write_json(path, {"metrics": merged, "provenance": origin | digest | {"groups": groups}})
+    write_json(path, {"metrics": merged, "provenance": of | digest | {"groups": groups}})
 
 
 def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import sys
@@ -130,7 +129,7 @@ def _notebooks(profile: Profile) -> Check:
 
 
 def _cores() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = provenance.cores()
     if cores >= CORES_WANTED:
         return Check("cores", "ok", f"{cores}")
     return Check("cores", "warn", f"{cores}; stated times are for {CORES_WANTED}", "allow for about twice the time")

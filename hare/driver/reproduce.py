@@ -18,7 +18,7 @@ import filelock
 
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
-from hare.core.files import naming_disk_errors, remove_leftovers, write_text, written_whole
+from hare.core.files import naming_disk_errors, remove, remove_leftovers, write_text, written_whole
 from hare.core.manifest import MANIFEST
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import Profile
@@ -194,12 +194,12 @@ class _Run:
                 _say(f"{self._label(step)} · out of date ({reason}); its earlier result is used")
 
     def _run(self, step: Step) -> None:
-        state_path(step, self.workspace).unlink(missing_ok=True)
+        remove(state_path(step, self.workspace))
         for folder in (self.workspace.work / step.stage, self.workspace.results):
             remove_leftovers(folder)
         key = step_key(step, self.profile)
         cursor = Cursor(len(read_cells(step)) + 1)  # and one that papermill adds: the injected parameters
-        self.progress.unlink(missing_ok=True)  # of another notebook, or of a run before the clock began anew
+        remove(self.progress)  # of another notebook, or of a run before the clock began anew
         watch = Watch(self._label(step), cursor, self.progress, sys.stderr)
         watch.start()
         draft = self.workspace.work / "running" / f"{step.notebook}.ipynb"

@@ -87,8 +87,9 @@ def read_progress(file: Path, since: float) -> dict[str, Any] | None:
     """
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
+        describe(state)
         return state if state["at"] >= since else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 

