@@ -1,0 +1,197 @@
+"""Damaged files and odd places: nothing is taken for done that is not, and every message names the file and a fix."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_report import record, recorded_metrics
+from toychain import PROFILE, ToyStep, toy_chain, toy_step
+
+from hare.cli import main
+from hare.core.errors import HareError
+from hare.core.files import read_json, read_record
+from hare.core.paths import Workspace, cache_folder
+from hare.core.profile import load_profile
+from hare.driver.reproduce import reproduce
+from hare.driver.state import read_state
+from hare.driver.status import status
+from hare.report.build import build
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_text("x")
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "no UTF-8": lambda path: path.write_bytes(b"\xff\xfe{}"),
+    "another value": lambda path: path.write_text("[3]"),
+    "gone": Path.unlink,
+    "a folder": _folder,
+    "a flipped bit": _flip,
+}
+EVERY_DAMAGE = pytest.mark.parametrize("harm", DAMAGES.values(), ids=DAMAGES.keys())
+DRAW = (
+    "import pandas as pd\nfrom hare.report import figures\n"
+    "stage.table('sums', pd.DataFrame({'a': [1]}))\n"
+    "for kind in ('svg', 'pdf'):\n    (stage.results / f'sums.{kind}').write_text('<svg/>')\n"
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARE_WORK", str(root / "work"))
+        patch.setenv("HARE_RESULTS", str(root / "results"))
+        assert reproduce(PROFILE, chain=toy_chain(root / "notebooks", {"synthesis": DRAW}, length=2)) == 2
+    yield root
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ToyStep, ...]:
+    root = tmp_path / "copy"
+    shutil.copytree(finished, root)
+    monkeypatch.setenv("HARE_WORK", str(root / "work"))
+    monkeypatch.setenv("HARE_RESULTS", str(root / "results"))
+    return (toy_step("01_count", "corpus", (), root / "notebooks"),
+            toy_step("02_double", "synthesis", ("corpus",), root / "notebooks"))
+
+
+def _place(name: str) -> Path:
+    workspace = Workspace(PROFILE.name)
+    root, rest = name.split("/", 1)
+    return (workspace.work if root == "work" else workspace.results) / rest
+
+
+@EVERY_DAMAGE
+@pytest.mark.parametrize("name", [
+    "work/steps/02.json", "work/synthesis/manifest.json", "work/synthesis/number.txt", "results/synthesis/metrics.json",
+    "results/synthesis/sums.csv", "results/notebooks/02_double.ipynb", "results/notebooks/02_double.html",
+])
+def test_what_is_damaged_is_not_called_done(
+    copied: tuple[ToyStep, ...], name: str, harm: Callable[[Path], None]
+) -> None:
+    if name.endswith("02.json") and harm is DAMAGES["a flipped bit"]:
+        pytest.skip("a flipped bit of a digest in the state shows as another file's damage")
+    harm(_place(name))
+    lines = status(PROFILE, copied)
+    assert "done" in lines[1] and "done" not in lines[2]
+
+
+@EVERY_DAMAGE
+def test_a_damaged_picture_is_named_with_the_command_that_draws_it(
+    copied: tuple[ToyStep, ...], harm: Callable[[Path], None]
+) -> None:
+    harm(_place("results/synthesis/sums.svg"))
+    line = status(PROFILE, copied)[2]
+    assert f"results/synthesis/sums.svg was changed: `hare figures {PROFILE.option}`" in line and "done" in line
+
+
+@EVERY_DAMAGE
+@pytest.mark.parametrize("name", ["work/steps/02.json", "work/synthesis/manifest.json", "work/synthesis/seals.json"])
+def test_a_rerun_makes_it_good(copied: tuple[ToyStep, ...], name: str, harm: Callable[[Path], None]) -> None:
+    if harm in (DAMAGES["cut"], DAMAGES["no UTF-8"], DAMAGES["another value"]):
+        pytest.skip("read by the same functions as above; each rerun takes seconds")
+    harm(_place(name))
+    reproduce(PROFILE, chain=copied)
+    assert read_state(copied[1], Workspace(PROFILE.name)) is not None
+    assert all("done" in line for line in status(PROFILE, copied)[1:])
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    return tmp_path / "smoke"
+
+
+@EVERY_DAMAGE
+@pytest.mark.parametrize("stage", ["training", "bench"])
+def test_figures_name_a_damaged_record(results: Path, stage: str, harm: Callable[[Path], None]) -> None:
+    if harm in (DAMAGES["gone"], DAMAGES["a flipped bit"]):
+        pytest.skip("a record that is gone is left out and said; a flipped digit is the driver's to see")
+    record(results, recorded_metrics() | {"bench": {"reproduce_wall_seconds": 3.0}})
+    harm(results / stage / "metrics.json")
+    command = "hare bench --profile smoke" if stage == "bench" else "hare reproduce --profile smoke --only 05"
+    with pytest.raises(HareError, match=rf"{stage}/metrics.json (?s:.)*{command}"):
+        build(load_profile("smoke"))
+
+
+@pytest.mark.parametrize("harm", [DAMAGES["empty"], DAMAGES["no UTF-8"], DAMAGES["a folder"]])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_figures_name_a_damaged_table(results: Path, kind: str, harm: Callable[[Path], None]) -> None:
+    record(results, recorded_metrics())
+    (results / "tokens").mkdir()
+    (results / "tokens" / "epochs.csv").write_text("arm,file,tokens_read,tokens_in_file,epochs\nd1,d1,3,3,1\n")
+    (results / "tokens" / "epochs.json").write_text("{}")
+    harm(results / "tokens" / f"epochs.{kind}")
+    with pytest.raises(HareError, match=rf"epochs\.{kind} (?s:.)*hare reproduce --profile smoke --only 04"):
+        build(load_profile("smoke"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"metrics": {}}', '{"metrics": {"a": "b"}, "provenance": {}}',
+                                  '{"metrics": {"a": NaN}, "provenance": {}}', "[" * 100_000])
+def test_a_record_is_two_maps(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(HareError, match=r"metrics\.json (?s:.)*Fix: make it again"):
+        read_record(tmp_path / "metrics.json", "make it again")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HareError, match="a.json cannot be read: No such file"):
+        read_json(tmp_path / "a.json", "write it")
+
+
+@pytest.mark.parametrize("sign", "#?*[]")
+def test_folders_with_signs_of_patterns_are_refused(sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_CACHE", f"/tmp/a{sign}b")
+    with pytest.raises(HareError, match="set HARE_CACHE to a folder"):
+        cache_folder()
+
+
+@pytest.mark.parametrize("command", [["status"], ["reproduce"], ["figures"], ["doctor"], ["train", "--plan"]])
+@pytest.mark.parametrize("variable", ["HARE_WORK", "HARE_RESULTS"])
+def test_a_file_where_a_folder_is_wanted_is_named(
+    command: list[str], variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv(variable, str(place))
+        code = main([command[0], "--profile", "smoke", *command[1:]])
+        error = capsys.readouterr().err
+        assert code in (0, 1) or (code == 2 and error.startswith("hare: ") and "Fix: " in error)
+
+
+@pytest.mark.parametrize("arguments", [["--port", "99999", "--plan"], ["--port", "0", "--plan"], ["--port", "-1"]])
+def test_a_port_that_is_none_is_refused(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *arguments])
+    assert stopped.value.code == 2 and "from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_port_without_a_plan_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", "--port", "29500"]) == 2 and "--plan" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_a_command_quietly(roots: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ran = subprocess.run([sys.executable, "-m", "hare.cli", "status", "--profile", "smoke"], stdout=write,
+                         stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (0, "")
