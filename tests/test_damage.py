@@ -13,9 +13,9 @@ from toychain import PROFILE, ToyStep, toy_chain, toy_step
 
 from hare.cli import main
 from hare.core.errors import HareError
-from hare.core.files import read_json, read_record
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import load_profile
+from hare.core.reading import read_json, read_record
 from hare.driver.reproduce import reproduce
 from hare.driver.state import read_state
 from hare.driver.status import status
@@ -98,7 +98,8 @@ def test_a_damaged_picture_is_named_with_the_command_that_draws_it(
 ) -> None:
     harm(_place("results/synthesis/sums.svg"))
     line = status(PROFILE, copied)[2]
-    assert f"results/synthesis/sums.svg was changed: `hare figures {PROFILE.option}`" in line and "done" in line
+    assert f"results/synthesis/sums.svg is gone or was changed: hare figures {PROFILE.option}" in line
+    assert "done" in line
 
 
 @EVERY_DAMAGE
@@ -125,7 +126,7 @@ def test_figures_name_a_damaged_record(results: Path, stage: str, harm: Callable
         pytest.skip("a record that is gone is left out and said; a flipped digit is the driver's to see")
     record(results, recorded_metrics() | {"bench": {"reproduce_wall_seconds": 3.0}})
     harm(results / stage / "metrics.json")
-    command = "hare bench --profile smoke" if stage == "bench" else "hare reproduce --profile smoke --only 05"
+    command = "hare bench --profile smoke" if stage == "bench" else "hare reproduce --profile smoke --from 05"
     with pytest.raises(HareError, match=rf"{stage}/metrics.json (?s:.)*{command}"):
         build(load_profile("smoke"))
 
@@ -138,21 +139,20 @@ def test_figures_name_a_damaged_table(results: Path, kind: str, harm: Callable[[
     (results / "tokens" / "epochs.csv").write_text("arm,file,tokens_read,tokens_in_file,epochs\nd1,d1,3,3,1\n")
     (results / "tokens" / "epochs.json").write_text("{}")
     harm(results / "tokens" / f"epochs.{kind}")
-    with pytest.raises(HareError, match=rf"epochs\.{kind} (?s:.)*hare reproduce --profile smoke --only 04"):
+    with pytest.raises(HareError, match=rf"epochs\.{kind} (?s:.)*hare reproduce --profile smoke --from 04"):
         build(load_profile("smoke"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"metrics": {}}', '{"metrics": {"a": "b"}, "provenance": {}}',
-                                  '{"metrics": {"a": NaN}, "provenance": {}}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"metrics": {}}', "[" * 100_000])
 def test_a_record_is_two_maps(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
-    with pytest.raises(HareError, match=r"metrics\.json (?s:.)*Fix: make it again"):
-        read_record(tmp_path / "metrics.json", "make it again")
+    with pytest.raises(HareError, match=r"metrics\.json (?s:.)*Fix: restore it"):
+        read_record(tmp_path / "metrics.json")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HareError, match="a.json cannot be read: No such file"):
-        read_json(tmp_path / "a.json", "write it")
+    with pytest.raises(HareError, match="a.json is damaged: .*No such file"):
+        read_json(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("sign", "#?*[]")

@@ -33,7 +33,7 @@ def test_literals_of_the_committed_cell_leave_the_choice_to_the_profile() -> Non
     ({"learning_rate": 1e-3, "train_steps": 50}, "learning_rate-0.001,train_steps-50"),
     ({"learning_rate": 1e-3, "variant": "slower"}, "slower"),
     ({"variant": "lr-3e-3"}, "lr-3e-3"),
-    ({"training_seeds": (0, 1)}, ""),
+    ({"training_seeds": tuple(LAPTOP["training_seeds"])}, ""),
 ])
 def test_changed_values_name_their_variant(cell: dict[str, Any], variant: str) -> None:
     assert Parameters.of(TRAINING, cell).variant == variant
@@ -58,7 +58,7 @@ def test_a_variant_is_a_plain_name(variant: Any) -> None:
 
 @pytest.mark.parametrize(("cell", "message"), [
     ({"learning_rate": 0}, "training.learning_rate = 0: choose more than 0"),
-    ({"train_steps": 5}, "training.warmup_steps = 10: not below train_steps 5"),
+    ({"train_steps": 5}, "training.warmup_steps = .*: not below train_steps 5"),
     ({"arms": {"d1": {"d1": 1}, "x": {"d9": 1}}}, r"training.arms.x.d9 = 'd9': choose one of 'd1'"),
     ({"items_per_task": 7}, "05_pretrain_arms does not depend on items_per_task"),
     ({"profile": "labtop"}, "There is no profile 'labtop'"),

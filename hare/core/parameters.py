@@ -51,7 +51,7 @@ class Parameters:
                 f"take it out of the parameters; this notebook's are {', '.join(step.parameters) or 'none'}",
             )
         place = f"the parameters cell of {step.notebook}"
-        profile = changed(profile, {name: value for name, (_, value) in changes.items()}, place)
+        profile = changed(profile, {name: value for name, (_, value) in changes.items()}, place, step.parameters)
         return cls(restricted(profile, step.parameters), changes, _variant(cell.get("variant", ""), changes))
 
     def values(self, step: Step) -> dict[str, Any]:

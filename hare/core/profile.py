@@ -153,8 +153,9 @@ def check_profile(values: Mapping[str, Any], path: Path, source: str | None = No
     return checked(Profile, {**values, "name": path.stem, "source": source or str(path)}, str(path), fix)
 
 
-def changed(profile: Profile, parameters: Mapping[str, Any], where: str) -> Profile:
-    """The profile with the fields named in ``parameters`` set anew, under the same checks as a file.
+def changed(profile: Profile, parameters: Mapping[str, Any], where: str, among: Collection[str]) -> Profile:
+    """The profile with the fields named in ``parameters`` set anew, under the same checks as a file, but for
+    contradictions with fields that are not ``among`` those that matter.
 
     Raises:
         HareError: listing every mistake with key, value and fix; ``where`` is named as their place.
@@ -162,13 +163,13 @@ def changed(profile: Profile, parameters: Mapping[str, Any], where: str) -> Prof
     values: dict[str, Any] = dataclasses.asdict(profile)
     for name, value in parameters.items():
         values[section_of(name)][name] = value
-    mistakes = _mistakes(values)
+    mistakes = _mistakes(values, among)
     if mistakes:
         raise HareError(f"{where} cannot be used:\n{listed(mistakes)}", f"correct the values above in {where}")
     return checked(Profile, values, where, "")
 
 
-def _mistakes(values: Mapping[str, Any]) -> list[str]:
+def _mistakes(values: Mapping[str, Any], among: Collection[str] | None = None) -> list[str]:
     """Each wrong value, and each contradiction between the others."""
     found = mistakes_in(Profile, values)
     wrong = {".".join(keys[:2]) for keys, _ in found}
@@ -178,7 +179,11 @@ def _mistakes(values: Mapping[str, Any]) -> list[str]:
         if name in _SECTIONS and isinstance(section, dict) and name not in wrong
     }
     profile = checked(Profile, sound, "profile", "")
-    return [line for _, line in found] + worth_naming(contradictions(profile), wrong)
+    broken = [
+        rule for rule in contradictions(profile)
+        if among is None or all(key.split(".")[1] in among for key in rule[0])
+    ]
+    return [line for _, line in found] + worth_naming(broken, wrong)
 
 
 def _mistakes_of_name(values: Mapping[str, Any], path: Path) -> list[str]:
