@@ -204,8 +204,9 @@ def test_files_that_are_no_profiles_are_refused(tmp_path: Path, name: str, text:
 
 
 def test_changes_pass_through_the_same_checks() -> None:
-    assert changed(LAPTOP, {"train_steps": 50, "training_seeds": [3]}, "the cell", LAPTOP.fields()).training.training_seeds == (3,)
-    with pytest.raises(HareError, match=r"the cell cannot be used:\n    training.warmup_steps = 20: not below"):
+    other = changed(LAPTOP, {"train_steps": 50, "training_seeds": [3]}, "the cell", LAPTOP.fields())
+    assert other.training.training_seeds == (3,)
+    with pytest.raises(HareError, match=r"the cell cannot be used:\n    training.warmup_steps = .*: not below"):
         changed(LAPTOP, {"train_steps": 5}, "the cell", LAPTOP.fields())
     assert changed(LAPTOP, {"train_steps": 5}, "the cell", ["train_steps"]).training.train_steps == 5
     with pytest.raises(HareError, match=r"training.train_steps = 0: choose at least 1"):
