@@ -153,12 +153,17 @@ def free_port(job: SlurmJob) -> int:
 
 
 def _dead(lines: list[str], code: int) -> str:
-    """Which rank ended first and how, from torchrun's report; a rank that was killed, before those it took along."""
+    """Which rank ended first and how, from torchrun's reports: a killed one before those that missed it, and these
+    before the ones that torchrun then ended."""
     ended = _ENDED.findall("".join(lines))
     if not ended:
         return f"The ranks ended with exit code {code}."
-    host, rank, exit_code = min(ended, key=lambda one: int(one[2]))
+    host, rank, exit_code = min(ended, key=lambda one: _order(int(one[2])))
     return f"Rank {rank} on {host} ended with exit code {exit_code}."
+
+
+def _order(exit_code: int) -> int:
+    return 2 if exit_code == -signal.SIGTERM else 0 if exit_code < 0 else 1
 
 
 if __name__ == "__main__":
