@@ -108,5 +108,5 @@ def test_the_command_line_prints_a_dry_run(roots: Path, capsys: pytest.CaptureFi
 
 def test_training_without_token_files_says_how_to_make_them(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--profile", "smoke"]) == CANNOT
-    assert "holds no token files" in capsys.readouterr().err
+    assert "04_mix_tokens has not run to its end" in capsys.readouterr().err
     assert main(["train", "--profile", "smoke", "--plan"]) == CANNOT
