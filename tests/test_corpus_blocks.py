@@ -29,7 +29,8 @@ from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
 from hare.corpus.sources.readers import MALFORMED, _decoded, parsed_lines
 from hare.corpus.sources.source import Source
-from hare.data.words import Vocabulary, Words, _words_of, prepare, trim, words_of
+from hare.data.vocabulary import Vocabulary
+from hare.data.words import Words, _words_of, prepare, trim, words_of
 
 SENTENCE = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "
 GERMAN = "Der Bundestag hat heute mit großer Mehrheit beschlossen, die Beratungen über das Gesetz zu vertagen. "

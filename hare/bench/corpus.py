@@ -44,7 +44,7 @@ _SLOW_TO_READ = ("mathematics-problems",)  # made on the fly
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """MB a second and core of cleaning, block by block, and of near-duplicate search beside datatrove's; memory; gain.
+    """MB/s per core of cleaning, block by block, and of near-duplicate search beside datatrove's; memory; gain.
 
     Throughput is in processor time; the gain from a second worker is in wall time, on the same sources; memory is the
     peak of a process that cleans 1, 4 and 16 times as much text. The same numbers as a table: ``bench/corpus.csv``.
@@ -65,7 +65,7 @@ def bench(profile: Profile) -> dict[str, float]:
 
 
 def _cleaning(config: Corpus, documents: Sequence[Document], folder: Path) -> dict[str, float]:
-    """MB/s a core of everything between reading and writing, in the median of some passes, and of each block alone."""
+    """MB/s per core of all between reading and writing, in the median of some passes, and of each block alone."""
     size = sum(utf8_length(document.text) for document in documents) / 1e6
     rates, speeds = [], []
     for number in track(range(_PASSES), "clean on one core", "passes"):
@@ -175,7 +175,7 @@ def _filter_seconds(config: Corpus, sources: tuple[Source, ...], work: Path) -> 
 
 
 def _write_table(metrics: dict[str, float], path: Path) -> None:
-    """One row a metric: what was measured, of which part, and the value."""
+    """One row per metric: what was measured, of which part, and the value."""
     with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("metric", "part", "value"))

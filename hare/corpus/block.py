@@ -48,10 +48,12 @@ class Stopwatch:
         self._calls, self._started = 0, 0.0
 
     def start(self) -> None:
+        """Before a document, of some of which the time is taken."""
         if self._calls % _TIMED == 0:
             self._started = time.process_time()
 
     def stop(self) -> None:
+        """Behind it."""
         if self._calls % _TIMED == 0:
             self.seconds += _TIMED * (time.process_time() - self._started)
         self._calls += 1
@@ -77,7 +79,7 @@ class Block(PipelineStep):
         """Why the document is removed, or the list of edits just made to its text, empty when it is fine as it was."""
 
     def start(self, rank: int) -> None:
-        """Prepare for a shard; called once a task, in the process that runs it."""
+        """Prepare for a shard; called once per task, in the process that runs it."""
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Pass on what stays; see the class for what is counted and written."""
@@ -131,6 +133,7 @@ class _Trace:
             self.file.close()
 
     def write(self, row: dict[str, Any]) -> None:
+        """Add a row, as a line of JSON."""
         if self.file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = self.path.open("wb")

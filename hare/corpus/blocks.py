@@ -46,9 +46,11 @@ class Soundness(Block):
     name = "soundness"
 
     def start(self, rank: int) -> None:
+        """Prepare for a shard; see `Block.start`."""
         self.seen: set[int] = set()  # hashes of the ids: a fraction of their memory
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         text = document.text
         name = xxhash.xxh64_intdigest(document.id)
         if name in self.seen:
@@ -107,6 +109,7 @@ class Language(Block):
     name = "language"
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         if not rules_of(document).natural_language or reads_as_english(document.text):
             return []
         found = identify(document.text, document.metadata.get("punctuated", True))
@@ -124,6 +127,7 @@ class PersonalInformation(Block):
     name = "personal_information"
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         code = not rules_of(document).natural_language
         text, found = without_personal_information(document.text, code)
         taken = sum(item.characters for item in found)
@@ -143,6 +147,7 @@ class Completeness(Block):
     name = "completeness"
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         rules = rules_of(document)
         words = len(words_of(document.text))
         if words < rules.least_words:
@@ -167,6 +172,7 @@ class Repetition(Block):
     name = "repetition"
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         for measure in measures(document.text, rules_of(document)):
             if not measure.low <= measure.value <= measure.high:
                 return Removal(measure.name, measure.value, measure.at)

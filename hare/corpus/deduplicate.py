@@ -1,6 +1,6 @@
 """Duplicates across all sources, as datatrove steps: sign every shard, resolve once, filter every shard.
 
-Signing and filtering run shard by shard under any executor; resolving is one task that holds some 50 bytes a document
+Signing and filtering run shard by shard under any executor; resolving is one task that holds some 50 bytes per document
 besides the signatures of those that resemble another. For corpora that exceed one machine's memory even so, datatrove's
 own four-stage MinHash is the path.
 """
@@ -122,6 +122,7 @@ class _Split:
         self.lowest: dict[str, tuple[float, str]] = {}
 
     def see(self, identifier: str, category: str) -> None:
+        """Count a document that stays."""
         rank = held_out_rank(identifier, self.seed)
         self.seen[category] += 1
         self.below[category] += rank < self.fraction
@@ -159,11 +160,13 @@ class _Duplicates(Block):
         self.decisions = str(decisions)
 
     def start(self, rank: int) -> None:
+        """Prepare for a shard; see `Block.start`."""
         decided = json.loads((Path(self.decisions) / f"{rank:05d}.json").read_text(encoding="utf-8"))
         own = (row[:3] for row in decided["removed"] if row[3] == self.exact)
         self.found = {name: (of, similarity) for name, of, similarity in own}
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         if document.id not in self.found:
             return []
         of, similarity = self.found[document.id]

@@ -52,6 +52,7 @@ class _Collector:
         self.characters: dict[str, int] = {}
 
     def take(self, kind: str, match: re.Match[str]) -> str:
+        """What stands in the place of a match, which is remembered."""
         hits = self.hits.setdefault(kind, [])
         start, end = match.span()
         hits.append("" if hits else _shown(match))
@@ -59,6 +60,7 @@ class _Collector:
         return f"<{kind}>"
 
     def summary(self) -> list[Found]:
+        """All that was taken, by kind."""
         return [Found(kind, len(hits), self.characters[kind], hits[0]) for kind, hits in self.hits.items()]
 
 

@@ -114,7 +114,7 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
 
 
 def filtering(config: Corpus, sources: tuple[Source, ...], folder: Path) -> list[PipelineStep]:
-    """First launch, one task a source: the blocks that look at one document, then signatures of what is left."""
+    """First launch, one task per source: the blocks that look at one document, then signatures of what is left."""
     soundness, *others = single_document_blocks(folder)
     return [
         ReadSource(sources, config.max_mb_per_source),
@@ -137,7 +137,7 @@ def resolving(config: Corpus, shards: int, folder: Path) -> list[PipelineStep]:
 
 
 def deduplicating(folder: Path) -> list[PipelineStep]:
-    """Third launch, one task a source: remove duplicates, split off the held-out documents."""
+    """Third launch, one task per source: remove duplicates, split off the held-out documents."""
     decisions = folder / "decisions"
     return [
         ReadShard(str(folder / "filtered"), compression=None),

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare.corpus.rules import Rules
-from hare.data.words import Vocabulary, Words, words_of
+from hare.data.vocabulary import Vocabulary
+from hare.data.words import Words, words_of
 
 _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing

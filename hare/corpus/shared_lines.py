@@ -2,7 +2,7 @@
 
 Deduplication below the document, as datatrove does it by sentence, but for whole lines: what repeats in the sources at
 hand are paragraphs, and a sentence taken out of the middle of one leaves a hole. Signing goes shard by shard; resolving
-is one task that holds 24 bytes a line, of the categories that ask for it (`rules.Rules.shares_no_lines`).
+is one task that holds 24 bytes per line, of the categories that ask for it (`rules.Rules.shares_no_lines`).
 """
 
 import re
@@ -36,7 +36,7 @@ def line_hash(line: str) -> int | None:
 
 
 def lines_of(identifier: str, text: str) -> NDArray:
-    """The document's different lines, shape (lines,), of type `LINE`; none when it is a single one.
+    """The document's different lines, LINE[lines]; none when it is a single one.
 
     A document of one line that another repeats is a duplicate of it.
     """
@@ -141,11 +141,13 @@ class SharedLines(Block):
         self.decisions = str(decisions)
 
     def start(self, rank: int) -> None:
+        """Prepare for a shard; see `Block.start`."""
         self.gone: dict[int, set[int]] = {}
         for document, line in np.fromfile(_file(self.decisions, rank), dtype=LINE).tolist():
             self.gone.setdefault(document, set()).add(line)
 
     def judge(self, document: Document) -> Removal | list[Edit]:
+        """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         gone = self.gone.get(xxhash.xxh64_intdigest(document.id))
         if gone is None:
             return []

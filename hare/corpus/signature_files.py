@@ -30,7 +30,7 @@ def names_in(file: Path) -> Iterator[tuple[str, str]]:
 
 
 class StoredSignatures:
-    """The signatures in several files, one after the other, as `signatures.Searchable`."""
+    """The signatures in several files, one after the other, as `minhash.Searchable`."""
 
     def __init__(self, files: Sequence[Path]):
         self.files = tuple(files)
@@ -38,10 +38,11 @@ class StoredSignatures:
         self.digests = self._of_each_part(lambda records: records["digest"].copy(), np.uint64)
 
     def band_keys(self, band: int) -> NDArray[np.uint64]:
+        """One key per document, uint64[documents], equal where a band of two signatures is equal."""
         return self._of_each_part(lambda records: band_keys(records["values"], band), np.uint64)
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Values of the documents ``indices`` (ascending)."""
+        """Values of the documents ``indices``, int64[some], ascending: uint32[some, VALUES]."""
         starts = np.concatenate(([0], np.cumsum(self.counts)))
         found = [np.zeros((0, VALUES), dtype=np.uint32)]
         for file, first, end in zip(self.files, starts[:-1], starts[1:], strict=True):

@@ -20,7 +20,7 @@ _COUNTED = ("documents_in", "documents_out", "bytes_in", "bytes_out", "edits", "
 
 
 def flow(cleaned: Cleaned) -> pd.DataFrame:
-    """One row a block and source: documents and bytes in and out, edits, processor seconds.
+    """One row per block and source: documents and bytes in and out, edits, processor seconds.
 
     Raises:
         HareError: documents were lost without a trace, which would be a defect of the pipeline.
@@ -87,7 +87,7 @@ def _traces(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def by_source(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
-    """One row a source: raw and kept documents, MB and words, with its licence and counterpart in the paper."""
+    """One row per source: raw and kept documents, MB and words, with its licence and counterpart in the paper."""
     rows = []
     for rank, source in enumerate(cleaned.sources):
         own = counts[counts["source"] == source.name]
@@ -157,7 +157,7 @@ def published_sources() -> pd.DataFrame:
 
 
 def weights(sources: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """One row a category of the paper's Table 3: its share of the paper's D1 and of the kept text here, in percent."""
+    """One row per category of the paper's Table 3: its share of the paper's D1 and of the text kept here, percent."""
     total_weight, total_mb = published["weight_percent"].sum(), sources["kept_mb"].sum()
     category_of = dict(zip(published["source"], published["category"], strict=True))
     ours = sources.assign(paper=sources["counterpart"].map(category_of).fillna("(not in the paper)"))
@@ -206,7 +206,7 @@ def answer(results: Path) -> str:
 
 
 def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
-    """MB of text a second of processor time, by block and for signing, and in total for one pass through all.
+    """MB of text per second of processor time, by block and for signing, and in total for one pass through all.
 
     "words" is the one pass that finds the words of a raw document, which all blocks share.
     """

@@ -77,7 +77,7 @@ class ReferenceModel:
         self.total = int(self.counts.sum())
 
     def bits_per_word(self, text: str) -> float:
-        """Mean bits a word of ``text``, its first word left out; NaN when it has only one."""
+        """Mean bits per word of ``text``, its first word left out; NaN when it has only one."""
         hashes = words_of(text).hashes
         if len(hashes) < 2:
             return float("nan")

@@ -31,15 +31,15 @@ class Searchable(Protocol):
     digests: NDArray[np.uint64]
 
     def band_keys(self, band: int) -> NDArray[np.uint64]:
-        """Of all documents, shape (documents,): equal where a band of two signatures is equal."""
+        """Of all documents, uint64[documents]: equal where a band of two signatures is equal."""
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Values of some documents, shape (indices, VALUES)."""
+        """Values of the documents ``indices``, int64[some]: uint32[some, VALUES]."""
 
 
 @dataclass(frozen=True)
 class Signatures:
-    """Of documents in order: ``digests`` uint64 (documents,) of their words, ``values`` uint32 (documents, VALUES)."""
+    """Of documents in order: ``digests`` uint64[documents] of their words, ``values`` uint32[documents, VALUES]."""
 
     digests: NDArray[np.uint64]
     values: NDArray[np.uint32]
@@ -48,14 +48,16 @@ class Signatures:
         return len(self.digests)
 
     def band_keys(self, band: int) -> NDArray[np.uint64]:
+        """As `Searchable.band_keys`."""
         return band_keys(self.values, band)
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """As `Searchable.rows`."""
         return self.values[indices]
 
 
 def band_keys(values: NDArray[np.uint32], band: int) -> NDArray[np.uint64]:
-    """One hash a document of the values of a band."""
+    """One hash per document of the values of a band: uint32[documents, VALUES] to uint64[documents]."""
     keys = np.zeros(len(values), dtype=np.uint64)
     for row in range(ROWS):
         keys = (keys ^ values[:, band * ROWS + row]) * _MIX

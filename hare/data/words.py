@@ -1,8 +1,7 @@
 """Words as arrays: where they start, how long they are, a 64-bit hash each. Plain numpy over UTF-8 bytes.
 
-datatrove's own English tokenizer is spaCy, several times slower than a whole cleaning pass may be. A word here is a
-run of letters, digits and underscores of any script; dashes, quotation marks and no-break spaces end it as any other
-punctuation does. Case is ignored.
+A word here is a run of letters, digits and underscores of any script, whatever its case. datatrove's own English
+tokenizer is spaCy, several times slower than a whole cleaning pass may be.
 """
 
 import re
@@ -16,12 +15,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hare.data.vocabulary import Vocabulary
+
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _SHIFT = np.uint64(29)
 _MODULUS = 1 << 64
 _FIRST_LETTER = ord("a") + 1  # in the table below
 _NONE = np.zeros(1, dtype=np.uint64)
-_SLOTS = 1 << 12  # of a vocabulary: it stays in the processor's first cache
 _TOGETHER = 32_768  # characters of texts whose words are found together: their arrays stay in the cache
 
 _Item = TypeVar("_Item")
@@ -115,15 +115,17 @@ class _Texts:
 
     @cached_property
     def sums(self) -> NDArray[np.uint64]:
-        """0 and the running sums of the hashes: shape (words + 1,)."""
+        """0 and the running sums of the hashes: uint64[words + 1]."""
         return np.concatenate((_NONE, _OF_WORDS.prefix_sums(self.hashes)))
 
     @cached_property
     def length_sums(self) -> NDArray[np.int64]:
+        """0 and the running sums of the lengths: int64[words + 1]."""
         return _running(self.lengths)
 
     @cached_property
     def alphabetic_sums(self) -> NDArray[np.int64]:
+        """0 and the running counts of words with a letter: int64[words + 1]."""
         return _running(self.alphabetic)
 
     @cached_property
@@ -146,7 +148,7 @@ class _Texts:
             self._runs[size] = self.shingles(0, count, size) if count >= size else _NONE[:0]
         return self._runs[size]
 
-    def known(self, vocabulary: "Vocabulary", size: int) -> tuple[list[int], list[int]]:
+    def known(self, vocabulary: Vocabulary, size: int) -> tuple[list[int], list[int]]:
         """Places, ascending, and hashes of the words (``size`` 1) or pairs (2) that belong to a vocabulary."""
         if (vocabulary, size) not in self._known:
             hashes = self.runs(size) if size > 1 else self.hashes
@@ -154,7 +156,8 @@ class _Texts:
             self._known[vocabulary, size] = places.tolist(), hashes[places].tolist()
         return self._known[vocabulary, size]
 
-    def known_sums(self, vocabulary: "Vocabulary") -> NDArray[np.int64]:
+    def known_sums(self, vocabulary: Vocabulary) -> NDArray[np.int64]:
+        """0 and the running counts of words that belong to a vocabulary: int64[words + 1]."""
         if vocabulary not in self._known_sums:
             self._known_sums[vocabulary] = _running(vocabulary.holds(self.hashes))
         return self._known_sums[vocabulary]
@@ -168,7 +171,7 @@ def _running(values: NDArray) -> NDArray[np.int64]:
 
 
 class Words:
-    """The words of a text; all arrays have the shape (words,) and lengths are in bytes."""
+    """The words of a text: ``hashes`` uint64[words], and ``lengths`` int64[words] in bytes."""
 
     def __init__(self, texts: _Texts, place: int):
         self._texts, self._start = texts, texts.starts[place]
@@ -179,10 +182,12 @@ class Words:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
+        """Bytes of each word, int64[words]."""
         return self._texts.lengths[self._first : self._end]
 
     @property
     def hashes(self) -> NDArray[np.uint64]:
+        """A hash of each word, uint64[words]."""
         return self._texts.hashes[self._first : self._end]
 
     @property
@@ -203,7 +208,7 @@ class Words:
         return found < len(places) and places[found] < self._end - 2
 
     def shingles(self, size: int) -> NDArray[np.uint64]:
-        """Hashes of all runs of ``size`` words, shape (words - size + 1,); of the whole text when it is shorter."""
+        """Hashes of all runs of ``size`` words, uint64[words - size + 1]; of the whole text when it is shorter."""
         size = min(size, len(self))
         return self._texts.shingles(self._first, self._end, size) if size else _NONE[:0]
 
@@ -213,14 +218,14 @@ class Words:
             return self.shingles(size)
         return self._texts.runs(size)[self._first : self._end - size + 1]
 
-    def known(self, vocabulary: "Vocabulary", size: int) -> set[int]:
+    def known(self, vocabulary: Vocabulary, size: int) -> set[int]:
         """Hashes of the words (``size`` 1) or of the pairs of neighbouring words (2) that belong to a vocabulary."""
         places, hashes = self._texts.known(vocabulary, size)
         if not places:
             return set()
         return set(hashes[bisect_left(places, self._first) : bisect_left(places, self._end - size + 1)])
 
-    def known_by_part(self, vocabulary: "Vocabulary", parts: int) -> list[int]:
+    def known_by_part(self, vocabulary: Vocabulary, parts: int) -> list[int]:
         """How many words of each of ``parts`` belong to a vocabulary; part k begins at word ``k * words // parts``."""
         sums, count = self._texts.known_sums(vocabulary), len(self)
         at = [int(sums[self._first + part * count // parts]) for part in range(parts + 1)]
@@ -293,32 +298,3 @@ def _with_letters(
         return np.ones(len(last), dtype=np.bool_)
     counts = np.bincount(last.searchsorted(others), minlength=len(last))
     return counts != last - before
-
-
-class Vocabulary:
-    """A few known hashes, each in the slot that some of its bits name, so that one look tells whether another is one.
-
-    Raises:
-        ValueError: no choice of bits gives each hash a slot of its own; a few dozen hashes always find one.
-    """
-
-    def __init__(self, hashes: Iterable[int]):
-        known = np.array(sorted(set(hashes)), dtype=np.uint64)
-        for shift in range(0, 53):
-            slots = self._slots(known, np.uint64(shift))
-            if len(np.unique(slots)) == len(known):
-                break
-        else:
-            raise ValueError(f"{len(known)} hashes are too many for {_SLOTS} slots")
-        self._shift = np.uint64(shift)
-        self._table = np.zeros(_SLOTS, dtype=np.uint64)
-        self._table[0] = 1 << shift  # an empty slot holds a hash that belongs to another
-        self._table[slots] = known
-
-    @staticmethod
-    def _slots(hashes: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.int64]:
-        return ((hashes >> shift) & np.uint64(_SLOTS - 1)).view(np.int64)
-
-    def holds(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of ``hashes`` are known; shape as ``hashes``."""
-        return self._table[self._slots(hashes, self._shift)] == hashes

@@ -1,6 +1,8 @@
 """Wikitext and HTML turned into plain text, in which ``<`` and ``>`` may also compare numbers.
 
-Patterns rather than a parser: see ``hare bench corpus`` for what mwparserfromhell and lxml take for the same text.
+Patterns rather than a parser. Three were tried: HTML's own grammar (lxml, selectolax) takes the ``<n`` of ``i<n`` for a
+tag and sets cells side by side without a blank; mwparserfromhell keeps the text of references and joins what ``<br>``
+sets apart, at a tenth of the speed.
 """
 
 import html

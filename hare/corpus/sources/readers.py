@@ -71,13 +71,13 @@ def _spread_rows(texts: dict[str, str]) -> Rows:
 
 
 def text_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
-    """One document a ``.txt`` member."""
+    """One document per ``.txt`` member."""
     for member, data in _found(archive, prefixes, ".txt"):
         yield member, _decoded(data)
 
 
 def orange_table(archive: Archive, tables: tuple[str, ...]) -> Rows:
-    """One document a row of an Orange ``.tab`` file: its last text column, below three lines of heading."""
+    """One document per row of an Orange ``.tab`` file: its last text column, below three lines of heading."""
     texts = {}
     for member in tables:
         for number, _, text in _orange_rows(archive, member):
@@ -159,7 +159,7 @@ def lacks_its_stop(text: str) -> bool:
 
 
 def bible_chapters(archive: Archive, tables: tuple[str, ...]) -> Rows:
-    """One document a chapter, one line a verse."""
+    """One document per chapter, one line per verse."""
     chapters: dict[str, list[str]] = {}
     for key, row in json_lines(archive, tables, ("book", "chapter", "text")):
         if isinstance(row, str):
@@ -170,14 +170,14 @@ def bible_chapters(archive: Archive, tables: tuple[str, ...]) -> Rows:
 
 
 def topic_summaries(archive: Archive, tables: tuple[str, ...]) -> Rows:
-    """One document a Wikipedia summary of a topic."""
+    """One document per Wikipedia summary of a topic."""
     for member in tables:
         topics = orjson.loads(read_member(archive, member))
         yield from _spread_rows({title: row["extract"] for title, row in topics.items()})
 
 
 def wikipedia_dump(archive: Archive, dumps: tuple[str, ...]) -> Rows:
-    """One document an article of a bzip2-compressed MediaWiki dump, its markup removed; redirects are no articles."""
+    """One document per article of a bzip2-compressed MediaWiki dump, its markup removed; redirects are no articles."""
     for member in dumps:
         parser = ElementTree.iterparse(io.BytesIO(decompress(read_member(archive, member))))
         for _, element in parser:
@@ -190,7 +190,7 @@ def wikipedia_dump(archive: Archive, dumps: tuple[str, ...]) -> Rows:
 
 
 def factbook(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
-    """One document a country: each field on a line of its own, under the heading of its chapter."""
+    """One document per country: each field on a line of its own, under the heading of its chapter."""
     for member, data in _found(archive, prefixes, ".json"):
         chapters = orjson.loads(data)
         lines = [f"{heading}\n" + "\n".join(_fields(fields)) for heading, fields in chapters.items()]
@@ -206,7 +206,7 @@ def _fields(value: Any, name: str = "") -> Iterator[str]:
 
 
 def commons_speeches(archive: Archive, tables: tuple[str, ...]) -> Rows:
-    """One document a speech of a ParlSpeech sample (a zip with one CSV inside)."""
+    """One document per speech of a ParlSpeech sample (a zip with one CSV inside)."""
     for member in tables:
         with zipfile.ZipFile(io.BytesIO(read_member(archive, member))) as inner:
             table = inner.read(inner.namelist()[0]).decode("utf-8", errors="replace")
@@ -215,7 +215,7 @@ def commons_speeches(archive: Archive, tables: tuple[str, ...]) -> Rows:
 
 
 def regulation_articles(archive: Archive, databases: tuple[str, ...]) -> Rows:
-    """One document an article of a regulation, from an SQLite database."""
+    """One document per article of a regulation, from an SQLite database."""
     for member in databases:
         with sqlite3.connect(f"file:{extract(archive, member)}?mode=ro", uri=True) as database:
             rows = database.execute("SELECT celex, article_id, content FROM articles ORDER BY celex, article_number")
@@ -224,7 +224,7 @@ def regulation_articles(archive: Archive, databases: tuple[str, ...]) -> Rows:
 
 
 def service_documentation(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
-    """One document an operation of a service: its description and those of its parameters, HTML removed."""
+    """One document per operation of a service: its description and those of its parameters, HTML removed."""
     for member, data in _found(archive, prefixes, "service-2.json.gz"):
         service = orjson.loads(gzip.decompress(data))
         shapes = service.get("shapes", {})
@@ -236,7 +236,7 @@ def service_documentation(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
 
 
 def python_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
-    """One document a Python file; empty files are no documents."""
+    """One document per Python file; empty files are no documents."""
     for member, data in _found(archive, prefixes, ".py"):
         text = _decoded(data)
         if text.strip():
@@ -244,7 +244,7 @@ def python_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
 
 
 def docstrings(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
-    """One document a docstring of a module, class or function that is long enough to explain something."""
+    """One document per docstring of a module, class or function that is long enough to explain something."""
     for member, data in _found(archive, prefixes, ".py"):
         if "/tests/" in member:
             continue

@@ -58,8 +58,8 @@ def measure(count: int, seed: int, trace: Path) -> tuple[pd.DataFrame, pd.DataFr
     """Plant about ``count`` defects of each kind among as many clean documents.
 
     Returns:
-        One row a block and kind: planted, caught, recall with its 95 % Wilson interval; the kind "(clean)" counts false
-        alarms instead, and its ``precision`` is that of the block. And one row a false alarm, to be looked at.
+        One row per block and kind: planted, caught, recall with its 95 % Wilson interval; kind "(clean)" counts false
+        alarms instead, and its ``precision`` is that of the block. And one row per false alarm, to be looked at.
     """
     generator = random.Random(seed)
     clean = clean_documents(count)
