@@ -1,6 +1,7 @@
 """What goes wrong while notebooks run: one clear message, a non-zero exit, nothing half-written, and a way on."""
 
 import dataclasses
+import errno
 import json
 import os
 import resource
@@ -14,7 +15,8 @@ import pytest
 from toychain import PROFILE, toy_chain
 
 from hare.core.errors import HareError
-from hare.core.paths import Workspace
+from hare.core.files import naming_disk_errors
+from hare.core.paths import Workspace, cache_folder
 from hare.driver.leftovers import MARK, end_processes
 from hare.driver.reproduce import alone, reproduce
 
@@ -241,3 +243,30 @@ def test_a_killed_driver_leaves_no_process_and_the_next_run_continues_to_the_sam
     assert reproduce(PROFILE, chain=chain) == 2
     assert (workspace.work / "steps" / "01.json").read_text() == first
     assert [(workspace.work / step.stage / "number.txt").read_text() for step in chain] == ["1", "2", "4"]
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(roots: Path) -> None:
+    command = [sys.executable, "-m", "hare.cli", "status", "--profile", "smoke"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("HARE_CACHE", raising=False)
+    with pytest.raises(HareError, match=r"no home folder.*\n.*set HARE_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("HARE_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR])
+def test_a_folder_of_somebody_else_names_the_variables(tmp_path: Path, number: int) -> None:
+    with pytest.raises(HareError, match=r"\$HARE_RESULTS, \$HARE_WORK or \$HARE_CACHE"), naming_disk_errors(tmp_path):
+        raise OSError(number, "no")

@@ -15,16 +15,16 @@ from typing import Any
 
 from hare.core.errors import HareError
 
+_ELSEWHERE = "choose another folder through $HARE_RESULTS, $HARE_WORK or $HARE_CACHE"
 _FIXES = {
     errno.ENOSPC: "free some disk space (`hare doctor` shows how much is needed)",
     errno.EDQUOT: "free some of your disk quota",
-    errno.EACCES: "give yourself write permission on that folder, or clone the project somewhere you own",
-    errno.EPERM: "give yourself write permission on that folder, or clone the project somewhere you own",
-    errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or choose another folder through "
-    "$HARE_RESULTS, $HARE_WORK or $HARE_CACHE",
+    errno.EACCES: f"give yourself write permission on that folder, or {_ELSEWHERE}",
+    errno.EPERM: f"give yourself write permission on that folder, or {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file stands where a folder is wanted: move it away, or {_ELSEWHERE}",
     errno.EISDIR: "a folder stands where a file is wanted: move it away",
     errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
-    errno.EROFS: "the file system is read-only: clone the project onto one that can be written",
+    errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
 }
 _FIXES[errno.EEXIST] = _FIXES[errno.ENOTDIR]
 # How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).

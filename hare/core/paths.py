@@ -12,8 +12,18 @@ _SPECIAL = "#?*[]"
 
 
 def cache_folder() -> Path:
-    """Folder of downloaded archives: ``$HARE_CACHE``, else ``~/.cache/hare``."""
-    return _folder("HARE_CACHE", Path.home() / ".cache" / "hare")
+    """Folder of downloaded archives: ``$HARE_CACHE``, else ``~/.cache/hare``.
+
+    Raises:
+        HareError: the folder cannot be used, or the variable is not set and this user has no home.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        if not os.environ.get("HARE_CACHE"):
+            raise HareError("This user has no home folder.", "set HARE_CACHE to a folder for downloads") from error
+        home = Path()
+    return _folder("HARE_CACHE", home / ".cache" / "hare")
 
 
 def _folder(variable: str, default: Path) -> Path:

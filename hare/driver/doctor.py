@@ -19,6 +19,7 @@ from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import Profile
+from hare.core.secrets import masked
 from hare.data.archives import ARCHIVES
 from hare.data.download import index_url
 from hare.data.fetching import missing
@@ -49,7 +50,7 @@ class Check:
     def line(self) -> str:
         """The finding as one line, with the fix below it when something is not well."""
         line = f"{self.verdict:<4}  {self.name:<10}  {self.message}"
-        return line if self.verdict == "ok" else f"{line}\n{'':18}Fix: {self.fix}"
+        return masked(line if self.verdict == "ok" else f"{line}\n{'':18}Fix: {self.fix}")
 
 
 def examine(profile: Profile, parameters: int) -> list[Check]:
