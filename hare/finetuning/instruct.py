@@ -54,29 +54,34 @@ class InstructGrammar:
         values: list[str] = []
         for _ in BY_NAME[name].slots:
             written = f'{name}("' if not values else '", "'
-            value, cache = self._copied(request, written, cache)
+            value, cache = self.copied(request, written, cache)
             values.append(value)
         return checked(Call(name, tuple(values)), request)
 
-    @torch.inference_mode()
     def _opened(self, request: str, ranking: Sequence[Function]) -> tuple[DynamicCache, dict[str, float]]:
         """What has been read of the conversation, and the log-likelihood of each offered name with its bracket."""
-        functions = offered(ranking[:RETRIEVED])
-        turns = list(prompt(request, ranking[:RETRIEVED], self._examples))
-        ids = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        turns = prompt(request, ranking[:RETRIEVED], self._examples)
+        return self.chosen(turns, [function.name for function in offered(ranking[:RETRIEVED])])
+
+    @torch.inference_mode()
+    def chosen(
+        self, turns: Sequence[dict[str, str]], names: Sequence[str]
+    ) -> tuple[DynamicCache, dict[str, float]]:
+        """What has been read of a conversation, and the log-likelihood of each name with its bracket as the answer."""
+        ids = self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, return_dict=False)
         cache = DynamicCache()
         after = self._read(list(ids), cache)[-1].log_softmax(-1)
         length, scores = cache.get_seq_length(), {}
-        for function in functions:
-            name = self._ids(f"{function.name}(")
-            after_each = self._read(name, cache).log_softmax(-1)
+        for name in names:
+            written = self._ids(f"{name}(")
+            after_each = self._read(written, cache).log_softmax(-1)
             cache.crop(length - cache.get_seq_length())  # as many as were added
-            rest = sum(float(after_each[place, token]) for place, token in enumerate(name[1:]))
-            scores[function.name] = float(after[name[0]]) + rest
+            rest = sum(float(after_each[place, token]) for place, token in enumerate(written[1:]))
+            scores[name] = float(after[written[0]]) + rest
         return cache, scores
 
     @torch.inference_mode()
-    def _copied(self, request: str, written: str, cache: DynamicCache) -> tuple[str, DynamicCache]:
+    def copied(self, request: str, written: str, cache: DynamicCache) -> tuple[str, DynamicCache]:
         """The likeliest stretch of the request's words after what was ``written``, token by token."""
         left = [(self._ids(f'{value}"'), value) for value in stretches(request)]
         logits, place = self._read(self._ids(written), cache)[-1], 0

@@ -69,14 +69,15 @@ def recall_table(items: Sequence[ToolItem], ranked: Sequence[Sequence[Function]]
 
 
 def seeded_subset(items: Sequence[ToolItem], wanted: int, seed: int) -> list[ToolItem]:
-    """``wanted`` items at the most, spread evenly over the functions; 0 means all."""
+    """``wanted`` items at the most, spread evenly over the functions called; 0 means all."""
     if not wanted or wanted >= len(items):
         return list(items)
     chosen: list[ToolItem] = []
-    for number, function in enumerate(FUNCTIONS):
-        mine = [item for item in items if item.call.function == function.name]
-        share = wanted // len(FUNCTIONS) + (number < wanted % len(FUNCTIONS))
-        chosen += random.Random(f"{seed}/{function.name}").sample(mine, min(share, len(mine)))
+    called = [function for function in FUNCTIONS if any(item.call.function == function.name for item in items)]
+    for number, function in enumerate(called):
+        of_function = [item for item in items if item.call.function == function.name]
+        share = wanted // len(called) + (number < wanted % len(called))
+        chosen += random.Random(f"{seed}/{function.name}").sample(of_function, min(share, len(of_function)))
     return chosen
 
 

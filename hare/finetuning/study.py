@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from hare.core.sections import Finetuning
-from hare.finetuning import retrieval, runs
+from hare.finetuning import outside, retrieval, runs
 from hare.finetuning.controls import BagOfWords
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.finetuning.grammar import jaccard, phrasings, words_of
@@ -112,15 +112,19 @@ def seen_in_training(train: Sequence[ToolItem], config: Finetuning) -> list[Tool
 def fine_tuned(
     folder: Path, sets: ToolSets, config: Finetuning, out: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`score_rows` of all fine-tuned systems and of the baselines, and what each fine-tune cost; the first seed's
-    HARE-Tool is saved at ``out``."""
+    """`score_rows` of all fine-tuned systems and of the baselines under the grammar, the Berkeley sets' among them, and
+    what each fine-tune cost; the first seed's HARE-Tool is saved at ``out``."""
     planned = runs.planned(folder, config)
     first = next(run for run in planned if run.system == runs.HARE_TOOL)
     tasks = [(runs.carried_out, (run, sets.train, sets.scored(), out if run is first else None)) for run in planned]
     if config.instruct_model == "embedded":
         tasks += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
+        tasks.append((outside.instruct_answers, (config,)))
+    seeds = config.finetuning_seeds
+    tasks = [(outside.schema_answers, (folder, sets.train, config, seed)) for seed in seeds] + tasks
     results = runs.side_by_side(tasks, config.finetuning_processes)
-    trained, others = results[: len(planned)], results[len(planned) :]
+    count = len(seeds) + len(planned)
+    trained, others = results[:count], results[count:]
     rows = pd.concat([*(result["rows"] for result in trained), *others], ignore_index=True)
     return rows, pd.DataFrame([result["costs"] for result in trained if result["costs"]["steps"]])
 
