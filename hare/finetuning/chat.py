@@ -21,6 +21,7 @@ from hare.synthesis.open_sets import OPEN_SETS, OpenSet
 _LONGEST_ANSWER = 400  # characters
 _KEPT_ASIDE = 0.12  # share of the tasks
 _RESAMPLES = 2000
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,16 @@ def fine_tuned(
 @torch.inference_mode()
 def loss_rows(model: ChatModel, aside: Sequence[Conversation]) -> pd.DataFrame:
     """One row per conversation that fits the model: source, task, tokens (learnt), nats (summed over them)."""
+    longest = model.network.config.max_position_embeddings
+    read = [(one, one.example(model.dialogue)) for one in aside]
+    read = sorted((pair for pair in read if len(pair[1].ids) <= longest), key=lambda pair: len(pair[1].ids))
     rows = []
-    for one in aside:
-        example = one.example(model.dialogue)
-        if len(example.ids) <= model.network.config.max_position_embeddings:
-            losses = answer_losses(model.network, [example])
-            rows.append({"source": one.source, "task": one.task, "tokens": len(losses), "nats": float(losses.sum())})
+    for start in range(0, len(read), _BATCH):
+        batch = read[start : start + _BATCH]
+        counts = [sum(example.scored) for _, example in batch]
+        losses = answer_losses(model.network, [example for _, example in batch]).split(counts)
+        rows += [{"source": one.source, "task": one.task, "tokens": count, "nats": float(nats.sum())}
+                 for (one, _), count, nats in zip(batch, counts, losses, strict=True)]
     return pd.DataFrame(rows, columns=["source", "task", "tokens", "nats"])
 
 
