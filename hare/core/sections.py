@@ -24,7 +24,7 @@ from hare.core.checked import (
     Whole,
 )
 
-PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages")  # what an arm may read
+PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted")  # what an arm may read
 _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
 _OWN_VOCABULARY = re.compile(r"own-([1-9][0-9]{2,4})")
 _FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # every byte has a piece of its own; token files hold 16 bits per token

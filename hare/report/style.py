@@ -6,11 +6,13 @@ ARM_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00",
 TABLE_COLOUR = "#555555"  # of n-gram tables, which are no arms
 PART_COLOURS = {
     "d1": "#0072B2", "d2": "#E69F00", "d3": "#009E73", "d3_passages": "#56B4E9", "d3_shuffled": "#CC79A7",
+    "d1_reweighted": "#4B3F72",
 }
 OTHER_COLOUR = "#777777"
 TABLES = {"unigram": "unigram table", "bigram": "bigram table", "fivegram": "5-gram table"}
 MODELS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
-PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3_shuffled": "D3 shuffled"}
+PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3_shuffled": "D3 shuffled",
+         "d1_reweighted": "D1 in D3's mix"}
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
