@@ -212,7 +212,7 @@ def test_gains_and_the_figure_say_what_the_leak_buys(tmp_path: Path) -> None:
     assert list(detected.columns[:3]) == ["hidden_size", "estimator", "dose"]
     frame = experiment.detection_frame(detected, gained.reset_index())
     assert len(detection(frame).axes) == 4
-    assert "Items read 16 times are seen by" in detection_finding(frame)
+    assert detection_finding(frame).startswith("Items read 16 times are seen in half of the tests with 25 items by")
     blind = frame.assign(value=frame.value.where(frame.panel != "power", 0.05))
     assert detection_finding(blind).startswith("No estimator sees the leak from 25 items")
 

@@ -131,15 +131,19 @@ def _gain_panel(axis: Axes, frame: pd.DataFrame, doses: list[int]) -> None:
 def detection_finding(frame: pd.DataFrame) -> str:
     """From which dose on half of the tests see the leak, by the best estimator and by the method's own."""
     power = frame[frame["panel"] == "power"]
-    seen = power[power["value"] >= 0.5]
-    first = seen.groupby("series")["dose"].min()
+    seen = power[power["value"] >= 0.5].sort_values(["dose", "value"], ascending=[True, False])
+    first = seen.drop_duplicates("series").set_index("series")["dose"]
     items = int(power["tested_items"].iloc[0])
     if first.empty:
         return f"No estimator sees the leak from {items} items in half of the tests, at any dose up to "\
                f"{frame['dose'].max()} readings"
-    best = first.idxmin()
+    best = first.index[0]  # the lowest dose, and of those the estimator that sees it most often
     own = "fivegram_five_starts"
-    published = f"the method's own five starts from {first[own]} on" if own in first else \
-        "the method's own five starts at no dose"
-    return (f"Items read {first[best]} times are seen by {_SERIES.get(best, best)} in half of the tests "
-            f"with {items} items;\n{published}")
+    published = f"by the method's own five starts from {_times(first[own])} on" if own in first else \
+        "by the method's own five starts at no dose"
+    return (f"Items read {_times(first[best])} are seen in half of the tests with {items} items by "
+            f"{_SERIES.get(best, best)};\n{published}")
+
+
+def _times(dose: int) -> str:
+    return {1: "once", 2: "twice"}.get(dose, f"{dose} times")
