@@ -71,7 +71,7 @@ CHAIN = (
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), _fields(Evaluation)),
     Step("07_measure_leakage", "leakage", ("tokens", "training"), (*_fields(Model, Leakage), *_OF_THE_LEAK)),
     Step("08_finetune_models", "finetuning", ("decontamination", "tokens", "training"),
-         (*_fields(Finetuning), "tasks", "evaluation_batch", "evaluation_threads", "evaluation_seed"),
+         (*_fields(Finetuning), "tasks", "tasks_from_hub", "evaluation_batch", "evaluation_threads", "evaluation_seed"),
          on_request=True),
     Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), _fields(Deployment), on_request=True),
     Step("10_draw_figures", "study",

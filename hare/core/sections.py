@@ -198,6 +198,7 @@ class Evaluation:
     evaluation_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
     bootstrap_resamples: Count = 1000
     evaluation_seed: Seed = 0  # of the choice of items and of the bootstrap
+    tasks_from_hub: Flag = False  # whether their rows are read from the Hugging Face hub, not from index archives
 
 
 def _the_leaks_doses() -> dict[int, int]:
