@@ -114,7 +114,7 @@ def _of_names(profile: "Profile") -> Iterator[Contradiction]:
         ("leakage.leakage_benchmarks", profile.leakage.leakage_benchmarks),
         ("leakage.leak_benchmark", (profile.leakage.leak_benchmark,)),
     ):
-        if known and not (names and set(names) <= known):
+        if not names or not set(names) <= known:
             yield (key,), names, f"choose at least one of {', '.join(sorted(known))}"
 
 
