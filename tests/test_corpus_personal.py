@@ -36,6 +36,7 @@ def _left(text: str, code: bool = False) -> str:
     ("It came from 2001:4860:4860::8888. It left.", "It came from <ip>. It left."),
     ("See [the guide (new)](https://example.com/a_(b) \"title\") now.", "See the guide (new) now."),
     ("Visit example.it or example.com/x.", "Visit or."),
+    ("See t.me/foo, bit.ly/3a and http://[2606:4700::1]/x.", "See, and."),
 ])
 def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -> None:
     assert _left(text) == left
@@ -56,6 +57,9 @@ def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -
     "Ratios 1:2:3:4:5:6:7:8 and the hour 10:30:15.",
     "at 20 people came to see me and the others who lived here so it was",
     "Reserved addresses such as 224.0.0.0/4 and fe80::/10.",
+    "The function call 1234567 times, text 12345678 characters long.",
+    "It ended at 5 p.m.to be sure; sit by me.to rest.",
+    "The product number is 212-555-0199.", "It rose at 1.2.3.4 of the scale.",
     "Use @property, @app.route or @pytest.fixture.", "react@18.2.0 and lodash@4.17.21 are packages.",
 ])
 def test_look_alikes_stay(text: str) -> None:

@@ -123,6 +123,8 @@ def _is_english(text: str) -> bool:
     "Avan eppo varuvan nu enakku theriyathu, aana naan avan kitta naalaikku kaalaila paakalam nu sonnen.",
     "Ya ne znayu kogda on pridet, no ya skazal emu chto my vstretimsya zavtra utrom i poidem vmeste.",
     "Den ksero pote tha erthei alla tou eipa oti tha sinantithoume avrio to proi kai tha pame mazi.",
+    "Kya haal hai bhai? Sab theek hai na? Kal milte hain.",
+    "Neenga eppadi irukeenga? Naan nalla iruken, romba nandri, naalai paarkalaam.",
     "Boolean (Pode ser True, False ou None) Pequeno número inteiro positivo Identificador único universal",
 ])
 def test_languages_in_latin_letters_are_no_english(text: str) -> None:
@@ -140,7 +142,9 @@ def test_a_foreign_middle_between_english_ends_is_seen(language: str, ends: int,
     "BREAKING NEWS: MARKETS CLOSE HIGHER AS OIL PRICES FALL SHARPLY IN LATE TRADING", "Order! Order!",
     "Pizza Margherita",
     "gdp 1990 120.3\ngdp 1991 130.2\nimports 1990 20.1\nexports 1990 22.8\npopulation 1990 5600000", "Hear, hear.",
-    ENGLISH * 10 + FOREIGN["de"] + ENGLISH * 10, "José Saramago, Nobel laureate",
+    ENGLISH * 10 + FOREIGN["de"] + ENGLISH * 10, "José Saramago, Nobel laureate", "OK.",
+    "Hercule Poirot, Jane Marple, Tommy Beresford", "375336N 1223958W / 37.89333N 122.66611W / 37.89333; -122.66611",
+    "quercus robur, acer campestre, fagus sylvatica, betula pendula, pinus sylvestris, salix alba, populus nigra",
 ])
 def test_names_capitals_tables_short_english_and_a_quotation_stay(text: str) -> None:
     assert _is_english(text)

@@ -23,9 +23,12 @@ _SHORT, _LEAST_ENGLISH_OF_WHOLE = 160, 0.9  # characters, and probability, from 
 _LEAST_ENGLISH, _LEAST_FOREIGN = 0.6, 0.2  # mean probabilities
 _LEAST_ENGLISH_SHORT, _LEAST_FOREIGN_SHORT = 0.3, 0.5
 _MOST_ROMANISED = 0.3  # share of windows
+_CERTAIN, _FEWEST_TO_JUDGE = 0.95, 3  # probability of another language, and words, that say so of names as well
 _SURE = 0.7  # probability of another language in one window
 _MOST_FOREIGN_WINDOWS = 0.15  # share of windows, when there are two: a quotation may be foreign, a part of a text not
-_UNKNOWN = 0.4  # a window in which neither English nor another language is likelier may be none that the model knows
+_UNKNOWN = 0.4  # a window in which English is no likelier, and no other language sure, may be none the model knows
+_MOST_COMMAS = 0.3  # per word of running text
+_MOST_NAMES = 0.34  # share of words in lower case up to which a short text is names, capitals or a table
 _LIKELIEST = 5  # languages that are asked for
 _FAMILY = {  # languages so close that the model divides its probability among them
     member: family for family, members in {
@@ -33,7 +36,7 @@ _FAMILY = {  # languages so close that the model divides its probability among t
         "ru": "uk be bg mk", "hi": "mr ne bh mai sa gom",
     }.items() for member in members.split()
 }
-_LEAST_RUNNING, _MOST_FUNCTION_WORDS, _FEWEST_RUNNING = 0.75, 0.15, 10  # shares of words in lower case; words
+_LEAST_RUNNING, _MOST_FUNCTION_WORDS, _FEWEST_RUNNING = 0.65, 0.15, 10  # shares of words in lower case; words
 _ENGLISH = frozenset(str.split(
     "the and that with from which this been have has their they would not you your its his she who what when "
     "where there then than these those because could should must about into of to is was for by on as at are or "
@@ -106,6 +109,8 @@ def identify(text: str, punctuated: bool = True) -> Identified:
     if len(text) < _SHORT_TEXT:
         english, foreign, language = _language_of(text)
         if len(text) < _SHORT or english > _LEAST_ENGLISH_OF_WHOLE:
+            if _is_names(text, foreign):
+                foreign = 0.0
             return _judged([(0, english, foreign, language)], [text], punctuated)
     doubtful = _doubtful_parts(text)
     size = len(text) / len(doubtful)
@@ -131,7 +136,7 @@ def _judged(windows: list[tuple[int, float, float, str]], texts: list[str], punc
     english, foreign = (sum(window[k] for window in windows) / count for k in (1, 2))
     surely = sum(window[2] >= _SURE for window in windows)
     romanised = [start for (start, *likely, _), text in zip(windows, texts, strict=True)
-                 if punctuated and max(likely) < _UNKNOWN and _runs_without_english(text)]
+                 if punctuated and likely[0] < _UNKNOWN and likely[1] < _SURE and _runs_without_english(text)]
     if len(romanised) > _MOST_ROMANISED * count:
         return Identified(english, 1.0, "romanised", romanised[0], len(romanised) / count)
     one_counts = punctuated and count <= _FEW_PARTS  # names and addresses without capitals look foreign too
@@ -153,6 +158,14 @@ def _language_of(window: str) -> tuple[float, float, str]:
     return english, score, other
 
 
+def _is_names(text: str, foreign: float) -> bool:
+    """Whether a short text in plain letters is names, capitals, a table or a word or two: no language to speak of."""
+    words = text.split()
+    lower = sum(word.strip(_MARKS).isalpha() and word[:1].islower() for word in words)
+    few = len(words) < _FEWEST_TO_JUDGE or (foreign < _CERTAIN and lower <= _MOST_NAMES * len(words))
+    return text.isascii() and few
+
+
 def _runs_without_english(window: str) -> bool:
     """Whether this is running text, not names, capitals or a table, with next to none of English's function words.
 
@@ -162,4 +175,6 @@ def _runs_without_english(window: str) -> bool:
     if len(words) < _FEWEST_RUNNING:
         return False
     running = sum(word.isalpha() and word.islower() for word in words) / len(words)
-    return running >= _LEAST_RUNNING and sum(word in _ENGLISH for word in words) <= _MOST_FUNCTION_WORDS * len(words)
+    is_list = window.count(",") + window.count(";") > _MOST_COMMAS * len(words)
+    english = sum(word in _ENGLISH for word in words) / len(words)
+    return not is_list and running >= _LEAST_RUNNING and english <= _MOST_FUNCTION_WORDS

@@ -9,14 +9,19 @@ Instead = Callable[[re.Match[str]], str]
 GAP = "\x00"  # stands where a link was until the text around it is closed up; no text holds it any more
 _TLD = (
     r"(?:com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|de|fr|es|it|nl|be|ch|at|se|no|fi|dk|pl|pt|ru|ca|us|au|"
-    r"in|cn|jp|br)"
+    r"in|cn|jp|br|ly|me|gl|gg|tv|co|to|fm|cc|xyz)"
 )
-_ALSO_WORDS = frozenset(str.split("it in at be no us net int info io ai dev app pl"))  # or the ends of files' names
+_ALSO_WORDS = frozenset(str.split(  # or the ends of files' names, or of shortened links
+    "it in at be no us net int info io ai dev app pl ly me gl gg tv co to fm cc xyz"
+))
 _REST = r"[^\s<>\"'`\\^{}|\[\]\x00]"  # what may follow in an address
 _SCHEME = "(?:https?|hxxps?|ftps?|gopher|file|git|ssh|ldap|news)"
 _SCHEME_BEFORE = re.compile(f"{_SCHEME}$", re.IGNORECASE)
 _LONGEST_SCHEME = 6  # characters
-_URL = re.compile(rf"(?:{_SCHEME}://|\bwww\.|\bmailto:){_REST}+", re.IGNORECASE)
+_IN_BRACKETS = r"\[[0-9A-Fa-f:.]+\]"  # an IPv6 address as a host
+_URL = re.compile(
+    rf"(?:{_SCHEME}://(?:{_IN_BRACKETS}{_REST}*|{_REST}+)|\bwww\.{_REST}+|\bmailto:{_REST}+)", re.IGNORECASE
+)
 _AFTER_SCHEME = re.compile("://")
 _SIGNS = ("www.", "WWW.", "Www.", "mailto:")
 _MARKDOWN_LINK = re.compile(
@@ -25,6 +30,7 @@ _MARKDOWN_LINK = re.compile(
 _BARE_DOMAIN = re.compile(
     rf"(?<![\w@./$-])((?:[a-z0-9][a-z0-9-]{{0,62}}\.)+)({_TLD})(/{_REST}*)?(?![\w@-]|\.[a-z]|\()"
 )
+_HOST = re.compile(r"(?:[^.]{2,}\.){2,}|.*[0-9-].*")  # labels that no sentence ends with
 _DOT_DOMAIN = re.compile(rf"\.(?=[a-z]){_TLD}\b")
 _VISITED = re.compile(
     r"(?<![A-Za-z])(?:visit\w*|web ?(?:site|page)?s?|sites?|home ?pages?|urls?|domains?|portal|online|http|links?|"
@@ -123,7 +129,7 @@ def _unopened(address: str) -> int:
 def _without_domain(taken: Taken, match: re.Match[str]) -> str:
     """An end that is also a word or a file's needs more: a path, a third label, a digit or hyphen, or "visit …"."""
     labels, end, path = match.groups()
-    plain = end in _ALSO_WORDS and not path and labels.count(".") < 2 and not re.search(r"[0-9-]", labels)
+    plain = end in _ALSO_WORDS and not path and not _HOST.fullmatch(labels)
     if plain and not _VISITED.search(match.string[max(0, match.start() - _BEFORE) : match.start()]):
         return match.group()
     return _without_link(taken, match)

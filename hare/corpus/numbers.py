@@ -32,7 +32,7 @@ _CONTEXT = re.compile(  # what a number of four parts may be, in a word beside i
     r"dollars?|euros?|pounds?)(?![A-Za-z])|[§¶#$€£]|(?P<sign>@|://)",
     re.IGNORECASE,
 )
-_FROM = re.compile(r"(?<![A-Za-z])(?:from|at|to|via|by|through)\s+[(\[\"'`<]?$", re.IGNORECASE)
+_FROM = re.compile(r"(?<![A-Za-z])(?:from|via)\s+[(\[\"'`<]?$", re.IGNORECASE)
 _SERVED = re.compile(r":[0-9]{1,5}(?![\w:.])|/(?:[12]?[0-9]|3[0-2])(?![\w/.])")  # a port, or the size of a network
 _NEXT_OF_LIST = 8  # characters between two numbers of one list
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+")
@@ -74,6 +74,7 @@ _CALLED = re.compile(
     r"information|support|reservations?)(?![A-Za-z])){1,12}$",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(r"(?:calls?|called|calling|cell|rang|ring|texts?|reach(?:ed)?|contact|handy)\s+", re.IGNORECASE)
 _DIALLED = re.compile(r"[(+0-9](?<![\w.,]{2})\(?\+?[\d \u00a0\u2011().\-/]{5,22}\d(?![\w]|[.,]\d)")
 _CALLING = Vocabulary(words_of(
     "tel telephone telephones phone phones phoned phoning telephoned call called calling calls fax faxes mobile "
@@ -82,7 +83,8 @@ _CALLING = Vocabulary(words_of(
 ).hashes.tolist())
 _PART = re.compile(
     r"(?<![A-Za-z])(?:parts?|models?|serial|orders?|invoices?|cases?|dockets?|catalog\w*|isbn|issn|doi|ids?|ref|"
-    r"references?|items?|sku|grants?|accession|patents?|pages?|pp|ratio|lot|batch|number)(?:\W{1,3}(?:numbers?|no|nr|id))?\W{0,3}$",
+    r"references?|items?|sku|grants?|accession|patents?|pages?|pp|ratio|lot|batch|products?|tracking)"
+    r"(?:\W{1,3}(?:numbers?|no|nr|id|codes?))?(?:\W{1,3}(?:is|was|are))?\W{0,3}$",
     re.IGNORECASE,
 )
 _DATE = re.compile(
@@ -209,7 +211,8 @@ def _is_called(match: re.Match[str]) -> bool:
     first = re.split(r"\D", number.lstrip("(+"), maxsplit=1)[0]
     if _SUM.fullmatch(number) and (len(first) < 3 or "000" in number):
         return False
-    return bool(_CALLED.search(match.string[max(0, match.start() - _BEFORE) : match.start()]))
+    called = _CALLED.search(match.string[max(0, match.start() - _BEFORE) : match.start()])
+    return bool(called) and not (number.isdecimal() and _COUNTED.fullmatch(called[0]))
 
 
 def _is_phone(match: re.Match[str]) -> bool:
