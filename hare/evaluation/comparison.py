@@ -30,7 +30,7 @@ class Answers:
 
     @classmethod
     def of(cls, items: pd.DataFrame, resamples: int, seed: int) -> "Answers":
-        """Collect rows of `hare.evaluation.scores.item_scores`, one an item, arm and seed.
+        """Collect rows of `hare.evaluation.scores.item_scores`, one per item, arm and seed.
 
         Raises:
             HareError: an arm lacks an item or a seed that another one has.

@@ -102,7 +102,7 @@ def read_questions(
 ) -> list[dict[str, Any]]:
     """Ask a model questions of our own, with the same backend and the same care for interruptions.
 
-    One row a question: ``benchmark`` is its group, ``task`` what it belongs to, ``score`` whether the choice with the
+    One row per question: ``benchmark`` is its group, ``task`` what it belongs to, ``score`` whether the choice with the
     fewest bits per byte is the right one, where there is a choice.
     """
     model, load = _model(candidate, config)

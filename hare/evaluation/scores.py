@@ -15,7 +15,7 @@ from hare.evaluation.tasks import Benchmark
 
 
 def item_scores(benchmark: Benchmark, task: str, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row an item, in the order of its row number.
+    """One row per item, in the order of its row number.
 
     ``score`` is the leaderboard's metric, ``chance`` what a model that finds all choices alike would score on the item;
     ``acc`` and, where the task has it, ``acc_norm`` are lm-eval's own. A task that is answered by generation has

@@ -61,7 +61,7 @@ def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int)
 
 def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], starts: int, resamples: int,
                seed: int) -> list[dict[str, object]]:
-    """D, D′ and Δ in percent, one row an estimate; ``pairs`` are those of all models (training seeds) of one kind.
+    """D, D′ and Δ in percent, one row per estimate; ``pairs`` are those of all models (training seeds) of one kind.
 
     ``too_short``: items of fewer than n + 2 tokens in some version, which are left out of both.
 
@@ -86,7 +86,7 @@ def perplexity_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], resa
 
     Xu et al. average the perplexity of the answer given the question over samples and state by what share of it the
     originals lie below the rewrites (``decrease_percent``); their code puts "Answer:" between the two, ours reads the
-    sample as the n-gram measure does, so that one pass serves both. ``delta`` is the mean difference in nats a token,
+    sample as the n-gram measure does, so that one pass serves both. ``delta`` is the mean difference in nats per token,
     rewritten minus original: unlike a difference of mean perplexities it is not ruled by a few long-tailed items.
     Leakage shows above 0 in both.
     """

@@ -91,7 +91,7 @@ def _continues(model: PreTrainedModel, prefix: list[int], expected: list[int]) -
 
 def agreement_table(models: dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]], texts: Sequence[str],
                     measure: Measure) -> pd.DataFrame:
-    """`Agreement` of several models, one row a model: model, then the counts."""
+    """`Agreement` of several models, one row per model: model, then the counts."""
     return pd.DataFrame([{"model": name, **asdict(compare(model, tokenizer, texts, measure))}
                          for name, (model, tokenizer) in models.items()])
 

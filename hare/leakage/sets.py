@@ -193,7 +193,7 @@ def _published_set(name: str, split: str, rows: Sequence[dict], versions: Sequen
 
 
 def sets_table(sets: Sequence[SampleSet]) -> pd.DataFrame:
-    """One row a set.
+    """One row per set.
 
     Columns: benchmark, split, rows_from ("index archive", or "extra data" where originals or rewrites are of
     ``$HARE_EXTRA_DATA``), rewriter, items, versions, novelty, skipped (items), why (reasons).

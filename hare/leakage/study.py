@@ -33,7 +33,7 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def arms(runs: Path) -> dict[str, list[Path]]:
-    """Model folders by arm, one a seed, from ``training/runs.json``."""
+    """Model folders by arm, one per seed, from ``training/runs.json``."""
     found: dict[str, list[Path]] = {}
     for run in json.loads(runs.read_text(encoding="utf-8")):
         found.setdefault(run["arm"], []).append(runs.parent / run["hf"])
@@ -41,7 +41,7 @@ def arms(runs: Path) -> dict[str, list[Path]]:
 
 
 def measure_models(folders: dict[str, list[Path]], sets: Sequence[SampleSet], measure: Measure) -> Measured:
-    """Score each model on each set: kind of model → (set, one `Pairs` a model of that kind)."""
+    """Score each model on each set: kind of model → (set, one `Pairs` per model of that kind)."""
     measured: Measured = {}
     for kind, paths in folders.items():
         scored = []

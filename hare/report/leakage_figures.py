@@ -27,7 +27,7 @@ _MARKERS = "osD^vPX"
 
 @figure("leakage", "delta")
 def delta(frame: pd.DataFrame) -> Figure:
-    """Δ with intervals by model, one panel a benchmark and split; published models as grey ticks, HARE as a diamond."""
+    """Δ with intervals by model, one panel per benchmark and split; published models are grey ticks, HARE a diamond."""
     panels = list(dict.fromkeys(zip(frame["benchmark"], frame["split"], strict=True)))
     ours = frame[frame["origin"] != "published"]
     models = list(dict.fromkeys(ours["model"]))[::-1]
