@@ -197,7 +197,7 @@ def _excerpts() -> dict[str, bytes]:
     excerpts = {}
     for package in sorted({package for step in later for package in archives_read(step)}):
         archive, held = archive_of(package), io.BytesIO()
-        with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as excerpt:
+        with zipfile.ZipFile(held, "w") as excerpt:  # the bundle compresses it, as a whole
             for member in sorted(member for owner, member in noted if owner == package):
                 excerpt.writestr(member, read_member(archive, member))
         excerpts[f"excerpts/{archive.excerpt.name}"] = held.getvalue()
