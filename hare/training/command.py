@@ -6,7 +6,7 @@ from hare.core.files import write_json, write_text
 from hare.core.manifest import read_manifest, verified
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
-from hare.training.cluster import scale_out, simulate
+from hare.training.cluster import growth, scale_out, simulate
 from hare.training.inputs import Inputs
 from hare.training.launch import prepare, train_all
 from hare.training.preflight import refuse_used_port
@@ -22,7 +22,7 @@ def dry_run(profile: Profile) -> str:
     plan = scale_out.plan(profile, folder)
     for name, text in plan.files.items():
         write_text(folder / name, text)
-    return f"{plan}\n\nThe files lie in {folder}."
+    return f"{plan}\n\n{growth.described(profile)}\n\nThe files lie in {folder}."
 
 
 def simulated(profile: Profile) -> str:
