@@ -12,6 +12,7 @@ from training_runs import toy_run
 from hare.core import slurm
 from hare.core.errors import HareError
 from hare.core.profile import load_profile
+from hare.driver.status import status
 from hare.training.cluster import job as jobs
 from hare.training.cluster.job import SlurmJob, free_port, run_job
 from hare.training.cluster.scripts import SLURM, TORCHRUN, scripts
@@ -131,6 +132,13 @@ def test_scripts_quote_what_they_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"HARE_WORK='{tmp_path / 'work here'}'" in files[SLURM]
     assert f'--output="{tmp_path}/a folder/slurm-%j.log"' in files[SLURM]
     assert "--nnodes=2 --nproc-per-node=4" in files[TORCHRUN]
+
+
+def test_the_status_names_what_waits_on_the_cluster(roots: Path, lab: Path) -> None:
+    (lab / "squeue").write_text("#!/bin/bash\necho '12|PENDING|Resources'; echo '11|RUNNING|None'\n")
+    (lab / "squeue").chmod(0o755)
+    lines = status(load_profile("smoke"))
+    assert lines[-2:] == ["  Slurm job 11: running", "  Slurm job 12: pending, waits for Resources"]
 
 
 def test_options_of_sbatch_are_read() -> None:

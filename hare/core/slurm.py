@@ -28,6 +28,11 @@ class Job:
         return self.state == "PENDING"
 
 
+def training_job(profile: str) -> str:
+    """What the training job of a profile is called."""
+    return f"hare-train-{profile}"
+
+
 def jobs(name: str) -> list[Job] | None:
     """This user's jobs called ``name`` that wait or run, oldest first; None while Slurm's controller does not answer.
 

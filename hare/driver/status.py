@@ -1,7 +1,10 @@
 """`hare status`: how far a profile is, read from files alone."""
 
+import shutil
+
 import filelock
 
+from hare.core import slurm
 from hare.core.chain import CHAIN, Step
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
@@ -18,7 +21,18 @@ def status(profile: Profile, chain: tuple[Step, ...] = CHAIN) -> list[str]:
     if _is_running(workspace):
         progress = read_progress(workspace.work / "progress.json", since=0)
         lines.append(f"  running now: {' · '.join(describe(progress)) if progress else 'no progress reported yet'}")
-    return lines
+    return lines + _on_slurm(profile)
+
+
+def _on_slurm(profile: Profile) -> list[str]:
+    """One line per training job of the profile that waits or runs on the cluster."""
+    if shutil.which("squeue") is None:
+        return []
+    jobs = slurm.jobs(slurm.training_job(profile.name)) or []
+    return [
+        f"  Slurm job {job.identity}: {job.state.lower()}{f', waits for {job.reason}' if job.waits else ''}"
+        for job in jobs
+    ]
 
 
 def _state(step: Step, profile: Profile, workspace: Workspace) -> str:

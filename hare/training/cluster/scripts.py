@@ -64,11 +64,6 @@ exec "${{PYTHON[@]}}" -m hare.training.cluster.job {profile} {quoted_folder}
 _NOTHING_TO_LOAD = "# module load …  (cluster.prologue in the profile stands here)"
 
 
-def job_name(profile: Profile) -> str:
-    """What the profile's training job is called."""
-    return f"hare-train-{profile.name}"
-
-
 def scripts(profile: Profile, run: TrainingRun, folder: Path, shape: tuple[int, int]) -> dict[str, str]:
     """Both scripts by file name, for ``shape`` = machines, GPUs on each; ``folder`` is where they will lie.
 
@@ -85,7 +80,7 @@ def scripts(profile: Profile, run: TrainingRun, folder: Path, shape: tuple[int, 
         "python": shlex.quote(sys.executable), "repository": shlex.quote(str(REPOSITORY)),
         "prologue": profile.cluster.prologue.strip() or _NOTHING_TO_LOAD, "file": TORCHRUN,
         "script": shlex.quote(str(folder / SLURM)), "folder": folder, "quoted_folder": shlex.quote(str(folder)),
-        "environment": _assignments(worker_environment(run.training)), "job_name": job_name(profile),
+        "environment": _assignments(worker_environment(run.training)), "job_name": slurm.training_job(profile.name),
         "folders": _assignments({name: str(path) for name, path in folders.items()}),
         "options": "".join(f"#SBATCH --{name}{'=' if value else ''}{value}\n" for name, value in options.items()),
         "seconds": SECONDS_BEFORE_THE_END,
