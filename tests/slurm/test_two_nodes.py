@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hare.corpus.registry import source_named
 
 from hare.core import slurm
 from hare.core.errors import HareError
@@ -21,6 +20,7 @@ from hare.core.paths import REPOSITORY
 from hare.core.profile import Profile, load_profile
 from hare.corpus.executors import launch
 from hare.corpus.pipeline import filtering
+from hare.corpus.sources.registry import source_named
 from hare.training.cluster.scripts import SLURM
 from hare.training.command import dry_run, planned_runs
 from hare.training.launch import train
