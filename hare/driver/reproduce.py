@@ -20,7 +20,7 @@ from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors, remove, remove_leftovers, write_text, written_whole
 from hare.core.manifest import MANIFEST
-from hare.core.paths import Workspace, cache_folder
+from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import Profile
 from hare.core.secrets import masked
 from hare.data.fetching import fetch_all
@@ -236,9 +236,11 @@ class _Run:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Variables of the kernel: no look-ups on a hub unless asked for, no settings of this user, the run's mark."""
+        """Variables of the kernel: this driver's own code, no look-ups on a hub unless asked for, no settings of this user,
+        the run's mark."""
         return {
             MARK: self.mark,
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "TMPDIR": str(self.folder),
             "TORCHINDUCTOR_CACHE_DIR": str(self.workspace.work / "running" / "compiled"),
             **self._absolute_folders(),

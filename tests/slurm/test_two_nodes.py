@@ -126,7 +126,6 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
         "training": {
             "arms": {"d1": {"d1": 1.0}}, "data_parallel": 4, "micro_batch": 1, "gradient_accumulation": 1,
             "train_steps": 300, "cpu_threads": 1, "checkpoint_interval": 1000, "validation_interval": 1000,
-            "extra_steps": 0,
         },
     }))
     tokens = work / "two-by-two" / "tokens"
