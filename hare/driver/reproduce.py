@@ -236,8 +236,8 @@ class _Run:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Variables of the kernel: this driver's own code, no look-ups on a hub unless asked for, no settings of this user,
-        the run's mark."""
+        """Variables of the kernel: this driver's own code, no look-ups on a hub unless asked for, no settings of this
+        user, the run's mark."""
         return {
             MARK: self.mark,
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
