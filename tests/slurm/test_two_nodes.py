@@ -15,7 +15,7 @@ import yaml
 
 from hare.core import slurm
 from hare.core.errors import HareError
-from hare.core.files import read_jsonl, sha256_of
+from hare.core.files import read_jsonl, sha256_of, write_json
 from hare.core.paths import REPOSITORY
 from hare.core.profile import Profile, load_profile
 from hare.corpus.executors import launch
@@ -134,6 +134,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     toy_tokens(tokens / "heldout" / "toy.ds", 0, 300)
     toy_tokenizer(tokens / "tokenizer")
     (tokens / "index.json").write_text("{}")
+    write_json(tokens / "manifest.json", {made.name: sha256_of(made) for made in sorted(tokens.iterdir())})
     return load_profile(str(path))
 
 
