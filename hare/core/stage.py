@@ -11,7 +11,7 @@ from hare.core import provenance
 from hare.core.chain import Step, step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import is_finite_number, remove, write_json, written_whole
-from hare.core.manifest import MANIFEST, read_manifest, verified, write_manifest
+from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest, verified, write_manifest
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
 from hare.core.reading import METRICS_DIGEST, read_json
@@ -19,7 +19,6 @@ from hare.core.secrets import masked_values
 from hare.core.tables import escape_tables, number_in_table
 
 METRICS = "metrics.json"
-PARAMETERS = "parameters.json"  # beside the manifest, with which later stages compare their own
 SectionType = TypeVar("SectionType")
 
 

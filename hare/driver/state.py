@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hare.core.chain import Step
 from hare.core.files import write_json
-from hare.core.manifest import MANIFEST, read_manifest
+from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest
 from hare.core.paths import Workspace
 from hare.core.seals import intact, seal_of
 
@@ -95,9 +95,8 @@ def accept_drawn(workspace: Workspace, steps: Iterable[Step]) -> None:
 
 
 def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
-    paths = {f"work/{step.stage}/{MANIFEST}": workspace.work / step.stage / MANIFEST}
-    for name in read_manifest(workspace, step.stage) or {}:
-        paths[f"work/{step.stage}/{name}"] = workspace.work / step.stage / name
+    made = [MANIFEST, PARAMETERS, *(read_manifest(workspace, step.stage) or {})]
+    paths = {f"work/{step.stage}/{name}": workspace.work / step.stage / name for name in made}
     executed = executed_path(step, workspace)
     results = [path for path in (workspace.results / step.stage).rglob("*") if path.is_file()]
     for path in sorted([*results, executed, executed.with_suffix(".html")]):
