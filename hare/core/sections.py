@@ -151,8 +151,8 @@ class Training:
     # {name: {part: weight}}; the weights hold for stage 2, by tokens; the first arm is the baseline
     arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
     training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
-    train_steps: Count = 220
-    micro_batch: Count = 8  # sequences
+    train_steps: Count = 440
+    micro_batch: Count = 4  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
     data_parallel: Count = 1  # processes
     tensor_parallel: Count = 1
@@ -168,12 +168,12 @@ class Training:
     tensorboard: Flag = False  # event files beside the metrics
     learning_rate: Positive = 3.0e-3
     min_learning_rate: Positive = 3.0e-5
-    warmup_steps: CountOrZero = 20
+    warmup_steps: CountOrZero = 40
     schedule: Literal["constant", "cosine", "wsd"] = "wsd"
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     gradient_clip: Positive = 1.0
-    checkpoint_interval: Count = 110  # steps
-    validation_interval: Count = 55  # steps
+    checkpoint_interval: Count = 220  # steps
+    validation_interval: Count = 110  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does
 
