@@ -108,7 +108,7 @@ def test_folders_that_cannot_be_written_are_found(roots: Path, monkeypatch: pyte
 
 def test_the_paper_needs_its_gpus_and_a_laptop_none() -> None:
     cluster = load_profile("cluster")
-    assert doctor.tokens_a_run(cluster) == pytest.approx(600e9, rel=0.001)
+    assert doctor.tokens_per_run(cluster) == pytest.approx(600e9, rel=0.001)
     assert doctor.gpus_needed(cluster, 1_123_117_056) == 16
     assert doctor.gpus_needed(load_profile("laptop"), 9_000_000) == 0
     assert 1e3 < doctor.disk_needed_gb(cluster, 1_123_117_056) < 1e5

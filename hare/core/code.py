@@ -22,12 +22,12 @@ _CHARACTERS = 16  # of a digest; enough to tell versions of one file apart
 
 def reached(start: Iterable[Path]) -> set[Path]:
     """Modules of this package that those in ``start`` import, directly or not, and they themselves."""
-    found, waiting = set(), set(start)
+    modules, waiting = set(), set(start)
     while waiting:
         file = waiting.pop()
-        found.add(file)
-        waiting |= imports_of(file) - found
-    return found
+        modules.add(file)
+        waiting |= imports_of(file) - modules
+    return modules
 
 
 def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
@@ -92,13 +92,13 @@ def parsed(source: str, where: str) -> ast.AST:
 
 def imports(tree: ast.AST, folder: Path) -> set[Path]:
     """Files of this package that a syntax tree names, relative names being looked up in ``folder``."""
-    found = set()
+    files = set()
     for name in _names(tree):
         if all(part.isidentifier() for part in name.split(".")) and name.startswith("hare."):
-            found |= files_of(name)
+            files |= files_of(name)
         elif name.endswith(".py") and "\n" not in name and (folder / name).is_file():
-            found.add(folder / name)
-    return found
+            files.add(folder / name)
+    return files
 
 
 def _names(tree: ast.AST) -> Iterator[str]:
@@ -113,8 +113,8 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 def files_of(name: str) -> set[Path]:
     """Files of a dotted name and of every package on the way to it."""
-    found, parts = set(), name.split(".")
+    files, parts = set(), name.split(".")
     for length in range(1, len(parts) + 1):
         base = PACKAGE.parent.joinpath(*parts[:length])
-        found |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
-    return found
+        files |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    return files

@@ -138,6 +138,6 @@ def benchmark_names() -> frozenset[str]:
     return frozenset(path.stem for path in BENCHMARKS.glob("*.py") if _SPEC.search(path.read_text(encoding="utf-8")))
 
 
-def worth_naming(found: Iterable[Contradiction], wrong: set[str]) -> list[str]:
+def worth_naming(broken: Iterable[Contradiction], wrong: set[str]) -> list[str]:
     """One line per contradiction, without those that follow from a value that is wrong already."""
-    return [f"{keys[0]} = {value!r}: {text}" for keys, value, text in found if not wrong & set(keys)]
+    return [f"{keys[0]} = {value!r}: {text}" for keys, value, text in broken if not wrong & set(keys)]

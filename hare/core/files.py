@@ -47,17 +47,17 @@ def naming_disk_errors(path: Path) -> Iterator[None]:
         raise HareError(f"{path} could not be written: {os.strerror(number)}.", _FIXES[number]) from error
 
 
-def disk_fault(said: str) -> int | None:
+def disk_fault(text: str) -> int | None:
     """The system's number of the fault of disk or folder that an error's text speaks of; None when of no such one."""
-    found = _NUMBER.search(said)
-    if found and int(found[1] or found[2]) in _FIXES:
-        return int(found[1] or found[2])
-    return errno.ENOSPC if any(words in said for words in _UNNUMBERED) else None
+    number = _NUMBER.search(text)
+    if number and int(number[1] or number[2]) in _FIXES:
+        return int(number[1] or number[2])
+    return errno.ENOSPC if any(words in text for words in _UNNUMBERED) else None
 
 
-def disk_fix(said: str) -> str | None:
+def disk_fix(text: str) -> str | None:
     """What to do about the fault of disk or folder that an error's text speaks of; None when of no such one."""
-    number = disk_fault(said)
+    number = disk_fault(text)
     return None if number is None else _FIXES[number]
 
 

@@ -125,8 +125,8 @@ def _merged(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     extended = values.pop("extends", DEFAULT)
     if not isinstance(extended, str):
         raise HareError(f"{path}: extends = {extended!r}: a text is wanted here.", "name a profile or a YAML file")
-    own = path.parent == PROFILES and path.stem == DEFAULT
-    base = {} if own and extended == DEFAULT else _merged(_path_of(extended, path.parent), (*below, real))
+    is_default = path.parent == PROFILES and path.stem == DEFAULT
+    base = {} if is_default and extended == DEFAULT else _merged(_path_of(extended, path.parent), (*below, real))
     base.pop("name", None)
     return _over(base, values)
 
@@ -171,8 +171,8 @@ def changed(profile: Profile, parameters: Mapping[str, Any], where: str, among: 
 
 def _mistakes(values: Mapping[str, Any], among: Collection[str] | None = None) -> list[str]:
     """Each wrong value, and each contradiction between the others."""
-    found = mistakes_in(Profile, values)
-    wrong = {".".join(keys[:2]) for keys, _ in found}
+    mistakes = mistakes_in(Profile, values)
+    wrong = {".".join(keys[:2]) for keys, _ in mistakes}
     sound = {
         name: {key: value for key, value in section.items() if f"{name}.{key}" not in wrong}
         for name, section in values.items()
@@ -183,7 +183,7 @@ def _mistakes(values: Mapping[str, Any], among: Collection[str] | None = None) -
         rule for rule in contradictions(profile)
         if among is None or all(key.split(".")[1] in among for key in rule[0])
     ]
-    return [line for _, line in found] + worth_naming(broken, wrong)
+    return [line for _, line in mistakes] + worth_naming(broken, wrong)
 
 
 def _mistakes_of_name(values: Mapping[str, Any], path: Path) -> list[str]:

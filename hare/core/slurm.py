@@ -48,8 +48,8 @@ def jobs(name: str) -> list[Job] | None:
         raise HareError("The command squeue is not here.", "run this where Slurm's commands are") from error
     if answer.returncode:
         return None
-    found = [Job(*line.strip().split("|", 2)) for line in answer.stdout.splitlines() if line.count("|") >= 2]
-    return sorted(dict.fromkeys(found), key=lambda job: int(job.identity))
+    jobs = [Job(*line.strip().split("|", 2)) for line in answer.stdout.splitlines() if line.count("|") >= 2]
+    return sorted(dict.fromkeys(jobs), key=lambda job: int(job.identity))
 
 
 def end(name: str) -> None:

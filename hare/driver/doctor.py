@@ -30,9 +30,9 @@ GB_MEMORY_WANTED = 8.0
 CORES_WANTED = 2
 _GB_ARCHIVES = 1.5  # all archives together, and members taken out of them
 _SOURCES = 24  # an upper bound, to estimate disk before any source has been read
-_BYTES_A_TOKEN = 4.1
+_BYTES_PER_TOKEN = 4.1
 _COPIES_OF_THE_TEXT = 6  # raw, cleaned, held out, decontaminated, tokenised, temporary
-_BYTES_A_PARAMETER = 16  # weights, gradients' master copy and two moments, fp32
+_BYTES_PER_PARAMETER = 16  # weights, gradients' master copy and two moments, fp32
 _CPU_FLOPS = 5e10  # a laptop core or two, sustained
 _DAY = 86_400
 _SECONDS_WITHOUT_ANSWER = 10
@@ -63,17 +63,17 @@ def examine(profile: Profile, parameters: int) -> list[Check]:
     ]
 
 
-def tokens_a_run(profile: Profile) -> int:
+def tokens_per_run(profile: Profile) -> int:
     """Tokens that one arm with one seed is trained on."""
     training = profile.training
     return training.train_steps * training.global_batch * profile.tokens.sequence_length
 
 
 def disk_needed_gb(profile: Profile, parameters: int) -> float:
-    """Estimate of the disk that a run fills, GB: texts in all their forms, and two checkpoints a run."""
-    text = min(profile.corpus.max_mb_per_source * 1e6 * _SOURCES, max(1e9, tokens_a_run(profile) * _BYTES_A_TOKEN))
+    """Estimate of the disk that a run fills, GB: texts in all their forms, and two checkpoints per run."""
+    text = min(profile.corpus.max_mb_per_source * 1e6 * _SOURCES, max(1e9, tokens_per_run(profile) * _BYTES_PER_TOKEN))
     runs = len(profile.training.arms) * len(profile.training.training_seeds)
-    checkpoints = runs * 2 * parameters * _BYTES_A_PARAMETER
+    checkpoints = runs * 2 * parameters * _BYTES_PER_PARAMETER
     return (text * _COPIES_OF_THE_TEXT + checkpoints) / 1e9 + _GB_ARCHIVES
 
 
@@ -81,7 +81,7 @@ def gpus_needed(profile: Profile, parameters: int) -> int:
     """0 when a processor alone trains all arms within a day (6 FLOPs a parameter and token), else one a rank."""
     training = profile.training
     runs = len(training.arms) * len(training.training_seeds)
-    seconds = 6 * parameters * tokens_a_run(profile) * runs / _CPU_FLOPS
+    seconds = 6 * parameters * tokens_per_run(profile) * runs / _CPU_FLOPS
     return training.processes if seconds > _DAY else 0
 
 
