@@ -19,8 +19,10 @@ _RECORDED = (*STAGES, "study")
 def write_article(recorded: Recorded) -> Path:
     """Typeset the article with the numbers of ``recorded``; return the path of the PDF.
 
+    What no result holds is shown as not recorded.
+
     Raises:
-        HareError: the source names a metric or figure that no result holds, or is not Typst.
+        HareError: the source is not Typst.
     """
     import typst
 
@@ -34,9 +36,17 @@ def write_article(recorded: Recorded) -> Path:
     except typst.TypstError as error:
         raise HareError(
             f"{SOURCE.name} cannot be typeset: {error.message}",
-            "record the stage that it names, or correct the name in the article's source",
+            "correct it, or restore it: git checkout paper",
         ) from error
     return path
+
+
+def missing_names(recorded: Recorded) -> list[str]:
+    """Metrics and figures that the article names and no result holds."""
+    import typst
+
+    marked = typst.query(str(SOURCE), "<missing>", field="value", root="/", sys_inputs=_inputs(recorded))
+    return list(dict.fromkeys(json.loads(marked)))
 
 
 def article_path(recorded: Recorded) -> Path:
@@ -58,7 +68,7 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """By ``stage/name``: absolute path of the picture, its notebook, and the first digits of its commit."""
     drawn = {}
-    for path in sorted(recorded.folder.glob("*/*.svg")):
+    for path in sorted(recorded.folder.glob("*/*.pdf")):  # they embed their font
         origin = read_json(path.with_suffix(".json"))
         drawn[f"{path.parent.name}/{path.stem}"] = {
             "path": str(path), "notebook": Path(origin["notebook"]).stem, "commit": origin["git_commit"][:7],

@@ -1,4 +1,4 @@
-"""Everything a reader sees, made again from ``results/`` alone: figures, tables, and the report in ``paper/``."""
+"""Everything a reader sees, made again from ``results/`` alone: figures, tables, and the article in ``paper/``."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from hare.core.profile import Profile
 from hare.core.provenance import git_commit
 from hare.core.tables import number_in_table
 from hare.report import study
+from hare.report.article import write_article
 from hare.report.crate import write_crate
 from hare.report.figures import redraw
-from hare.report.paper import write_report
 from hare.report.recorded import STAGES, Recorded
 from hare.report.tables import tables
 
@@ -21,7 +21,7 @@ NOTEBOOK = "notebooks/10_draw_figures.ipynb"
 
 
 def build(profile: Profile) -> list[Path]:
-    """Draw all figures of a profile, write its tables and the report; return the files.
+    """Draw all figures of a profile, write its tables, the article and the RO-Crate; return the files.
 
     A figure whose stage has recorded nothing is left out and named.
 
@@ -39,7 +39,7 @@ def build(profile: Profile) -> list[Path]:
     pictures = redraw(recorded.folder)
     for stage in recorded.missing:
         print(f"{stage} has recorded nothing: its figures are left out")
-    return [*pictures, *write_tables(recorded), write_report(recorded), write_crate(recorded)]
+    return [*pictures, *write_tables(recorded), write_article(recorded), write_crate(recorded)]
 
 
 def write_tables(recorded: Recorded) -> list[Path]:

@@ -36,7 +36,7 @@ class Recorded:
 
     @cached_property
     def _stages(self) -> dict[str, dict[str, Any]]:
-        files = {stage: self.folder / stage / "metrics.json" for stage in STAGES}
+        files = {stage: self.folder / stage / "metrics.json" for stage in (*STAGES, "study")}
         return {stage: read_record(file) for stage, file in files.items() if file.exists()}
 
     @property

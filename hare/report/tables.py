@@ -19,7 +19,6 @@ from hare.report.study import (
 )
 
 MARKS = {PUBLISHED: "ᵖ", RECOMPUTED: "ᶜ", REPRODUCED: "ʳ", SCALED: "ˢ", ALONE: "ᵒ", NOT_MEASURED: "", NOT_GIVEN: ""}
-LEGEND = "; ".join(f"{mark} {origin}" for origin, mark in MARKS.items() if mark)
 _EMPTY = "–"
 
 
@@ -71,16 +70,6 @@ def costs_table(recorded: Recorded) -> pd.DataFrame:
             rows.append((stage, provenance["notebook"], f"{provenance['wall_seconds']:.0f}",
                          f"{provenance['peak_rss_mb']:.0f}", provenance["git_commit"][:10]))
     return pd.DataFrame(rows, columns=["stage", "notebook", "wall seconds", "peak MB", "commit"])
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A pipe table; empty cells show a dash."""
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    header = [line([str(column) for column in table.columns]), line(["---"] * len(table.columns))]
-    body = [line([_EMPTY if pd.isna(cell) or cell == "" else str(cell) for cell in row]) for row in table.to_numpy()]
-    return "\n".join(header + body)
 
 
 def _wide(frame: pd.DataFrame, column: str, order: list[str]) -> pd.DataFrame:
