@@ -10,9 +10,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from papermill.translators import PythonTranslator
 
+from hare.core.checked import checked
 from hare.core.errors import HareError
 from hare.core.profile import PROFILES, Profile, changed, check_profile, known_profiles, load_profile, section_of
+from hare.core.sections import Leakage
 
 MINE = Path("mine.yaml")
 LAPTOP = load_profile("laptop")
@@ -235,3 +238,12 @@ def test_a_profile_is_frozen_and_checked_however_it_is_made() -> None:
         LAPTOP.name = "other"  # type: ignore[misc]
     with pytest.raises(pydantic.ValidationError):
         dataclasses.replace(LAPTOP.training, train_steps=0)
+
+
+@pytest.mark.parametrize("name", known_profiles())
+def test_what_papermill_writes_into_a_cell_is_read_as_it_was(name: str) -> None:
+    profile = load_profile(name)
+    leakage, cell = profile.leakage, dict[str, Any]()
+    exec(PythonTranslator.codify(profile.fields()), cell)  # as papermill injects parameters
+    read = checked(Leakage, {field: cell[field] for field in Leakage.__dataclass_fields__}, "the cell", "correct it")
+    assert read == leakage

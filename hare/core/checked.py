@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 
 from hare.core.errors import HareError
 
@@ -25,6 +25,10 @@ def _each_once(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return values
 
 
+def _number_of_text(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 # Nothing is converted but a list to a tuple and a whole number to a float.
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -32,6 +36,7 @@ Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[Whole, Field(ge=1, le=_LARGEST)]
 CountOrZero = Annotated[Whole, Field(ge=0, le=_LARGEST)]
+CountAsKey = Annotated[CountOrZero, BeforeValidator(_number_of_text)]  # papermill writes the keys of a mapping as text
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(gt=0, lt=1)]
