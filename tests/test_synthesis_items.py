@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nltk.translate import bleu_score
 
-from hare.data.text import words
-from hare.synthesis import diversity
-from hare.synthesis.bleu import self_bleu
+from hare.data.diversity import distinct_ngrams, topic_entropy
 from hare.synthesis.builders import BUILDERS, Material, Topic, is_whole
-from hare.synthesis.gates import Candidate, first_objection, tidied
+from hare.synthesis.diversity import self_bleu
 from hare.synthesis.items import (
     MOST_TOKENS,
     Item,
@@ -168,60 +165,10 @@ def test_every_kind_has_wordings_that_hold_the_answer():
     assert all("{answer}" in wording for texts in wordings().values() for wording in texts)
 
 
-_GOOD = (
-    "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "
-    "the Sun, though less strongly. Twice a day most coasts see high water. Sailors plan their voyages by the tide "
-    "tables, since a harbour may be too shallow for a loaded ship at low water."
-)
-
-
-@pytest.mark.parametrize(("text", "objection"), [
-    (_GOOD, None),
-    ("", "no finished sentence"),
-    ("I'm sorry, but I can't help with that. " + _GOOD, "refusal"),
-    ("Tides rise and fall.", "too little content"),
-    (_GOOD[:60] + " The sea is the sea and the tide is the tide." * 12, "repetition"),
-    ("Hier steht ein deutscher Text über das Meer und seine Gezeiten, der lang genug ist, um nicht an der Länge zu "
-     "scheitern. Der Mond zieht das Wasser an, und die Sonne hilft ihm dabei ein wenig, wenn auch schwächer. Zweimal "
-     "am Tag sehen die meisten Küsten Hochwasser, und die Schiffer richten ihre Reisen danach ein.", "not English"),
-    ("Here is a rewritten version of the text:\n\n" + _GOOD, "talks about the task"),
-    ("Here's how it works: " + _GOOD, None),
-    ("The DELETE call of API v2.1 (2021) returns HTTP 204. " * 1 + _GOOD, None),
-])
-def test_gates_reject_for_the_right_reason(text, objection):
-    assert first_objection(Candidate(text, "Write about the tides.")) == objection
-
-
-def test_quoted_code_is_not_taken_for_another_language():
-    code = "```python\ndef f(xs):\n    return [x ** 2 for x in xs if x % 2]\n```"
-    assert first_objection(Candidate(f"{_GOOD[:120]}\n{code}\n{_GOOD[120:]}", "Write about the tides.")) is None
-
-
-def test_an_echo_of_the_prompt_is_rejected():
-    assert first_objection(Candidate(_GOOD, f"Explain this: {_GOOD}")) == "prompt echo"
-
-
-def test_tidying_cuts_chat_and_unfinished_ends():
-    assert tidied("Sure! Here it is:\n\nThe sea rises. It falls. And then", "length") == "The sea rises. It falls."
-    assert tidied("The sea rises. And then", "stop") == "The sea rises. And then"
-    assert tidied("no end in sight", "length") == ""
-
-
 def test_diversity_of_known_texts():
-    assert diversity.topic_entropy(np.array([0, 1, 2, 3]), 4) == pytest.approx(np.log(4))
-    assert diversity.topic_entropy(np.array([2, 2]), 4) == 0
-    assert diversity.distinct_ngrams(["a b a b"], 2, 100) == pytest.approx(2 / 3)
+    assert topic_entropy(np.array([0, 1, 2, 3]), 4) == pytest.approx(np.log(4))
+    assert topic_entropy(np.array([2, 2]), 4) == 0
+    assert distinct_ngrams(["a b a b"], 2, 100) == pytest.approx(2 / 3)
     same, different = ["one two three four five"] * 3, ["a b c d e", "f g h i j", "k l m n o"]
     assert self_bleu(same) == pytest.approx([1, 1, 1])
     assert self_bleu(different).max() < 0.2
-
-
-def test_self_bleu_equals_a_reference_implementation():
-    texts = [_PROSE, _GOOD, "the harbour of the city and the sea and the ships of the harbour"]
-    cut = [words(text)[:60] for text in texts]
-    reference = [
-        bleu_score.sentence_bleu([c for j, c in enumerate(cut) if j != i], own,
-                           smoothing_function=bleu_score.SmoothingFunction(epsilon=0.1).method1)
-        for i, own in enumerate(cut)
-    ]
-    assert self_bleu(texts) == pytest.approx(reference)

@@ -1,17 +1,13 @@
-"""What is measured on D2 and D3: overlap with D1, diversity of parts and mixtures, and the sample that is kept."""
+"""What is measured on D2 and D3: overlap with D1, diversity of parts and mixtures."""
 
 import dataclasses
-import gzip
-import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from hare.corpus.diversity import ReferenceModel
-from hare.corpus.sources.registry import SOURCES
 from hare.data.shards import write_documents
-from hare.synthesis import diversity, samples
+from hare.synthesis import diversity
 from hare.synthesis.overlap import share_in_corpus
 
 _TEXTS = [
@@ -77,8 +73,6 @@ def test_every_part_and_mixture_gets_every_measure_with_an_interval_around_it():
     assert (frame.groupby("part").size() == 10).all()
     assert (frame["low"] <= frame["value"] + 1e-9).all() and (frame["value"] <= frame["high"] + 1e-9).all()
     assert "diversity.d1.topic_entropy_nats" in diversity.metrics(frame)
-    shares = diversity.quality_histogram(parts).groupby("part")["share"].sum()
-    assert shares.to_dict() == pytest.approx({"d1": 1, "d2": 1, "d3": 1})
 
 
 def test_the_paper_s_weights_are_those_of_the_published_table():
@@ -91,34 +85,6 @@ def test_the_reference_model_never_learns_from_what_it_judges(tmp_path):
     avoiding = diversity.reference_model(folder, 0, frozenset({"s/0"}))
     assert avoiding.bits_per_word(_TEXTS[0]) > avoiding.bits_per_word(_TEXTS[1])
     assert isinstance(diversity.reference_model(folder, 0, frozenset(f"s/{i}" for i in range(4))), ReferenceModel)
-
-
-# ---- the sample
-
-
-def row(number: int, origin: str, kind: str = "cloze") -> dict:
-    passage = {"kind": kind, "seed_passage": f"d2/{origin}/{number}#0" if kind == "d2" else f"{origin}/{number}#0"}
-    return {"id": f"d3/{number}", "text": f"text {number}", "metadata": passage}
-
-
-def test_only_text_that_may_be_passed_on_enters_the_sample():
-    rows = [row(i, origin) for i, origin in enumerate(
-        ["newsgroups", "reuters-52", "openwebtext-passages", "king-james-bible", "somebody-else", "tales"]
-    )]
-    assert [kept["metadata"]["origin"] for kept in samples.sampled(rows, 9, seed=0)] == ["tales"]
-    assert samples.MAY_BE_PASSED_ON.issubset(source.name for source in SOURCES)
-    table = samples.provenance(samples.sampled([*rows, row(9, "evals-conversations")], 9, seed=0))
-    assert table["origin"].tolist() == ["evals-conversations", "tales"] and (table["licence"] != "").all()
-
-
-def test_the_sample_is_even_over_kinds_and_the_same_bytes_every_time(tmp_path):
-    rows = [row(i, "tales", kind) for i, kind in enumerate(["cloze", "ordering", "d2"] * 20)]
-    drawn = samples.sampled(rows, 4, seed=1)
-    assert pd.Series([r["metadata"]["kind"] for r in drawn]).value_counts().tolist() == [4, 4, 4]
-    assert samples.sampled(rows[::-1], 4, seed=1) == drawn
-    first, second = (samples.write_sample(tmp_path / name, drawn).read_bytes() for name in ("a.gz", "b.gz"))
-    assert first == second
-    assert [json.loads(line) for line in gzip.decompress(first).splitlines()] == drawn
 
 
 def test_the_fields_of_a_part_are_aligned():

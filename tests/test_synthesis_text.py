@@ -13,7 +13,7 @@ from hare.data.shards import read_documents, write_documents
 from hare.data.text import sentences
 from hare.synthesis import passages as p
 from hare.synthesis.duplicates import NearDuplicates, signatures
-from hare.synthesis.prompts import SEED_CHARACTERS, fill, load_families, shortened
+from hare.synthesis.prompts import SEED_CHARACTERS, fill, forms_for, load_families, shortened
 from hare.synthesis.seeds import Seed, draw_seeds
 from hare.synthesis.topics import fit_topics
 
@@ -75,16 +75,15 @@ def test_an_empty_folder_is_refused_by_name(tmp_path):
 
 def test_topics_find_the_subjects_and_repeat_themselves():
     texts = [passage.text for passage in corpus()]
-    first, second = fit_topics(texts, 5, seed=0), fit_topics(texts, 5, seed=0)
+    first, second = fit_topics(texts, 4, seed=0), fit_topics(texts, 4, seed=0)
     assert np.array_equal(first.assigned, second.assigned) and first.model.labels == second.model.labels
-    assert first.curve.loc[first.curve["chosen"], "topics"].item() == 4
     for start in (0, 30, 60, 90):
         assert len(set(first.assigned[start : start + 30])) == 1
     assert np.array_equal(first.model.assign(texts), first.assigned)
 
 
 def test_too_few_passages_for_the_topics_are_refused():
-    with pytest.raises(HareError, match="too few for up to 40 topics"):
+    with pytest.raises(HareError, match="too few for 40 topics"):
         fit_topics(["one text", "another"], 40, seed=0)
 
 
@@ -95,8 +94,7 @@ def test_seeds_are_even_over_topics_and_hold_no_near_duplicate():
     seeds = draw_seeds([*found, *copies], topics, 12, seed=1)
     assert [sum(seed.topic == topic for seed in seeds) for topic in range(4)] == [3, 3, 3, 3]
     assert sum(seed.passage.text.startswith(found[0].text) for seed in seeds) <= 1
-    with pytest.raises(HareError, match="24 distinct seed passages, but 25"):
-        draw_seeds([*found, *copies], topics, 25, seed=1)
+    assert len(draw_seeds([*found, *copies], topics, 25, seed=1)) == 24
 
 
 def test_near_duplicates_are_found_and_others_are_not():
@@ -115,29 +113,31 @@ def test_every_shipped_prompt_can_be_filled_whatever_the_seed_holds():
     assert len(families) >= 7 and len({family.sha256 for family in families}) == len(families)
     for category in ("wikipedia", "law", "politics", "books", "news", "code", "math", "forum", "web", "encyclopaedia"):
         seed = Seed(p.Passage("i#0", "i", "s", category, "if {x}: {seed} {0} %s"), 0)
-        prompt = fill(seed, ("one", "two"), families, random.Random(0))
-        assert "if {x}: {seed} {0} %s" in prompt.text and prompt == fill(
-            seed, ("one", "two"), families, random.Random(0)
-        )
+        forms = forms_for(category, families)
+        assert "textbook" in forms
+        for form in forms:
+            prompt = fill(seed, form, ("one", "two"), families, random.Random(0))
+            assert "if {x}: {seed} {0} %s" in prompt.text and prompt.form == form
+            assert prompt == fill(seed, form, ("one", "two"), families, random.Random(0))
 
 
 def test_a_topic_without_terms_or_without_passages_spoils_nothing():
     families = [family for family in load_families() if any("{terms}" in wording for wording in family.prompts)]
     seed = Seed(p.Passage("i#0", "i", "s", families[0].categories[0], "text"), 0)
-    texts = {fill(seed, (), families, random.Random(i)).text for i in range(40)}
+    texts = {fill(seed, "textbook", (), families, random.Random(i)).text for i in range(40)}
     assert any("this subject" in text for text in texts) and not any(" ," in text for text in texts)
     found = corpus(3)
     topics = np.array([0] * 6 + [7] * 6)  # the topics between them are empty
     assert {s.topic for s in draw_seeds(found, topics, 4, seed=0)} == {0, 7}
-    with pytest.raises(HareError, match="0 distinct seed passages, but 1"):
-        draw_seeds([], np.array([], dtype=int), 1, seed=0)
+    assert draw_seeds([], np.array([], dtype=int), 1, seed=0) == []
 
 
 @pytest.mark.parametrize(("wording", "message"), [
-    ("about {seed} for {reader}", "unknown placeholder {reader}"), ("no place for it", "no {seed}"), ("{seed", "'}'"),
+    ("about {seed} for {reader}", "unknown placeholder {reader}"),
+    ("no place for it", "neither {seed}"), ("{seed", "'}'"),
 ])
 def test_a_prompt_with_a_wrong_placeholder_is_refused(tmp_path, wording, message):
-    head = "version: 1\ncategories: [law]\naudiences: {a: b}\nstyles: {c: d}\n"
+    head = "version: 1\nform: textbook\ncategories: [law]\naudiences: {a: b}\nstyles: {c: d}\n"
     (tmp_path / "bad.yaml").write_text(f"{head}prompts: ['{wording}']\n")
     with pytest.raises(HareError, match="bad.yaml cannot be used") as error:
         load_families(tmp_path)
@@ -147,7 +147,7 @@ def test_a_prompt_with_a_wrong_placeholder_is_refused(tmp_path, wording, message
 def test_a_category_without_prompts_is_refused():
     seed = Seed(p.Passage("i#0", "i", "s", "poems", "text"), 0)
     with pytest.raises(HareError, match="poems"):
-        fill(seed, (), load_families(), random.Random(0))
+        fill(seed, "textbook", (), load_families(), random.Random(0))
 
 
 @settings(max_examples=50)

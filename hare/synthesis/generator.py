@@ -4,13 +4,14 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import filelock
 
+from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
 from hare.core.paths import cache_folder
 from hare.data.append_log import AppendLog
@@ -21,13 +22,18 @@ FAILED = "failed"  # the finish reason of a request that got no usable answer
 
 @dataclass(frozen=True)
 class Decoding:
-    """How text is drawn from the model; the defaults got the best out of a 135M-parameter model."""
+    """How text is drawn from the model.
+
+    The penalties count what the answer holds so far and spare the words of the prompt: under one that counts these too,
+    a small model misspells the very names that it is to write about. ``temperature`` 0 takes the likeliest token.
+    """
 
     max_new_tokens: int
     min_new_tokens: int = 0  # the end is not drawn before
     temperature: float = 0.5
     min_p: float = 0.05  # tokens less likely than this share of the likeliest are never drawn
-    repetition_penalty: float = 1.15
+    presence_penalty: float = 0.0  # nats taken from a token that the answer holds already
+    frequency_penalty: float = 0.0  # nats taken for each time that it does
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Generation:
-    """An answer: its text, its length in the generator's own tokens, and why it ended (stop, length or failed)."""
+    """An answer: its text, its length in the generator's own tokens, and why it ended (stop, length or failed).
+
+    ``failure`` says why a request failed.
+    """
 
     text: str
     tokens: int
     finish_reason: str
+    failure: str = ""
 
 
 class Generator(Protocol):
     """Anything that answers requests."""
+
+    block: int  # how many requests are best asked for in one call; others are asked for in several
 
     @property
     def name(self) -> str:
@@ -64,35 +76,41 @@ class Generator(Protocol):
 
 
 class Finished:
-    """Finished generations of one set of requests, in a log that only grows.
+    """Finished generations of one set of requests, in an append-only log.
 
-    What a kill or damage has taken from the file is not there any more, so those requests are answered again.
+    A line cut short by a kill is dropped when the log is opened, so its request is answered again; nothing else is.
     """
 
     def __init__(self, path: Path, keys: Sequence[str]):
         self.path = path
         self._log = AppendLog(path)
-        rows = (dict(row) for row in self._log.rows)
-        found = {row.pop("key"): Generation(**row) for row in rows}
-        self._found = {key: found[key] for key in keys if key in found}
+        wanted = set(keys)
+        try:
+            self._generations = {
+                row["key"]: Generation(row["text"], row["tokens"], row["finish_reason"])
+                for row in self._log.rows if row["key"] in wanted
+            }
+        except (KeyError, TypeError) as error:
+            raise HareError(f"{path} holds a row of another form.", "delete the file and run again") from error
 
     def __contains__(self, key: str) -> bool:
-        return key in self._found
+        return key in self._generations
 
     def __getitem__(self, key: str) -> Generation:
-        return self._found[key]
+        return self._generations[key]
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._generations)
 
     def add(self, generations: dict[str, Generation]) -> None:
-        """Append to the file, through to the disk; what is there already stays as it is."""
-        new = {key: generation for key, generation in generations.items() if key not in self._found}
-        self._log.append(*({"key": key, **dataclasses.asdict(generation)} for key, generation in new.items()))
-        self._found |= new
+        """Append to the log, through to the disk; what is there already stays as it is."""
+        new = {key: generation for key, generation in generations.items() if key not in self}
+        kept = ("text", "tokens", "finish_reason")
+        self._log.append(*({"key": key} | {name: getattr(g, name) for name in kept} for key, g in new.items()))
+        self._generations |= new
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the log."""
         self._log.close()
 
 
@@ -103,9 +121,5 @@ def finished_generations(keys: Sequence[str]) -> Iterator[Finished]:
     path = cache_folder() / "generations" / f"{digest}.jsonl"
     with naming_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
-        finished = Finished(path, keys)
-        try:
-            yield finished
-        finally:
-            finished.close()
+    with filelock.FileLock(path.with_suffix(".lock")), closing(Finished(path, keys)) as finished:
+        yield finished

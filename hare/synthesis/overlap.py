@@ -10,7 +10,6 @@ from hare.data.shards import read_documents
 from hare.data.words import words_of
 
 SHINGLE_WORDS = 5
-MOST_SHARED = 0.5  # share of a text's word 5-grams; fluent text of its own lies far below
 
 
 def share_in_corpus(texts: Sequence[str], folder: Path) -> np.ndarray:

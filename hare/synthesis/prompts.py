@@ -1,31 +1,37 @@
-"""Prompts as data: one YAML file a family, with the source categories it suits, audiences, styles and wordings.
+"""Prompts as data: one YAML file per family, with its form, the source categories it suits, and its wordings.
 
 The file's name is the family's name; its digest goes into the record of every text that it led to.
 """
 
-import dataclasses
 import random
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
 import pydantic.dataclasses
 from pydantic import Field
 
-from hare.core.checked import CLOSED, AtLeastOne, Text, Whole, listed, mistakes_in, read_yaml
+from hare.core.checked import CLOSED, AnyNumber, AtLeastOne, Text, Whole, checked, listed, mistakes_in, read_yaml
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
+from hare.synthesis.forms import FORMS
+from hare.synthesis.generator import Message
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"
 SYSTEM = "You are an experienced teacher who writes clear and correct prose."
-SEED_CHARACTERS = 220  # no more of a seed passage enters a prompt: a longer one costs time and invites copying
-_PLACEHOLDERS = {"seed", "terms", "audience", "style"}
+SEED_CHARACTERS = 220  # no more of a seed enters the prompt for a page: a longer one costs time and invites copying
+_PLACEHOLDERS = {"seed", "passage", "terms", "audience", "style"}
 
 
-Named = Annotated[dict[Text, Text], Field(min_length=1)]
+@pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
+class Example:
+    """A passage and what is made of it, shown before the one that is asked about."""
+
+    passage: Text
+    answer: Text
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
@@ -33,22 +39,31 @@ class _File:
     """What a prompt file must hold."""
 
     version: Whole
+    form: Literal["textbook", "faq", "table", "tutorial", "worked_problem", "summary"]
     categories: AtLeastOne[Text]
-    audiences: Named
-    styles: Named
     prompts: AtLeastOne[Text]
+    system: Text = SYSTEM
+    audiences: dict[Text, Text] = Field(default_factory=lambda: {"any": ""}, min_length=1)
+    styles: dict[Text, Text] = Field(default_factory=lambda: {"plain": ""}, min_length=1)
+    examples: AnyNumber[Example] = ()
 
 
 @dataclass(frozen=True)
 class PromptFamily:
-    """One family of prompts; ``prompts`` are the wordings, with placeholders seed, terms, audience and style."""
+    """One family of prompts for one form, as its file has it, with the file's name and digest.
+
+    ``prompts`` are the wordings, with the placeholders seed (shortened), passage (whole), terms, audience and style.
+    """
 
     name: str
     version: int
+    form: str
     categories: tuple[str, ...]
+    prompts: tuple[str, ...]
+    system: str
     audiences: dict[str, str]
     styles: dict[str, str]
-    prompts: tuple[str, ...]
+    examples: tuple[Example, ...]
     sha256: str
 
 
@@ -57,11 +72,18 @@ class Prompt:
     """A filled-in prompt and where it comes from; ``family`` is ``<name>@<version>``."""
 
     text: str
+    form: str
     family: str
     family_sha256: str
     wording: int
     audience: str
     style: str
+    before: tuple[Message, ...] = ()  # system message and worked examples
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation that the generator continues."""
+        return (*self.before, {"role": "user", "content": self.text})
 
 
 def load_families(folder: Path = PROMPTS) -> list[PromptFamily]:
@@ -81,7 +103,8 @@ def _load_family(path: Path) -> PromptFamily:
         mistakes += [f"prompts[{number}]: {mistake}" for mistake in _mistakes_in(wording)]
     if mistakes:
         raise HareError(f"{path} cannot be used:\n{listed(mistakes)}", "correct the prompt file")
-    return PromptFamily(path.stem, **dataclasses.asdict(_File(**values)), sha256=sha256_of(path))
+    return PromptFamily(**vars(checked(_File, values, str(path), "correct the prompt file")),
+                        name=path.stem, sha256=sha256_of(path))
 
 
 def _mistakes_in(wording: str) -> list[str]:
@@ -90,31 +113,46 @@ def _mistakes_in(wording: str) -> list[str]:
     except ValueError as error:
         return [str(error)]
     unknown = [f"unknown placeholder {{{name}}}" for name in sorted(names - _PLACEHOLDERS)]
-    return unknown + ([] if "seed" in names else ["no {seed} in it"])
+    return unknown + ([] if names & {"seed", "passage"} else ["neither {seed} nor {passage} in it"])
 
 
-def fill(seed: Seed, terms: Sequence[str], families: Sequence[PromptFamily], draw: random.Random) -> Prompt:
-    """One prompt for a seed: a family that suits its category, then wording, audience and style, all drawn evenly.
+def forms_for(category: str, families: Sequence[PromptFamily]) -> list[str]:
+    """Forms that text of a category can be given, since there is a family for them."""
+    forms = {family.form for family in families if category in family.categories}
+    return [form for form in FORMS if form in forms]
+
+
+def fill(
+    seed: Seed, form: str, terms: Sequence[str], families: Sequence[PromptFamily], draw: random.Random
+) -> Prompt:
+    """One prompt for a seed: a family of the form that suits its category, then wording, audience and style, drawn.
 
     ``terms`` name the seed's topic; a topic without any is called "this subject".
 
     Raises:
-        HareError: no family suits the seed's category.
+        HareError: no family of that form suits the seed's category.
     """
-    suitable = [family for family in families if seed.passage.category in family.categories]
+    category = seed.passage.category
+    suitable = [family for family in families if family.form == form and category in family.categories]
     if not suitable:
         raise HareError(
-            f"No prompt family is meant for text of category {seed.passage.category!r}.",
+            f"No prompt family writes a {form} from text of category {category!r}.",
             f"add the category to a file in {PROMPTS}",
         )
     family = draw.choice(suitable)
     wording = draw.randrange(len(family.prompts))
     audience, style = draw.choice(sorted(family.audiences)), draw.choice(sorted(family.styles))
-    text = family.prompts[wording].format(
-        seed=shortened(seed.passage.text), terms=" and ".join(terms[:2]) or "this subject",
-        audience=family.audiences[audience], style=family.styles[style],
-    )
-    return Prompt(text, f"{family.name}@{family.version}", family.sha256, wording, audience, style)
+    blanks = {
+        "terms": " and ".join(terms[:2]) or "this subject",
+        "audience": family.audiences[audience], "style": family.styles[style],
+    }
+    template, before = family.prompts[wording], [{"role": "system", "content": family.system}]
+    for example in family.examples:
+        before.append({"role": "user", "content": template.format(seed="", passage=example.passage, **blanks)})
+        before.append({"role": "assistant", "content": example.answer})
+    text = template.format(seed=shortened(seed.passage.text), passage=seed.passage.text, **blanks)
+    version = f"{family.name}@{family.version}"
+    return Prompt(text, form, version, family.sha256, wording, audience, style, tuple(before))
 
 
 def shortened(text: str, most: int = SEED_CHARACTERS) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hare.core.errors import HareError
 from hare.data.text import rank
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.passages import Passage
@@ -19,28 +18,20 @@ class Seed:
     topic: int
 
 
-def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, count: int, seed: int) -> list[Seed]:
-    """``count`` seeds, one topic after the other in turns, so that topics come out as even as they can.
+def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, most: int, seed: int) -> list[Seed]:
+    """At most ``most`` seeds, one topic after the other in turns, so that topics come out as even as they can.
 
-    ``topics`` is int [passages]. Within a topic the order is that of a hash, near-duplicates of earlier seeds are
+    ``topics`` is int64[passages]. Within a topic the order is that of a hash, near-duplicates of earlier seeds are
     passed over, and a topic that is used up drops out.
-
-    Raises:
-        HareError: there are fewer distinct passages than seeds asked for.
     """
     queues = _queues(passages, topics, seed)
     index, seeds = NearDuplicates(), []
-    while len(seeds) < count and any(queues.values()):
+    while len(seeds) < most and any(queues.values()):
         for topic, queue in queues.items():
             passage = _next_distinct(queue, index)
             if passage is not None:
                 seeds.append(Seed(passage, topic))
-    if len(seeds) < count:
-        raise HareError(
-            f"D1 offers {len(seeds)} distinct seed passages, but {count} are asked for.",
-            "lower synthesis.d2_documents, or raise corpus.max_mb_per_source",
-        )
-    return seeds[:count]
+    return seeds[:most]
 
 
 def _queues(passages: Sequence[Passage], topics: np.ndarray, seed: int) -> dict[int, list[Passage]]:

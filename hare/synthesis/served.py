@@ -11,6 +11,7 @@ import random
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,20 @@ from hare.core.errors import HareError
 from hare.core.files import read_jsonl
 from hare.core.progress import Progress
 from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
+from hare.synthesis.replies import Unusable, read_reply
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
 _ATTEMPTS = 5
-_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_REFUSED = frozenset({401, 403})
+_BLOCKS = 32  # requests asked for in one call, as a multiple of those in flight
+_TRY_AGAIN = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_REFUSED = frozenset({"status 401", "status 403"})
 _SENT = ("messages", "seed")
+_UNANSWERED = Generation("", 0, FAILED, "no answer")
 _MOST_FAILURES = 0.2  # share of requests without a usable answer above which the run is stopped
 
 
 class EndpointRefused(ServerError):
-    """The endpoint will not serve anyone with this key, or serves no such model: asking again is pointless."""
+    """The endpoint has never served anyone with this key: asking again is pointless."""
 
 
 class _Endpoint(InferenceServer):
@@ -47,7 +51,7 @@ class _Endpoint(InferenceServer):
         super().__init__(config, rank)
         headers = {"Authorization": f"Bearer {config.api_key}"} if config.api_key else {}
         self._client = httpx.AsyncClient(headers=headers, timeout=config.request_timeout)
-        self._pause = pause
+        self._pause, self._answered = pause, False
 
     def get_base_url(self) -> str:
         return _base(self.config.endpoint_url)
@@ -62,37 +66,39 @@ class _Endpoint(InferenceServer):
         """Nothing to wait for: `ServedGenerator` has knocked already."""
 
     async def _make_request(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The parsed answer, or one that says why there is none, so that one bad request does not end the run."""
+        """The reply, or one that says why there is none, so that one bad reply does not end the run."""
         reason = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(self._pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
             try:
                 answer = await self._client.post(f"{self.get_base_url()}/v1/chat/completions", json=payload)
-                if answer.status_code in _REFUSED:
-                    raise EndpointRefused(f"it answered {answer.status_code}")
                 if answer.is_success:
-                    return _checked(answer.json())
+                    reply = read_reply(answer.json())
+                    self._answered = True
+                    return _as_sent(reply.text, reply.finish_reason, {"completion_tokens": reply.tokens})
                 reason = f"status {answer.status_code}"
                 if answer.status_code not in _TRY_AGAIN:
                     break
-            except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            except Unusable as error:
+                reason = str(error)
+            except httpx.HTTPError as error:
                 reason = type(error).__name__
-        return {"choices": [{"message": {"content": ""}, "finish_reason": FAILED}], "usage": {"reason": reason}}
+            except ValueError:
+                reason = "a reply that is no JSON"
+        if reason in _REFUSED and not self._answered:
+            raise EndpointRefused(f"it answered {reason.removeprefix('status ')}")
+        return _as_sent("", FAILED, {"failure": reason})
+
+
+def _as_sent(text: str, finish_reason: str, usage: dict[str, Any]) -> dict[str, Any]:
+    """A reply in the shape that datatrove reads, whatever shape it came in."""
+    return {"choices": [{"message": {"content": text}, "finish_reason": finish_reason}], "usage": usage}
 
 
 def _base(url: str) -> str:
     """The address without the protocol's version, which users write or leave out."""
     return url.rstrip("/").removesuffix("/v1")
-
-
-def _checked(answer: Any) -> dict[str, Any]:
-    """The answer when it has the shape that the protocol promises; `KeyError` or `TypeError` when not."""
-    choice = answer["choices"][0]
-    if not isinstance(choice["message"]["content"], str):
-        raise TypeError("the answer's content is not text")
-    choice.setdefault("finish_reason", "stop")
-    return answer
 
 
 class _Runner(InferenceRunner):
@@ -117,6 +123,7 @@ class ServedGenerator:
     def __init__(self, where: str, model: str, concurrency: int, timeout: float = 600.0, pause: float = 1.0):
         self._where, self._model, self._concurrency = where, model, concurrency
         self._timeout, self._pause = timeout, pause
+        self.block = _BLOCKS * concurrency
 
     @property
     def name(self) -> str:
@@ -132,17 +139,26 @@ class ServedGenerator:
         keys = [request.key(self.name, decoding) for request in requests]
         with finished_generations(keys) as finished:
             due = {key: request for key, request in zip(keys, requests, strict=True) if key not in finished}
-            if due:
-                self._answer(due, decoding, finished)
-            failed = sum(key not in finished for key in keys)
-            if failed > _MOST_FAILURES * len(keys):
-                raise HareError(
-                    f"The generator at {self._where} gave no usable answer to {failed} of {len(keys)} requests.",
-                    "check that the server is up and serves this model, then run again: only these are asked again",
-                )
-            return [finished[key] if key in finished else Generation("", 0, FAILED) for key in keys]
+            failed = self._answer(due, decoding, finished) if due else {}
+            answers = [finished[key] if key in finished else failed.get(key, _UNANSWERED) for key in keys]
+        self._complain(answers)
+        return answers
 
-    def _answer(self, due: dict[str, Request], decoding: Decoding, finished: Finished) -> None:
+    def _complain(self, answers: Sequence[Generation]) -> None:
+        """Say which requests failed and why; too many of them are an error."""
+        failures = Counter(answer.failure for answer in answers if answer.finish_reason == FAILED)
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in failures.most_common())
+        if failures.total() > _MOST_FAILURES * len(answers):
+            asked = f"{failures.total()} of {len(answers)} requests"
+            raise HareError(
+                f"The generator at {self._where} gave no usable answer to {asked}: {reasons}.",
+                "check that the server is up and serves this model, then run again: only these are asked again",
+            )
+        if failures:
+            print(f"{failures.total()} of {len(answers)} requests got no usable answer: {reasons}")
+
+    def _answer(self, due: dict[str, Request], decoding: Decoding, finished: Finished) -> dict[str, Generation]:
+        """Ask for what is due; the requests that failed, each with its reason."""
         if self._where != "vllm":
             self._knock()
         folder = finished.path.with_suffix(".datatrove")
@@ -158,8 +174,10 @@ class ServedGenerator:
                 f"The generator at {self._where} cannot be used: {_in_short(failure[0])}.",
                 f"check the address, the model's name and the key in {KEY_VARIABLE}, then run again: it continues",
             ) from None
-        finished.add({key: answer for key, answer in _read(folder / "answers") if answer.finish_reason != FAILED})
+        answers = dict(_read(folder / "answers"))
+        finished.add({key: answer for key, answer in answers.items() if answer.finish_reason != FAILED})
         shutil.rmtree(folder)
+        return {key: answer for key, answer in answers.items() if answer.finish_reason == FAILED}
 
     def _knock(self) -> None:
         """See whether the server answers anything at all: not every one lists its models."""
@@ -180,7 +198,8 @@ class ServedGenerator:
             tp=_accelerators() if self._where == "vllm" else 1,  # a large model is spread over all that are here
             default_generation_params={
                 "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature,
-                "min_p": decoding.min_p, "repetition_penalty": decoding.repetition_penalty,
+                "min_p": decoding.min_p, "presence_penalty": decoding.presence_penalty,
+                "frequency_penalty": decoding.frequency_penalty,
                 "min_tokens": decoding.min_new_tokens,
             },
         )
@@ -212,7 +231,7 @@ async def _rollout(document: Document, generate: Any) -> dict[str, Any]:
     result = await generate({name: document.metadata[name] for name in _SENT if name in document.metadata})
     return {
         "text": result.text.strip(), "tokens": int(result.usage.get("completion_tokens", 0)),
-        "finish_reason": result.finish_reason or "stop",
+        "finish_reason": result.finish_reason or "stop", "failure": result.usage.get("failure", ""),
     }
 
 

@@ -1,0 +1,88 @@
+"""The forms of D2 beside one another: yield, speed of acceptance, self-BLEU, topic entropy, faithfulness, intervals."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hare.core.statistics import wilson_interval
+from hare.data.diversity import topic_entropy
+from hare.synthesis.diversity import self_bleu
+from hare.synthesis.drafts import Draft
+from hare.synthesis.forms import FORMS, unsupported
+from hare.synthesis.topics import TopicModel
+
+_RESAMPLES = 500
+_METRICS = ("yield", "kept_tokens_per_100_written", "self_bleu", "topic_entropy_nats", "adds_names_or_numbers")
+
+
+def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFrame:
+    """One row per form and measure: ``form``, ``measure``, ``value``, ``low``, ``high``, ``texts``.
+
+    yield: share of the drafts that pass every gate. kept_tokens_per_100_written: tokens of accepted text for each 100
+    that the generator wrote. self_bleu: of an accepted text against the others of its form. topic_entropy_nats: of the
+    accepted texts over the topics of their seeds. adds_names_or_numbers: share of the accepted texts with a name or
+    number that the seed passage lacks. Intervals: Wilson for shares, else a bootstrap over texts, 95 %.
+    """
+    rows: list[tuple] = []
+    for form in FORMS:
+        own = [draft for draft in drafts if draft.prompt.form == form]
+        kept = [draft for draft in own if not draft.objection]
+        if not own:
+            continue
+        rows.append((form, "yield", *_share(len(kept), len(own))))
+        tokens = np.array([(0 if d.objection else d.tokens, d.answer.tokens) for d in own], dtype=float)
+        rows.append((form, "kept_tokens_per_100_written", *_bootstrapped(tokens, _per_100, seed)))
+        if len(kept) < 2:
+            continue
+        rows.append((form, "self_bleu", *_bootstrapped(self_bleu([draft.text for draft in kept]), np.mean, seed)))
+        assigned = np.array([draft.seed.topic for draft in kept])
+        entropy = topic_entropy(assigned, len(topics.labels))
+        rows.append((form, "topic_entropy_nats", entropy, entropy, entropy, len(kept)))
+        added = sum(bool(unsupported(draft.text, draft.seed.passage.text)) for draft in kept)
+        rows.append((form, "adds_names_or_numbers", *_share(added, len(kept))))
+    return pd.DataFrame(rows, columns=["form", "measure", "value", "low", "high", "texts"])
+
+
+def _share(count: int, total: int) -> tuple[float, float, float, int]:
+    return count / total, *wilson_interval(count, total), total
+
+
+def _per_100(tokens: np.ndarray) -> float:
+    return float(100 * tokens[:, 0].sum() / max(1.0, tokens[:, 1].sum()))
+
+
+def _bootstrapped(
+    values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int
+) -> tuple[float, float, float, int]:
+    draw = np.random.default_rng(seed)
+    resampled = [statistic(values[draw.integers(len(values), size=len(values))]) for _ in range(_RESAMPLES)]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return float(statistic(values)), float(low), float(high), len(values)
+
+
+def metrics(frame: pd.DataFrame) -> dict[str, float]:
+    """``form.<form>.<measure>`` with ``.low`` and ``.high``."""
+    named = {}
+    for row in frame.itertuples():
+        name = f"form.{row.form}.{row.measure}"
+        named |= {name: float(row.value), f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
+    return named
+
+
+def answer(results: Path) -> str:
+    """What the recorded run found, in one sentence; says so when there is none yet."""
+    path = results / "metrics.json"
+    if not path.exists():
+        return "Not recorded yet."
+    found = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    if "judged.wrong_share" not in found:
+        return "Recorded before its texts were judged."
+    return (
+        f"Of {found['judged.texts']:.0f} texts that passed every gate, {found['judged.wrong_share']:.0%} "
+        f"[{found['judged.wrong_share.low']:.0%}, {found['judged.wrong_share.high']:.0%}] hold a false or unsupported "
+        f"statement; of textbook pages {found['form.textbook.yield']:.0%} pass the gates, of FAQs "
+        f"{found.get('form.faq.yield', 0.0):.0%}, of tables {found.get('form.table.yield', 0.0):.0%}."
+    )

@@ -1,0 +1,138 @@
+"""Writes D2 and D3 as the published set: Parquet with a column for everything that a text depends on, and a data card.
+
+Not part of the chain: a set is published once, and then pinned.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hare.core.files import sha256_of, write_text, written_whole
+from hare.synthesis.drafts import OBJECTIONS, Draft, request_for
+from hare.synthesis.embedded import engine_record
+from hare.synthesis.generator import Generator
+from hare.synthesis.items import Item, documents
+from hare.synthesis.published import FILES
+from hare.synthesis.rights import licence_of, origin_of
+from hare.synthesis.topics import TopicModel
+
+GATES_PASSED = ", ".join(OBJECTIONS)
+
+
+def d2_table(drafts: Sequence[Draft], generator: Generator, topics: TopicModel, seed: int) -> pd.DataFrame:
+    """One row per accepted draft, with its seed, prompt, engine, random seed and licence."""
+    engine, rows = engine_record(), []
+    for draft in drafts:
+        if draft.objection:
+            continue
+        passage, prompt = draft.seed.passage, draft.prompt
+        rows.append({
+            "id": draft.id, "text": draft.text, "kind": prompt.form, "category": passage.category,
+            "topic": topics.labels[draft.seed.topic], "tokens": draft.tokens,
+            "origin": origin_of(passage.id), "licence": licence_of(origin_of(passage.id)),
+            "seed_document": passage.document, "seed_passage": passage.id, "seed_text": passage.text,
+            "prompt": prompt.family, "prompt_sha256": prompt.family_sha256, "prompt_text": prompt.text,
+            "model": engine["weights"], "engine": f"{engine['engine']} {engine['version']}",
+            "engine_settings": engine["settings"], "wheel_record_sha256": engine["wheel_record_sha256"],
+            "instruction_sets": engine["instruction_sets"], "generator": generator.name,
+            "random_seed": request_for(draft.seed, prompt, seed).seed, "gates_passed": GATES_PASSED,
+            "share_in_d1": round(draft.in_d1, 4),
+        })
+    return pd.DataFrame(rows)
+
+
+def d3_table(items: Sequence[Item]) -> pd.DataFrame:
+    """One row per item, with the text of the task, its fields, and the licence of its source."""
+    texts = documents(items)
+    rows = [{
+        "id": row["id"], "text": row["text"], **vars(item), "options": list(item.options),
+        "origin": origin_of(item.source), "licence": licence_of(origin_of(item.source)),
+        "wordings": row["metadata"]["prompt"],
+    } for item, row in zip(items, texts, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def request_table(
+    drafts: Sequence[Draft], generator: Generator, max_new_tokens: int, seed: int
+) -> pd.DataFrame:
+    """One chunk of requests of one form with every answer as it came, those that were rejected included."""
+    form = drafts[0].prompt.form
+    chunk = [draft for draft in drafts if draft.prompt.form == form][: generator.block]
+    return pd.DataFrame([{
+        "id": draft.id, "form": form, "max_new_tokens": max_new_tokens, "messages": list(draft.prompt.messages),
+        "random_seed": request_for(draft.seed, draft.prompt, seed).seed, "answer": draft.answer.text,
+        "objection": draft.objection, "generator": generator.name,
+    } for draft in chunk])
+
+
+def write(folder: Path, d2: pd.DataFrame, d3: pd.DataFrame, requests: pd.DataFrame) -> dict[str, str]:
+    """Write the three files and the data card; the digest of each file, to be pinned in ``published.yaml``."""
+    for name, table in zip(FILES, (d2, d3, requests), strict=True):
+        with written_whole(folder / name) as temporary:
+            table.to_parquet(temporary, index=False, compression="zstd", compression_level=19)
+    write_text(folder / "README.md", card(d2, d3))
+    return {name: sha256_of(folder / name) for name in FILES}
+
+
+def card(d2: pd.DataFrame, d3: pd.DataFrame) -> str:
+    """The data card, in the format that ``datasets`` and its hub read."""
+    configs = "".join(
+        f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}.parquet\n" for name in ("d2", "d3")
+    )
+    return f"""---
+language:
+- en
+license: other
+license_name: by-row
+task_categories:
+- text-generation
+tags:
+- synthetic
+- pretraining
+pretty_name: HARE D2 and D3, rebuilt
+configs:
+{configs}---
+
+# HARE D2 and D3, rebuilt
+
+Synthetic pretraining text (D2, {len(d2):,} texts, {int(d2["tokens"].sum()):,} tokens of its generator) and tasks in
+natural language (D3, {len(d3):,} items), made by notebook 02 of this repository from openly licensed passages.
+`load_dataset("parquet", data_files=...)` reads either file.
+
+**D2** was written by {_listed(d2["model"])} with {_listed(d2["engine"])} and passed the gates named in each row.
+It is fluent and often wrong: notebook 02 gives the share of texts with a false or unsupported statement. Each row has
+its seed passage, prompt, random seed, engine settings and instruction sets of the processor.
+
+**D3** was built without a model; `support` is the passage as it stands, `evidence` what shows the answer to be right.
+
+## Forms and kinds
+
+{_counts(d2, "kind", "D2 form")}
+
+{_counts(d3, "kind", "D3 kind")}
+
+## Sources and licences, by row
+
+The column `licence` holds the licence of the source that a text was made from; rows made from Wikipedia stay under
+CC BY-SA. Nothing here was made from a source whose text may not be passed on.
+
+{_licences(d2, d3)}
+"""
+
+
+def _listed(column: pd.Series) -> str:
+    return ", ".join(sorted(column.unique()))
+
+
+def _counts(table: pd.DataFrame, column: str, title: str) -> str:
+    lines = [f"| {value} | {count:,} |" for value, count in table[column].value_counts().sort_index().items()]
+    return "\n".join([f"| {title} | texts |", "|---|---|", *lines])
+
+
+def _licences(d2: pd.DataFrame, d3: pd.DataFrame) -> str:
+    both = pd.concat([d2[["origin", "licence"]], d3[["origin", "licence"]]])
+    counts: Any = both.value_counts().sort_index()
+    lines = [f"| {origin} | {licence} | {count:,} |" for (origin, licence), count in counts.items()]
+    return "\n".join(["| source | licence | rows |", "|---|---|---|", *lines])
