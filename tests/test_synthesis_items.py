@@ -171,4 +171,4 @@ def test_diversity_of_known_texts():
     assert distinct_ngrams(["a b a b"], 2, 100) == pytest.approx(2 / 3)
     same, different = ["one two three four five"] * 3, ["a b c d e", "f g h i j", "k l m n o"]
     assert self_bleu(same) == pytest.approx([1, 1, 1])
-    assert self_bleu(different).max() < 0.2
+    assert self_bleu(different).max() < 0.2 and self_bleu(same[:1]).tolist() == [0] and self_bleu([]).size == 0

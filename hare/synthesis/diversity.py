@@ -70,9 +70,11 @@ def self_bleu(texts: Sequence[str]) -> np.ndarray:
     """
     cut = [words(text)[:_BLEU_WORDS] for text in texts]
     lines = [" ".join(tokens) for tokens in cut if len(tokens) >= 4]
+    if len(lines) < 2:
+        return np.zeros(len(lines))
     bleu = sacrebleu.BLEU(tokenize="none", effective_order=True)
     scores = [bleu.sentence_score(line, lines[:i] + lines[i + 1 :]).score for i, line in enumerate(lines)]
-    return np.array(scores) / 100 if len(lines) > 1 else np.zeros(len(lines))
+    return np.array(scores) / 100
 
 
 def reference_model(folder: Path, seed: int, avoiding: frozenset[str]) -> ReferenceModel:

@@ -11,8 +11,8 @@ from hare.core.checked import CLOSED, AtLeastOne, Text, checked, read_yaml
 from hare.core.statistics import wilson_interval
 
 JUDGEMENTS = Path(__file__).with_name("judgements.yaml")
-Verdict = Literal["sound", "unsupported", "false", "about itself"]
-WRONG = ("unsupported", "false", "about itself")
+Verdict = Literal["sound", "unsupported", "wrong", "about itself"]
+WRONG = ("unsupported", "wrong", "about itself")
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
