@@ -60,6 +60,7 @@ def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -
     "The function call 1234567 times, text 12345678 characters long.",
     "It ended at 5 p.m.to be sure; sit by me.to rest.",
     "The product number is 212-555-0199.", "It rose at 1.2.3.4 of the scale.",
+    "entry.port-range.to - The end of the range.",
     "Use @property, @app.route or @pytest.fixture.", "react@18.2.0 and lodash@4.17.21 are packages.",
 ])
 def test_look_alikes_stay(text: str) -> None:

@@ -9,11 +9,12 @@ Instead = Callable[[re.Match[str]], str]
 GAP = "\x00"  # stands where a link was until the text around it is closed up; no text holds it any more
 _TLD = (
     r"(?:com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|eu|uk|de|fr|es|it|nl|be|ch|at|se|no|fi|dk|pl|pt|ru|ca|us|au|"
-    r"in|cn|jp|br|ly|me|gl|gg|tv|co|to|fm|cc|xyz)"
+    r"in|cn|jp|br|ly|me|gl|gg|tv|to|cc)"
 )
-_ALSO_WORDS = frozenset(str.split(  # or the ends of files' names, or of shortened links
-    "it in at be no us net int info io ai dev app pl ly me gl gg tv co to fm cc xyz"
+_ALSO_WORDS = frozenset(str.split(  # or the ends of files' names
+    "it in at be no us net int info io ai dev app pl"
 ))
+_SHORTENED = frozenset(str.split("ly me gl gg tv to cc"))  # links of services that shorten them have a path
 _REST = r"[^\s<>\"'`\\^{}|\[\]\x00]"  # what may follow in an address
 _SCHEME = "(?:https?|hxxps?|ftps?|gopher|file|git|ssh|ldap|news)"
 _SCHEME_BEFORE = re.compile(f"{_SCHEME}$", re.IGNORECASE)
@@ -129,6 +130,8 @@ def _unopened(address: str) -> int:
 def _without_domain(taken: Taken, match: re.Match[str]) -> str:
     """An end that is also a word or a file's needs more: a path, a third label, a digit or hyphen, or "visit …"."""
     labels, end, path = match.groups()
+    if end in _SHORTENED and not path:
+        return match.group()
     plain = end in _ALSO_WORDS and not path and not _HOST.fullmatch(labels)
     if plain and not _VISITED.search(match.string[max(0, match.start() - _BEFORE) : match.start()]):
         return match.group()
