@@ -51,7 +51,7 @@ def test_training_takes_no_way_that_a_test_set_keeps() -> None:
     tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
     tests += [grammar.words_of(found.core) for _, found in grammar.hard_phrasings()]
     for phrasing in grammar.phrasings("train")[::3]:
-        for way in {grammar.spoken(phrasing, random.Random(seed)) for seed in range(8)}:
+        for way in {grammar.one_way(phrasing, random.Random(seed)) for seed in range(8)}:
             assert not set("[|]") & set(way) and not grammar.is_kept_back(phrasing.function, way)
             assert max(grammar.jaccard(grammar.words_of(way), other) for other in tests) <= grammar.CLOSE
 
@@ -75,7 +75,7 @@ def test_closeness_is_the_share_of_different_words() -> None:
 
 def test_a_phrasing_of_which_nothing_is_left_is_named() -> None:
     with pytest.raises(HareError, match="kept back"):
-        grammar.spoken(grammar.Phrasing("call_number", "[return|respond] {number}"), random.Random(0))
+        grammar.one_way(grammar.Phrasing("call_number", "[return|respond] {number}"), random.Random(0))
 
 
 def test_a_planted_overlap_is_found() -> None:

@@ -157,8 +157,8 @@ def read_tensors(folder: Path, shape: Shape) -> Iterator[tuple[str, np.ndarray]]
     for name, size in wanted.items():
         tensor = _tensor(places[name], name)
         if tuple(tensor.shape) != size or tensor.dtype not in _NUMBERS:
-            found = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
-            raise HareError(f"{places[name]}: {name} is {found}, where config.json asks for {list(size)} floats.",
+            held = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+            raise HareError(f"{places[name]}: {name} is {held}, where config.json asks for {list(size)} floats.",
                             "correct config.json, or export the model again")
         if not bool(torch.isfinite(tensor).all()):
             raise HareError(f"{places[name]}: {name} holds numbers that are not finite.", "train or export it again")

@@ -42,7 +42,7 @@ class Conversation:
 def conversations() -> list[Conversation]:
     """Every conversation of the open sets, none twice: an instruction with its input, and the answer."""
     listed = (conversation for chosen in OPEN_SETS for conversation in _of(chosen))
-    return list({(found.question, found.answer): found for found in listed}.values())
+    return list({(one.question, one.answer): one for one in listed}.values())
 
 
 def _of(chosen: OpenSet) -> Iterator[Conversation]:
@@ -56,14 +56,14 @@ def _of(chosen: OpenSet) -> Iterator[Conversation]:
                 )
 
 
-def kept_aside(found: Sequence[Conversation], d3: Path) -> tuple[list[Conversation], list[Conversation]]:
+def kept_aside(every: Sequence[Conversation], d3: Path) -> tuple[list[Conversation], list[Conversation]]:
     """Conversations to train on, and those kept aside: whole tasks, without what the pretrained model may have read in
     ``d3``, whose documents name the samples that they were made from."""
     documents = [document for document in read_documents(d3) if "seed_passage" in document["metadata"]]
     read = {document["metadata"]["seed_passage"] for document in documents}
-    aside = {task for task in {one.task for one in found} if _bucket(task) < _KEPT_ASIDE}
-    return ([one for one in found if one.task not in aside],
-            [one for one in found if one.task in aside and one.source not in read])
+    aside = {task for task in {one.task for one in every} if _bucket(task) < _KEPT_ASIDE}
+    return ([one for one in every if one.task not in aside],
+            [one for one in every if one.task in aside and one.source not in read])
 
 
 def _bucket(task: str) -> float:

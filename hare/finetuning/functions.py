@@ -101,7 +101,7 @@ def _objection_to_value(slot: Slot, value: str, request: str | None) -> str:
 
 def _stands_in(value: str, request: str) -> bool:
     """Whether the value is there as whole words: no part of a number in groups, an address, or a name with a hyphen."""
-    places = (found.span() for found in re.finditer(re.escape(value), request))
+    places = (match.span() for match in re.finditer(re.escape(value), request))
     return any(not _GOES_ON_BEFORE.search(request[:start] + _EDGE + value[0])
                and not _GOES_ON_AFTER.search(value[-1] + _EDGE + request[end:]) for start, end in places)
 

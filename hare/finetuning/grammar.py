@@ -37,7 +37,7 @@ _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####
 class Phrasing:
     """One way to ask: the core with its slots in braces; of the test set, the family that it belongs to.
 
-    Cores of the training split may hold choices, ``[this|that]``; see `spoken`.
+    Cores of the training split may hold choices, ``[this|that]``; see `one_way`.
     """
 
     function: str
@@ -74,7 +74,7 @@ def hard_phrasings() -> list[tuple[str, Phrasing]]:
     ]
 
 
-def spoken(phrasing: Phrasing, rng: random.Random) -> str:
+def one_way(phrasing: Phrasing, rng: random.Random) -> str:
     """One way through the choices of a core, never one that another split keeps to itself.
 
     Raises:
@@ -90,7 +90,7 @@ def _a_way(phrasing: Phrasing, rng: random.Random, draws: int) -> str | None:
     for _ in range(draws):
         words = phrasing.core
         while _CHOICE.search(words):
-            words = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), words)
+            words = _CHOICE.sub(lambda choice: rng.choice(choice[1].split("|")), words)
         words = " ".join(words.split()).replace(" ,", ",")
         if not is_kept_back(phrasing.function, words):
             return words
@@ -149,8 +149,8 @@ def openers(split: str) -> list[str]:
 def closers(split: str, after_text: bool) -> list[str]:
     """What may stand after a core; ``after_text``: the core ends with free text, which a bare word would lengthen."""
     listed = _data("phrasings.yaml")["closers"][split]
-    found = [""] * round(_NO_CLOSER * len(listed)) + listed
-    return [closer for closer in found if not after_text or not closer.startswith(" ")]
+    weighted = [""] * round(_NO_CLOSER * len(listed)) + listed
+    return [closer for closer in weighted if not after_text or not closer.startswith(" ")]
 
 
 def bucket(value: str) -> float:

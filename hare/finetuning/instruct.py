@@ -107,8 +107,8 @@ class InstructGrammar:
 def stretches(request: str) -> list[str]:
     """Every stretch of whole words of a request, up to `_LONGEST_SLOT` pieces."""
     pieces = pieces_of(request)
-    found = dict.fromkeys(
+    runs = dict.fromkeys(
         request[start:end] for first, (start, _) in enumerate(pieces)
         for _, end in pieces[first : first + _LONGEST_SLOT]
     )
-    return list(found)
+    return list(runs)

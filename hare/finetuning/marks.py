@@ -36,7 +36,7 @@ class Reader(Protocol):
 
 def pieces_of(request: str) -> list[tuple[int, int]]:
     """Words and punctuation of a request as (start, end) in characters; full stops inside a word stay in it."""
-    return [found.span() for found in _PIECE.finditer(request)]
+    return [match.span() for match in _PIECE.finditer(request)]
 
 
 def marks_of(request: str, call: Call) -> list[int]:
@@ -58,7 +58,7 @@ def marks_of(request: str, call: Call) -> list[int]:
 def _stretches(pieces: Sequence[tuple[int, int]], request: str, value: str) -> list[tuple[int, int]]:
     starts = {start: number for number, (start, _) in enumerate(pieces)}
     ends = {end: number + 1 for number, (_, end) in enumerate(pieces)}
-    places = (found.start() for found in re.finditer(re.escape(value), request))
+    places = (match.start() for match in re.finditer(re.escape(value), request))
     return [(starts[at], ends[at + len(value)]) for at in places if at in starts and at + len(value) in ends]
 
 

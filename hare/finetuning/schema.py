@@ -168,8 +168,8 @@ def _stretch(request: str, gains: Sequence[float]) -> str:
 
 def value_of(parameter: Parameter, words: str) -> Any:
     """The words as a value of the parameter's kind: a number, a truth value, one of its choices, or text."""
-    if parameter.kind in ("integer", "float") and (found := _NUMBER.search(words)):
-        number = float(found[0].replace(",", ""))
+    if parameter.kind in ("integer", "float") and (digits := _NUMBER.search(words)):
+        number = float(digits[0].replace(",", ""))
         return int(number) if parameter.kind == "integer" else number
     if parameter.kind == "boolean":
         return True

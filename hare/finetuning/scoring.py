@@ -70,8 +70,8 @@ def _estimate(rows: pd.DataFrame, column: str) -> tuple[float, float, float]:
     """Mean over phrasings, with its interval over phrasings and seeds."""
     values = rows.pivot_table(index="seed", columns="phrasing", values=column, aggfunc="mean").to_numpy(dtype=float)
     draws = Draws.make({"phrasings": values.shape[1]}, _RESAMPLES, 0)
-    found = share(values, draws.means("phrasings", values), Spread.of_scores(values.mean(axis=1)[None]))
-    return found.value, found.low, found.high
+    mean = share(values, draws.means("phrasings", values), Spread.of_scores(values.mean(axis=1)[None]))
+    return mean.value, mean.low, mean.high
 
 
 def difference(rows: pd.DataFrame, test_set: str, system: str, other: str) -> dict[str, float]:

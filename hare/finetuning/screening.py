@@ -36,5 +36,4 @@ def _is_foreign(request: str) -> bool:
     words = _CARRIER.sub(" ", request.lower() if request.isupper() else request[:1].lower() + request[1:])
     if len(words.split()) < _LEAST_WORDS:
         return False
-    found = identify(words)
-    return found.foreign >= _SURE_FOREIGN
+    return identify(words).foreign >= _SURE_FOREIGN

@@ -74,7 +74,7 @@ def stream(model: ChatModel, messages: list[Message], longest: int = _LONGEST) -
 def chat(model: ChatModel, lines: Iterable[str], out: TextIO) -> None:
     """Answer line after line; the conversation is remembered. An empty line starts a new one.
 
-    What does not fit the model is said and forgotten with the conversation; the next line starts a new one.
+    What does not fit the model is reported, and the conversation forgotten; the next line starts a new one.
     """
     messages: list[Message] = []
     for line in lines:

@@ -18,9 +18,9 @@ from hare.finetuning.grammar import (
     hard_phrasings,
     is_kept_back,
     kind_of,
+    one_way,
     openers,
     phrasings,
-    spoken,
 )
 
 VALIDATION_ITEMS = 50  # of each function
@@ -62,10 +62,10 @@ def plain_set(
     seen: set[str] = set()
     items = []
     for name, count in counts.items():
-        mine = [phrasing for phrasing in chosen if phrasing.function == name]
+        candidates = [phrasing for phrasing in chosen if phrasing.function == name]
         rng = random.Random(f"{seed}/{split}/{name}")
         for number in range(count):
-            phrasing = mine[number % len(mine)]
+            phrasing = candidates[number % len(candidates)]
             items.append(_new_item(f"{split}-{name}-{number}", split, "plain", phrasing, seen, rng))
     return items
 
@@ -74,13 +74,13 @@ def hard_set(per_kind: int, seed: int) -> list[ToolItem]:
     """``per_kind`` items of each kind and function: indirect, distractor, two intents, and typos in test phrasings."""
     seen: set[str] = set()
     by_kind: dict[tuple[str, str], list[Phrasing]] = {}
-    for kind, phrasing in [*hard_phrasings(), *(("typos", found) for found in phrasings("test"))]:
+    for kind, phrasing in [*hard_phrasings(), *(("typos", test) for test in phrasings("test"))]:
         by_kind.setdefault((kind, phrasing.function), []).append(phrasing)
     items = []
-    for (kind, name), mine in by_kind.items():
+    for (kind, name), candidates in by_kind.items():
         rng = random.Random(f"{seed}/hard/{kind}/{name}")
         for number in range(per_kind):
-            phrasing = mine[number % len(mine)]
+            phrasing = candidates[number % len(candidates)]
             if kind == "typos":
                 phrasing = dataclasses.replace(phrasing, core=_with_typo(phrasing.core, rng))
             item_id = f"hard-{kind}-{name}-{number}"
@@ -111,7 +111,7 @@ def _item(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.R
 
 
 def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.Random) -> ToolItem:
-    core = spoken(phrasing, rng) if split == "train" else phrasing.core
+    core = one_way(phrasing, rng) if split == "train" else phrasing.core
     placeholders = list(dict.fromkeys(re.findall(r"\{(\w+)\}", core)))
     drawn = {name: draw(kind_of(name), split, rng) for name in placeholders}
     ends = re.search(r"\{(\w+?)\d?\}$", core)
@@ -120,7 +120,7 @@ def _drawn(item_id: str, split: str, kind: str, phrasing: Phrasing, rng: random.
     template = f"{opener} {core}{closer}".strip()
     if rng.random() < 0.5:
         template = template[0].upper() + template[1:]
-    request = re.sub(r"\{(\w+)\}", lambda found: drawn[found[1]], template)
+    request = re.sub(r"\{(\w+)\}", lambda placeholder: drawn[placeholder[1]], template)
     slots = BY_NAME[phrasing.function].slots
     call = Call(phrasing.function, tuple(drawn[slot.name] for slot in slots))
     return ToolItem(
@@ -162,8 +162,8 @@ def overlaps(train: Sequence[ToolItem], other: Sequence[ToolItem]) -> pd.DataFra
     All in lower case; phrasings with their slots in braces, values outside slots by their kind.
     """
     rows = []
-    for aspect, found in _ASPECTS.items():
-        ours, theirs = (set(found(items)) for items in (train, other))
+    for aspect, values_of in _ASPECTS.items():
+        ours, theirs = (set(values_of(items)) for items in (train, other))
         rows.append({"aspect": aspect, "train": len(ours), "other": len(theirs), "shared": len(ours & theirs)})
     return pd.DataFrame(rows)
 

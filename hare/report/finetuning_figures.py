@@ -69,12 +69,12 @@ def tool_finding(frame: pd.DataFrame) -> str:
         ours, theirs = test[test.system == _OURS], test[test.system.str.startswith(_RETRIEVAL)]
         if ours.empty:
             continue
-        said = f"{100 * ours.exact.iloc[0]:.0f} %"
+        result = f"{100 * ours.exact.iloc[0]:.0f} %"
         if len(theirs):
             best = theirs.loc[theirs.exact.idxmax()]
             apart = "" if ours.low.iloc[0] > best.high or ours.high.iloc[0] < best.low else ", intervals overlap"
-            said += f" (best baseline {100 * best.exact:.0f} %{apart})"
-        parts.append(f"{label} {said}")
+            result += f" (best baseline {100 * best.exact:.0f} %{apart})"
+        parts.append(f"{label} {result}")
     return f"HARE-Tool's right calls: {'; '.join(parts)}"
 
 

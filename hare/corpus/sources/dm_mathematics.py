@@ -60,8 +60,9 @@ def mathematics_problems(archive: Archive, _members: tuple[str, ...]) -> Rows:
         env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
     )
     if done.returncode != 0:
+        silent = f"it wrote nothing and ended with code {done.returncode} (below 0: killed by that signal)"
         raise HareError(
-            f"The mathematics generator failed: {done.stderr.strip().splitlines()[-1]}",
+            f"The mathematics generator failed: {(done.stderr.strip().splitlines() or [silent])[-1]}",
             "install the versions of numpy and sympy that requirements.lock names",
         )
     for line in done.stdout.splitlines():
