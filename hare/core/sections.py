@@ -238,10 +238,10 @@ class Finetuning:
     tool_hard_items: Count = 6  # of each function and kind of difficulty
     tool_human_items: Annotated[Count, Field(ge=4)] = 160  # of the test set that people phrased
     tool_steps: Count = 1200  # of each fine-tune that marks
-    copying_steps: Count = 1800  # of each fine-tune that copies, the paper's way
+    copying_steps: Count = 1500  # of each fine-tune that copies, the paper's way
     tool_batch: Count = 16  # sequences
     tool_learning_rate: Positive = 3.0e-3
-    baseline_items: CountOrZero = 42  # of each test set that the retrieval baselines are asked; 0: all of them
+    baseline_items: CountOrZero = 28  # of each test set that the retrieval baselines are asked; 0: all of them
     instruct_model: InstructModel = "embedded"  # of the baselines: embedded, or the URL of an OpenAI-compatible server
     instruct_model_name: Text = ""  # what the server is to run
     chat_steps: Count = 430

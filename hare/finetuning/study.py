@@ -121,11 +121,9 @@ def fine_tuned(
     if config.instruct_model == "embedded":
         tasks += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
         tasks.append((outside.instruct_answers, (config,)))
-    seeds = config.finetuning_seeds
-    tasks = [(outside.schema_answers, (folder, sets.train, config, seed)) for seed in seeds] + tasks
+    tasks.insert(0, (outside.schema_answers, (folder, sets.train, config, config.finetuning_seeds[0])))
     results = runs.side_by_side(tasks, config.finetuning_processes)
-    count = len(seeds) + len(planned)
-    trained, others = results[:count], results[count:]
+    trained, others = results[: len(planned) + 1], results[len(planned) + 1 :]
     rows = pd.concat([*(result["rows"] for result in trained), *others], ignore_index=True)
     return rows, pd.DataFrame([result["costs"] for result in trained if result["costs"]["steps"]])
 
