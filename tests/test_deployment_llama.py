@@ -25,7 +25,7 @@ from hare.tokens.tokenizer import Tokenizer
 from hare.training.heldout import HeldoutSequences
 from tests.chat_toys import KINDS, save_toy
 
-IDS = [1, 300, 17, 401, 17, 88, 400, 13, 12, 70, 65, 511]
+IDS = [1, 300, 17, 401, 17, 2, 1, 0, 400, 13, 12, 70, 65, 511]  # with ends and begins of texts, and the unknown
 ROOM = 64
 
 
@@ -51,7 +51,11 @@ def test_losses_choices_and_greedy_tokens_are_hugging_faces(folder: Path, files:
     assert likeliest == logits[:-1].argmax(-1).tolist()
     choices = [5, 300, 511]
     assert model.among(IDS, choices) == pytest.approx(logits[-1, choices].log_softmax(-1).tolist(), abs=1e-4)
-    wanted = theirs.generate(torch.tensor([IDS]), max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
+    wanted = theirs.generate(
+        torch.tensor([IDS]), attention_mask=torch.ones(1, len(IDS)), max_new_tokens=8, do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
     assert [token for token, _ in model.greedy(IDS, 8)] == wanted[0, len(IDS):].tolist()
     with pytest.raises(HareError, match="do not fit 64 positions"):
         model.greedy(IDS, 60)

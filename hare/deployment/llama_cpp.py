@@ -17,6 +17,7 @@ import xllamacpp
 from hare.core.errors import HareError
 
 _BIAS = 100.0  # nats; puts every other token out of reach, and keeps float32 exact to 1e-5
+_EVERY_TOKEN = 1_000_000  # more than any vocabulary has
 _LEAST = 1e-30  # probability reported as 0
 
 
@@ -53,11 +54,26 @@ class Llama:
         float[tokens - 1] and int[tokens - 1]."""
         nats, likeliest = [], []
         for place in range(1, len(window)):
-            asked = {"max_tokens": 1, "logprobs": 1, "temperature": 0.0, "logit_bias": [[window[place], _BIAS]]}
-            token = self._completed(window[:place], asked)["choices"][0]["logprobs"]["content"][0]
-            nats.append(-token["logprob"])
-            likeliest.append(token["top_logprobs"][0]["id"])
+            loss, best = self._loss(window[:place], window[place])
+            nats.append(loss)
+            likeliest.append(best)
         return nats, likeliest
+
+    def _loss(self, prompt: Sequence[int], target: int) -> tuple[float, int]:
+        """Loss in nats of ``target`` after ``prompt``, and the likeliest token there.
+
+        The end of a text is sampled but not reported: its log-probability is looked up in the list of all tokens.
+        """
+        asked = {"max_tokens": 1, "temperature": 0.0}
+        forced = self._reported(prompt, {**asked, "logprobs": 1, "logit_bias": [[target, _BIAS]], "ignore_eos": False})
+        if forced and forced[0]["id"] == target:
+            return -forced[0]["logprob"], forced[0]["top_logprobs"][0]["id"]
+        listed = self._reported(prompt, {**asked, "logprobs": _EVERY_TOKEN})[0]["top_logprobs"]
+        return -next(token["logprob"] for token in listed if token["id"] == target), listed[0]["id"]
+
+    def _reported(self, prompt: Sequence[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """The tokens sampled after ``prompt``, as far as the server reports them."""
+        return (self._completed(prompt, asked)["choices"][0].get("logprobs") or {}).get("content") or []
 
     def among(self, prompt: Sequence[int], choices: Sequence[int]) -> list[float]:
         """Log-probabilities of ``choices`` among each other after ``prompt``: float[choices]."""
