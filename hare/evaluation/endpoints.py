@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from hare.benchmarks.spec import BenchmarkSpec
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, write_jsonl
 from hare.core.progress import Progress
+from hare.core.provenance import cores
 from hare.data.shards import read_documents
 from hare.evaluation.heldout import TASKS, TEXT, heldout_passages, task_questions, text_questions, unseen
 from hare.synthesis.passages import passages_of
@@ -207,10 +209,15 @@ def read_arms(
         "bytes": [item.bytes for item in encoded],
     })
     frame["item"] = frame.groupby(["endpoint", "group"]).cumcount()
-    frames = []
-    with Progress("read the endpoints", len(folders) * len(items), "items") as progress:
-        for (arm, seed), folder in folders.items():
-            model = MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-            model.to("cuda" if torch.cuda.is_available() else "cpu")
-            frames.append(frame.assign(arm=arm, seed=seed, nats=nats(model, encoded, progress.advance)))
-    return pd.concat(frames, ignore_index=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    models = [MistralForCausalLM.from_pretrained(path, dtype=torch.float32).eval().to(device)
+              for path in folders.values()]
+    workers = 1 if device == "cuda" else min(cores(), len(models))
+    with (
+        Progress("read the endpoints", len(folders) * len(items), "items") as progress,
+        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,  # products are small
+    ):
+        losses = list(pool.map(lambda model: nats(model, encoded, progress.advance), models))
+    return pd.concat([
+        frame.assign(arm=arm, seed=seed, nats=found) for (arm, seed), found in zip(folders, losses, strict=True)
+    ], ignore_index=True)
