@@ -87,7 +87,7 @@ class Synthesis:
     d2_documents: Count = 96  # texts asked for
     d2_max_new_tokens: Count = 144  # length of one generation at the most
     d3_items: Count = 6000  # NLP tasks asked for
-    published: Text = ""  # the profile whose published D2 and D3 are trained on; empty: what this run writes
+    published: Text = "overnight"  # the set of published D2 and D3 that is trained on; empty: what this run writes
     generator: Generator = "embedded"  # embedded, vllm, or the URL of an OpenAI-compatible server
     generator_model: Text = ""  # what the server or vLLM is to run; the embedded generator has its own
     generation_batch: Count = 64  # requests answered together, or in flight at a time
