@@ -1,20 +1,19 @@
 """The forms of D2 beside one another: yield, speed of acceptance, self-BLEU, topic entropy, faithfulness, intervals."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hare.core.statistics import wilson_interval
-from hare.data.diversity import topic_entropy
+from hare.data.diversity import bootstrapped, topic_entropy
 from hare.synthesis.diversity import self_bleu
 from hare.synthesis.drafts import Draft
 from hare.synthesis.forms import FORMS, unsupported
 from hare.synthesis.topics import TopicModel
 
-_RESAMPLES = 500
 _METRICS = ("yield", "kept_tokens_per_100_written", "self_bleu", "topic_entropy_nats", "adds_names_or_numbers")
 
 
@@ -34,10 +33,10 @@ def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFr
             continue
         rows.append((form, "yield", *_share(len(kept), len(own))))
         tokens = np.array([(0 if d.objection else d.tokens, d.answer.tokens) for d in own], dtype=float)
-        rows.append((form, "kept_tokens_per_100_written", *_bootstrapped(tokens, _per_100, seed)))
+        rows.append((form, "kept_tokens_per_100_written", *bootstrapped(tokens, _per_100, seed)))
         if len(kept) < 2:
             continue
-        rows.append((form, "self_bleu", *_bootstrapped(self_bleu([draft.text for draft in kept]), np.mean, seed)))
+        rows.append((form, "self_bleu", *bootstrapped(self_bleu([draft.text for draft in kept]), np.mean, seed)))
         assigned = np.array([draft.seed.topic for draft in kept])
         entropy = topic_entropy(assigned, len(topics.labels))
         rows.append((form, "topic_entropy_nats", entropy, entropy, entropy, len(kept)))
@@ -52,15 +51,6 @@ def _share(count: int, total: int) -> tuple[float, float, float, int]:
 
 def _per_100(tokens: np.ndarray) -> float:
     return float(100 * tokens[:, 0].sum() / max(1.0, tokens[:, 1].sum()))
-
-
-def _bootstrapped(
-    values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int
-) -> tuple[float, float, float, int]:
-    draw = np.random.default_rng(seed)
-    resampled = [statistic(values[draw.integers(len(values), size=len(values))]) for _ in range(_RESAMPLES)]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return float(statistic(values)), float(low), float(high), len(values)
 
 
 def metrics(frame: pd.DataFrame) -> dict[str, float]:
