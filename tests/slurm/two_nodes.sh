@@ -23,6 +23,7 @@ stop() {
   done
   sed -i '/ node1 node2 # two_nodes.sh$/d' /etc/hosts 2> /dev/null \
     || { grep -v ' node1 node2 # two_nodes.sh$' /etc/hosts > "$root/hosts"; cat "$root/hosts" > /etc/hosts; }
+  sleep 2 # the controller saves its state last
   rm -rf "$root"
 }
 trap stop EXIT
