@@ -141,7 +141,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _site(chosen: argparse.Namespace) -> int:
-    from hare.report.site import build_site
+    from hare.report.pages.site import build_site
 
     print(build_site(load_profile(chosen.profile)))
     return 0

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from hare.core.errors import HareError
 from hare.evaluation.backend import SharedPrefixLM
-from hare.synthesis.smollm2 import smollm2_folder
+from hare.synthesis.engines.smollm2 import smollm2_folder
 from tests.evaluation_toys import WORDS, save_model
 
 SHOTS = "".join(f"Question: {WORDS[n]} of {WORDS[n + 1]}?\nAnswer: {WORDS[n + 2]}\n\n" for n in range(5))

@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hare.finetuning import instruct, outside
-from hare.finetuning.bfcl import BfclItem, Parameter, Schema
+from hare.finetuning import instruct
 from hare.finetuning.dialogue import load_for_chat, save_for_chat
 from hare.finetuning.functions import BY_NAME, FUNCTIONS
 from hare.finetuning.instruct import InstructGrammar, stretches
+from hare.finetuning.outside import asked as outside
+from hare.finetuning.outside.bfcl import BfclItem, Parameter, Schema
 from hare.finetuning.retrieval import WORKED_EXAMPLES
 from tests.chat_toys import save_toy
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.core.sections import Finetuning
-from hare.finetuning import bfcl, outside, schema
-from hare.finetuning.bfcl import BfclItem, Parameter, Schema
 from hare.finetuning.dialogue import load_for_chat
 from hare.finetuning.marks import pieces_of
-from hare.finetuning.schema import SchemaModel, training_examples, value_of
+from hare.finetuning.outside import asked as outside
+from hare.finetuning.outside import bfcl, schema
+from hare.finetuning.outside.bfcl import BfclItem, Parameter, Schema
+from hare.finetuning.outside.schema import SchemaModel, training_examples, value_of
 from hare.finetuning.scoring import accuracy_table
 from hare.finetuning.tool_data import plain_set
 from hare.finetuning.tools import ToolModel

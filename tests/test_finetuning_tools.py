@@ -16,14 +16,14 @@ from hare.finetuning.controls import BagOfWords
 from hare.finetuning.decoding import allowed_next
 from hare.finetuning.dialogue import API_TOKENS, SLOT, Dialogue
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
-from hare.finetuning.home_assistant import expanded, human_set, sentences
+from hare.finetuning.outside.home_assistant import expanded, human_set, sentences
 from hare.finetuning.scoring import ALL, accuracy_table, confusion_table, difference, error_table, score_rows
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule
 from hare.finetuning.study import item_from
 from hare.finetuning.tools import in_all_passes
 from hare.report.published import published
-from hare.synthesis.generator import FAILED, Generation
+from hare.synthesis.engines.generator import FAILED, Generation
 from tests.chat_toys import KINDS, toy_dialogue
 
 COUNTS = tool_data.training_counts(published("api_calling"), 0.1)

@@ -8,7 +8,7 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 from hare.core.paths import REPOSITORY, Workspace
-from hare.report.crate import METADATA, write_crate
+from hare.report.pages.crate import METADATA, write_crate
 from hare.report.recorded import Recorded
 
 

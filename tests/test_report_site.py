@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
-from hare.report.site import build_site
+from hare.report.pages.site import build_site
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
 _BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -18,8 +18,8 @@ from hare.synthesis.drafts import (
     yield_by,
     yield_by_gate,
 )
+from hare.synthesis.engines.generator import FAILED, Generation
 from hare.synthesis.gates import Candidate, breaks_off, first_objection, tidied
-from hare.synthesis.generator import FAILED, Generation
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import Prompt, fill, load_families
 from hare.synthesis.seeds import Seed

@@ -10,9 +10,9 @@ import pytest
 from hare.core.errors import HareError
 from hare.core.paths import cache_folder
 from hare.data.append_log import AppendLog
-from hare.synthesis import embedded
-from hare.synthesis.generator import Decoding, Finished, Generation, Request
-from hare.synthesis.smollm2 import smollm2_folder
+from hare.synthesis.engines import embedded
+from hare.synthesis.engines.generator import Decoding, Finished, Generation, Request
+from hare.synthesis.engines.smollm2 import smollm2_folder
 
 
 @pytest.fixture()
@@ -121,8 +121,8 @@ def watch():
             if target.startswith("socket:"):
                 sockets.add(target)
 threading.Thread(target=watch, daemon=True).start()
-from hare.synthesis.embedded import answer_together
-from hare.synthesis.generator import Decoding, Request
+from hare.synthesis.engines.embedded import answer_together
+from hare.synthesis.engines.generator import Decoding, Request
 answer_together([Request(({"role": "user", "content": "Hi"},), 0)], Decoding(2))
 time.sleep(0.3)
 ended.set()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.data.diversity import distinct_ngrams, topic_entropy
-from hare.synthesis.builders import BUILDERS, Material, Topic, is_whole
+from hare.synthesis.builders import BUILDERS, is_whole
 from hare.synthesis.diversity import self_bleu
 from hare.synthesis.items import (
     MOST_TOKENS,
@@ -23,6 +23,7 @@ from hare.synthesis.items import (
     with_answers_shuffled,
     wordings,
 )
+from hare.synthesis.material import Material, Topic
 from hare.synthesis.open_sets import open_items
 from hare.synthesis.passages import Passage
 from hare.synthesis.restruct import build_items, category_mix, counted_items

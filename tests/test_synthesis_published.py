@@ -11,10 +11,11 @@ from hare.core.statistics import wilson_interval
 from hare.corpus.sources.registry import SOURCES
 from hare.data.diversity import topic_entropy
 from hare.synthesis import form_measures, judgements, published, publishing, rights
-from hare.synthesis.builders import BUILDERS, Material, Topic
+from hare.synthesis.builders import BUILDERS
 from hare.synthesis.drafts import Draft
-from hare.synthesis.generator import Generation
+from hare.synthesis.engines.generator import Generation
 from hare.synthesis.items import documents
+from hare.synthesis.material import Material, Topic
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import fill, load_families
 from hare.synthesis.seeds import Seed

@@ -13,19 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from hare.core.paths import cache_folder
-from hare.synthesis.smollm2 import gguf_file
+from hare.synthesis.engines.smollm2 import gguf_file
 
 _EMBEDDED = """
-from hare.synthesis.embedded import EmbeddedGenerator
-from hare.synthesis.generator import Decoding, Request
+from hare.synthesis.engines.embedded import EmbeddedGenerator
+from hare.synthesis.engines.generator import Decoding, Request
 asked = [Request(({"role": "user", "content": f"Write one sentence about {i} apples."},), i) for i in range(6)]
 for answer in EmbeddedGenerator(2).generate(asked, Decoding(24, min_new_tokens=24, temperature=0.9)):
     print("answer", repr(answer.text))
 """
 _SERVED = """
 import sys
-from hare.synthesis.generator import Decoding, Request
-from hare.synthesis.served import ServedGenerator
+from hare.synthesis.engines.generator import Decoding, Request
+from hare.synthesis.engines.served import ServedGenerator
 asked = [Request(({"role": "user", "content": f"say {i}"},), i) for i in range(30)]
 generator = ServedGenerator(sys.argv[1], "model", 2, timeout=20, pause=0.05)
 for answer in generator.generate(asked, Decoding(4)):

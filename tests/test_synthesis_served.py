@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
-from hare.synthesis.choice import chosen_generator
-from hare.synthesis.generator import FAILED, Decoding, Request
-from hare.synthesis.replies import Reply, Unusable, read_reply, without_thinking
-from hare.synthesis.served import KEY_VARIABLE, ServedGenerator
+from hare.synthesis.engines.choice import chosen_generator
+from hare.synthesis.engines.generator import FAILED, Decoding, Request
+from hare.synthesis.engines.replies import Reply, Unusable, read_reply, without_thinking
+from hare.synthesis.engines.served import KEY_VARIABLE, ServedGenerator
 
 
 @pytest.fixture()

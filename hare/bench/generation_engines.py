@@ -9,10 +9,10 @@ from functools import cache, partial
 from typing import Any
 
 from hare.core.provenance import cores
-from hare.synthesis.embedded import answer_together, chat_text
 from hare.synthesis.embeddings import one_core_each
-from hare.synthesis.generator import Decoding, Request
-from hare.synthesis.smollm2 import gguf_file, smollm2_folder
+from hare.synthesis.engines.embedded import answer_together, chat_text
+from hare.synthesis.engines.generator import Decoding, Request
+from hare.synthesis.engines.smollm2 import gguf_file, smollm2_folder
 
 _SLOTS = 64  # conversations that llama.cpp holds at a time
 _SLOT_TOKENS = 256

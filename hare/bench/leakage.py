@@ -12,7 +12,7 @@ from hare.leakage.measure import Measure, score
 from hare.leakage.reference import LOOP_ITEMS, compare, prefixes_tokenised_differently, speeds
 from hare.leakage.sets import SURFACE, sample_sets
 from hare.leakage.study import PEER, load
-from hare.synthesis.smollm2 import smollm2_folder
+from hare.synthesis.engines.smollm2 import smollm2_folder
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 ITEMS = 256

@@ -16,7 +16,7 @@ from hare.core.statistics import Draws, Spread, share
 from hare.evaluation.backend import SharedPrefixLM
 from hare.evaluation.journal import Journal
 from hare.evaluation.tasks import Benchmark, choose_items, load, quietly
-from hare.synthesis.smollm2 import smollm2_folder
+from hare.synthesis.engines.smollm2 import smollm2_folder
 
 _ITEMS = {"arc_challenge": 0, "hellaswag": 60}  # 0: all of them
 _RESAMPLES = 1000

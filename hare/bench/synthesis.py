@@ -14,9 +14,9 @@ from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import peak_rss_mb
 from hare.synthesis.drafts import assign_forms, decoding_of, judged, request_for, write_prompts
-from hare.synthesis.embedded import answer_together
+from hare.synthesis.engines.embedded import answer_together
+from hare.synthesis.engines.generator import Generation, Request
 from hare.synthesis.forms import WEIGHTS
-from hare.synthesis.generator import Generation, Request
 from hare.synthesis.passages import makes_good_seed, sample_passages
 from hare.synthesis.prompts import load_families
 from hare.synthesis.seeds import draw_seeds

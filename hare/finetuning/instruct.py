@@ -16,7 +16,7 @@ from hare.finetuning.functions import BY_NAME, Call, Function
 from hare.finetuning.marks import pieces_of
 from hare.finetuning.retrieval import RETRIEVED, Example, offered, prompt
 from hare.finetuning.screening import objection_to_request
-from hare.synthesis.smollm2 import smollm2_folder
+from hare.synthesis.engines.smollm2 import smollm2_folder
 
 _LONGEST_SLOT = 24  # pieces
 

@@ -18,7 +18,7 @@ from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call, Function
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
 from hare.synthesis.embeddings import embed
-from hare.synthesis.generator import FAILED, Decoding, Generator, Request
+from hare.synthesis.engines.generator import FAILED, Decoding, Generator, Request
 
 RETRIEVED = 3  # descriptions shown to the instruct model
 # Greedy: only the likeliest token is as likely as the likeliest. The temperature is for servers that know no min_p.

@@ -9,18 +9,19 @@ import pandas as pd
 import torch
 
 from hare.core.sections import Finetuning
-from hare.finetuning import outside, retrieval, runs
+from hare.finetuning import retrieval, runs
 from hare.finetuning.controls import BagOfWords
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.finetuning.grammar import jaccard, phrasings, words_of
-from hare.finetuning.home_assistant import human_set
 from hare.finetuning.instruct import InstructGrammar
+from hare.finetuning.outside import asked as outside
+from hare.finetuning.outside.home_assistant import human_set
 from hare.finetuning.scoring import score_rows
 from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executable, hard_set, plain_set, training_counts
 from hare.finetuning.tools import in_all_passes
-from hare.synthesis.choice import chosen_generator
-from hare.synthesis.generator import Generator
+from hare.synthesis.engines.choice import chosen_generator
+from hare.synthesis.engines.generator import Generator
 
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
 BASELINES = (RETRIEVAL, f"{RETRIEVAL}-grammar", RETRIEVAL_EXAMPLES, f"{RETRIEVAL_EXAMPLES}-grammar")

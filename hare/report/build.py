@@ -11,9 +11,9 @@ from hare.core.profile import Profile
 from hare.core.provenance import git_commit
 from hare.core.tables import number_in_table
 from hare.report import study
-from hare.report.article import write_article
-from hare.report.crate import write_crate
 from hare.report.figures import redraw
+from hare.report.pages.article import write_article
+from hare.report.pages.crate import write_crate
 from hare.report.recorded import STAGES, Recorded
 from hare.report.tables import tables
 

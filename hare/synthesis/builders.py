@@ -9,14 +9,12 @@ import random
 import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from hare.data.text import sentences, words
-from hare.synthesis.items import BUILT, Item
-from hare.synthesis.passages import Passage
+from hare.data.text import words
+from hare.synthesis.items import Item
+from hare.synthesis.material import Material
 
 GAP = "____"
 DEFINING = frozenset({"wikipedia", "encyclopaedia"})  # whose articles open with what their subject is
@@ -35,37 +33,6 @@ _ARTICLE = re.compile(r"^(?:The|An?) ")
 _WHOLE = re.compile(r"[\"“‘']?[A-Z].*[.!?][\"”’']?$", re.DOTALL)
 _MOSTLY_LETTERS = 0.85  # share of a sentence's characters; tables and reference lists have fewer
 _MARKS = re.compile(r"[^\w\s'’\-]")
-
-
-@dataclass(frozen=True)
-class Topic:
-    """What a passage's topic offers for distractors: its label, words and names, and stray sentences."""
-
-    label: str
-    words: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Material:
-    """One passage of D1 with its topic and its sentences."""
-
-    passage: Passage
-    topic: Topic
-    sentences: tuple[str, ...] = field(default=())
-
-    @classmethod
-    def of(cls, passage: Passage, topic: Topic) -> "Material":
-        """The material of a passage, cut into sentences."""
-        return cls(passage, topic, tuple(sentences(passage.text)))
-
-    def item(self, kind: str, **fields: Any) -> Item:
-        """An item of this passage; what is not given stays empty."""
-        whole = {"passage": "", "question": "", "support": self.passage.text} | fields
-        return Item(
-            kind, BUILT, self.passage.id, "d1", self.passage.category, self.topic.label, **whole
-        )
 
 
 Builder = Callable[[Material, random.Random], Item | None]

@@ -16,8 +16,8 @@ from pydantic import Field
 from hare.core.checked import CLOSED, AnyNumber, AtLeastOne, Text, Whole, checked, listed, mistakes_in, read_yaml
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
+from hare.synthesis.engines.generator import Message
 from hare.synthesis.forms import FORMS
-from hare.synthesis.generator import Message
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"

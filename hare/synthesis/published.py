@@ -17,7 +17,7 @@ from hare.core.errors import HareError
 from hare.core.files import sha256_of
 from hare.core.paths import REPOSITORY
 from hare.synthesis.drafts import decoding_of
-from hare.synthesis.generator import Generation, Generator, Request
+from hare.synthesis.engines.generator import Generation, Generator, Request
 from hare.synthesis.items import Item, rendered
 
 PINS = Path(__file__).with_name("published.yaml")

@@ -11,8 +11,8 @@ import pandas as pd
 
 from hare.core.files import sha256_of, write_text, written_whole
 from hare.synthesis.drafts import OBJECTIONS, Draft, request_for
-from hare.synthesis.embedded import engine_record
-from hare.synthesis.generator import Generator
+from hare.synthesis.engines.embedded import engine_record
+from hare.synthesis.engines.generator import Generator
 from hare.synthesis.items import Item, documents
 from hare.synthesis.published import FILES
 from hare.synthesis.rights import licence_of, origin_of

@@ -12,8 +12,9 @@ import pandas as pd
 
 from hare.core.progress import Progress
 from hare.data.text import is_punctuated, rank, sentences, words
-from hare.synthesis.builders import BUILDERS, PUNCTUATED_ONLY, Material, Topic, content_words, is_whole, names
+from hare.synthesis.builders import BUILDERS, PUNCTUATED_ONLY, content_words, is_whole, names
 from hare.synthesis.items import Item, objection_to, rendered
+from hare.synthesis.material import Material, Topic
 from hare.synthesis.passages import Passage
 from hare.synthesis.topics import TopicModel
 

@@ -10,12 +10,12 @@ import torch
 
 from hare.core.progress import track
 from hare.core.sections import Finetuning
-from hare.finetuning import bfcl
-from hare.finetuning.bfcl import BfclItem, Schema
 from hare.finetuning.dialogue import load_for_chat
 from hare.finetuning.functions import BY_NAME, NO_CALL
 from hare.finetuning.instruct import InstructGrammar
-from hare.finetuning.schema import SchemaModel, training_examples, value_of
+from hare.finetuning.outside import bfcl
+from hare.finetuning.outside.bfcl import BfclItem, Schema
+from hare.finetuning.outside.schema import SchemaModel, training_examples, value_of
 from hare.finetuning.sft import Schedule, batches_of, fine_tune
 from hare.finetuning.tool_data import ToolItem
 from hare.finetuning.tools import ToolModel

@@ -1,7 +1,7 @@
 """Which generator a profile asks for; the one place that knows them all."""
 
 from hare.core.errors import HareError
-from hare.synthesis.generator import Generator
+from hare.synthesis.engines.generator import Generator
 
 
 def chosen_generator(name: str, model: str, batch: int) -> Generator:
@@ -13,7 +13,7 @@ def chosen_generator(name: str, model: str, batch: int) -> Generator:
         HareError: it is none of these, or a server is named without a model.
     """
     if name == "embedded":
-        from hare.synthesis.embedded import EmbeddedGenerator
+        from hare.synthesis.engines.embedded import EmbeddedGenerator
 
         return EmbeddedGenerator(batch)
     if name != "vllm" and not name.startswith(("http://", "https://")):
@@ -23,6 +23,6 @@ def chosen_generator(name: str, model: str, batch: int) -> Generator:
         )
     if not model:
         raise HareError(f"No model is named for the generator {name}.", "name the model that the server is to run")
-    from hare.synthesis.served import ServedGenerator
+    from hare.synthesis.engines.served import ServedGenerator
 
     return ServedGenerator(name, model, batch)

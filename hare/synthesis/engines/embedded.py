@@ -17,8 +17,8 @@ from typing import Any
 from hare.core.errors import HareError
 from hare.core.progress import Progress
 from hare.core.provenance import cores
-from hare.synthesis.generator import Decoding, Generation, Message, Request, finished_generations
-from hare.synthesis.smollm2 import NAME, QUANTISATION, gguf_file
+from hare.synthesis.engines.generator import Decoding, Generation, Message, Request, finished_generations
+from hare.synthesis.engines.smollm2 import NAME, QUANTISATION, gguf_file
 
 ENGINE = "openvino-genai"
 _CACHE_GB = 2  # keys and values; 256 requests of 600 tokens fit

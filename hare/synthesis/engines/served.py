@@ -27,8 +27,8 @@ from loguru import logger
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl
 from hare.core.progress import Progress
-from hare.synthesis.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
-from hare.synthesis.replies import Unusable, read_reply
+from hare.synthesis.engines.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
+from hare.synthesis.engines.replies import Unusable, read_reply
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
 _ATTEMPTS = 5

@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 
 from hare.core.progress import track
-from hare.finetuning.bfcl import BfclItem, Parameter, Schema
 from hare.finetuning.decoding import TorchReader
 from hare.finetuning.dialogue import ChatModel, Dialogue, Example
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.finetuning.grammar import draw, kind_of
 from hare.finetuning.marks import marks_of, pieces_of
+from hare.finetuning.outside.bfcl import BfclItem, Parameter, Schema
 from hare.finetuning.tool_data import ToolItem
 
 _YES, _NO = 0, len(FUNCTIONS) - 1  # the functional tokens that stand for them

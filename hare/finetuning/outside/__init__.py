@@ -1,0 +1,1 @@
+"""Test sets of other people: never trained on, never chosen by."""

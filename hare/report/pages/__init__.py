@@ -1,0 +1,1 @@
+"""What is read outside the notebooks: the article, the site, the RO-Crate."""

@@ -1,0 +1,1 @@
+"""Engines that write text: in process, served, and what chooses between them."""
