@@ -43,9 +43,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.setattr(download, "_SECONDS_BETWEEN_ATTEMPTS", 0.0)
     with index_serving("corpus-of-nothing", {WHEEL: CONTENT}) as serving:
         monkeypatch.setattr(download, "index_url", lambda: serving.url)
-        fetch.cache_clear()
         yield serving
-    fetch.cache_clear()
 
 
 def test_an_archive_is_downloaded_once_and_read_without_unpacking(index: Index) -> None:
@@ -53,7 +51,6 @@ def test_an_archive_is_downloaded_once_and_read_without_unpacking(index: Index) 
     assert members(archive, "data/") == ["data/a.txt", "data/b.txt"]
     assert list(read_lines(archive, "data/b.txt")) == ["second", "third"]
     assert extract(archive, "data/a.txt").read_text() == "first"
-    fetch.cache_clear()
     assert fetch(archive).read_bytes() == CONTENT
     assert len(index.ranges) == 1
 
@@ -106,7 +103,6 @@ def test_a_damaged_archive_in_the_cache_is_fetched_again(index: Index, damaged: 
     archive.path.write_bytes(damaged)
     assert fetch(archive).read_bytes() == CONTENT
     archive.path.write_bytes(damaged)
-    fetch.cache_clear()
     assert fetch(archive).read_bytes() == CONTENT
     assert len(index.ranges) == 2
 

