@@ -12,6 +12,10 @@ from hare.core.files import write_text
 from hare.core.paths import REPOSITORY, Workspace
 from hare.evaluation.endpoints import LABELS, digests, load
 
+_HEAD = (
+    "# Read by the code and by a test; the reasons stand in PREREGISTRATION.md. Digests are sha256 of each set's items.\n"
+    "# margin is the smallest effect of interest, in bits per byte.\n"
+)
 REGISTERED = REPOSITORY / "paper" / "preregistration.yaml"
 
 
@@ -52,5 +56,5 @@ def register(profile: str, path: Path = REGISTERED) -> str:
         raise HareError(f"{items} is missing.", f"run `hare reproduce --profile {profile} --only 04` first")
     content = registered(path)
     content["sets"][profile] = digests(load(items))
-    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    write_text(path, _HEAD + yaml.safe_dump(content, sort_keys=False))
     return f"{path}: {len(content['sets'][profile])} sets registered for profile {profile}; commit it before any run."
