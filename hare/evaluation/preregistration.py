@@ -13,7 +13,8 @@ from hare.core.paths import REPOSITORY, Workspace
 from hare.evaluation.endpoints import LABELS, digests, load
 
 _HEAD = (
-    "# Read by the code and by a test; the reasons stand in PREREGISTRATION.md. Digests are sha256 of each set's items.\n"
+    "# Read by the code and by a test; the reasons stand in PREREGISTRATION.md. "
+    "Digests are sha256 of each set's items.\n"
     "# margin is the smallest effect of interest, in bits per byte.\n"
 )
 REGISTERED = REPOSITORY / "paper" / "preregistration.yaml"
