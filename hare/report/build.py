@@ -7,13 +7,15 @@ import pandas as pd
 
 from hare.core.errors import HareError
 from hare.core.files import write_json, write_text
-from hare.core.profile import Profile
+from hare.core.paths import REPOSITORY
+from hare.core.profile import DEFAULT, Profile
 from hare.core.provenance import git_commit
 from hare.core.tables import number_in_table
 from hare.report import study
 from hare.report.figures import redraw
 from hare.report.pages.article import write_article
 from hare.report.pages.crate import write_crate
+from hare.report.pages.findings import write_findings
 from hare.report.recorded import STAGES, Recorded
 from hare.report.tables import tables
 
@@ -39,7 +41,13 @@ def build(profile: Profile) -> list[Path]:
     pictures = redraw(recorded.folder)
     for stage in recorded.missing:
         print(f"{stage} has recorded nothing: its figures are left out")
-    return [*pictures, *write_tables(recorded), write_article(recorded), write_crate(recorded)]
+    return [*pictures, *write_tables(recorded), write_article(recorded), write_crate(recorded), *_readme(recorded)]
+
+
+def _readme(recorded: Recorded) -> list[Path]:
+    """The README with this profile's findings, where it is the profile that the README is about."""
+    ours = recorded.folder == REPOSITORY / "results" / DEFAULT
+    return [write_findings(recorded)] if ours else []
 
 
 def write_tables(recorded: Recorded) -> list[Path]:
