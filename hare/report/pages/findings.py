@@ -115,6 +115,6 @@ def _tables(recorded: Recorded) -> str:
     return (
         f"**The printed tables do not carry \"score goes with leakage\" on test splits.** Rank correlation of score "
         f"and leakage, read from print: {correlation('train')} on training splits, {correlation('test')} on test "
-        f"splits. The printed days imply {_number(recorded, 'study', 'paper.implied_mfu_share', '.1%')} of the GPUs' peak. "
-        f"{_link(recorded, '10_draw_figures')}"
+        f"splits. The printed days imply {_number(recorded, 'study', 'paper.implied_mfu_share', '.1%')} of the GPUs' "
+        f"peak. {_link(recorded, '10_draw_figures')}"
     )
