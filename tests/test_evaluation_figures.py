@@ -24,8 +24,8 @@ def scores(low: float) -> pd.DataFrame:
 
 
 def test_scores_are_set_against_guessing() -> None:
-    assert "No arm is above guessing on any of 2" in draw_scores(scores(0.2)).axes[0].get_title()
-    assert "above guessing on 2 of 2" in draw_scores(scores(0.26)).axes[0].get_title()
+    assert "No arm is above guessing on any of 2" in draw_scores(scores(0.2)).get_suptitle()
+    assert "above guessing on 2 of 2" in draw_scores(scores(0.26)).get_suptitle()
 
 
 def test_a_constant_letter_is_shown_as_what_it_is() -> None:
@@ -35,4 +35,4 @@ def test_a_constant_letter_is_shown_as_what_it_is() -> None:
     })
     frame = letter_table(items)
     assert frame[frame["arm"] == "a"].to_dict("records") == [{"arm": "a", "letter": "B", "share": 1.0, "right": 0.25}]
-    assert draw_letters(frame).axes[0].get_title() == "Arm A answers B to 100% of MMLU's questions"
+    assert draw_letters(frame).get_suptitle() == "Arm A answers B to 100% of MMLU's questions"

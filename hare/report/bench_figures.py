@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import headline
 
 
 @figure("bench", "vocabulary")
@@ -22,6 +23,6 @@ def draw_vocabulary(frame: pd.DataFrame) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("pieces in the vocabulary")
     best, most = table.loc[table.bpb.idxmin()], table.iloc[-1]
-    picture.suptitle(f"At equal seconds {best.pieces:,} pieces end {most.bpb - best.bpb:.2f} bits per byte below "
-                     f"{most.pieces:,}", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, f"At equal seconds {best.pieces:,} pieces end {most.bpb - best.bpb:.2f} bits per byte below "
+                     f"{most.pieces:,}")
     return picture

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import headline
 
 _KEPT, _REMOVED, _PAPER, _RAW = "#0072B2", "#D55E00", "#000000", "#999999"
 _DECOY = "reuters-8"  # a source that is part of another by construction
@@ -33,7 +34,7 @@ def kept_by_source(frame: pd.DataFrame) -> Figure:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
     kept, raw = frame["kept_mb"].sum(), frame["raw_mb"].sum()
     categories = frame["category"].nunique()
-    axes.set_title(f"{kept:.1f} of {raw:.1f} MB survive,\nfrom {len(frame)} sources in {categories} categories")
+    headline(picture, f"{kept:.1f} of {raw:.1f} MB survive,\nfrom {len(frame)} sources in {categories} categories")
     return picture
 
 
@@ -61,7 +62,7 @@ def removed_by_block(frame: pd.DataFrame) -> Figure:
     bar.set_ticklabels(["0", "1", "10", "100"])
     totals = frame.groupby("block")["documents_removed"].sum()
     most = totals.idxmax()
-    axes.set_title(f"Outside the decoy {totals.sum():,} documents go, most of them for {_BLOCKS[most]}: "
+    headline(picture, f"Outside the decoy {totals.sum():,} documents go, most of them for {_BLOCKS[most]}: "
                    f"{100 * totals[most] / totals.sum():.0f} %")
     return picture
 
@@ -83,7 +84,7 @@ def lengths(frame: pd.DataFrame) -> Figure:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
     kept = frame[frame["when"] == "kept"]
     longest, shortest = kept.loc[kept["median"].idxmax()], kept.loc[kept["median"].idxmin()]
-    axes.set_title(f"Median length runs from {shortest['median']:,.0f} words\n({shortest['category']}) to "
+    headline(picture, f"Median length runs from {shortest['median']:,.0f} words\n({shortest['category']}) to "
                    f"{longest['median']:,.0f} ({longest['category']})")
     return picture
 
@@ -103,7 +104,7 @@ def weights(frame: pd.DataFrame) -> Figure:
     covered = known.loc[known["hare_percent"] > 0, "paper_percent"].sum()
     empty = ", ".join(known.loc[known["hare_percent"] == 0, "category"])
     missing = f";\nempty: {empty}" if empty else ""
-    axes.set_title(f"{covered:.0f} % of the paper's weight\nhas a counterpart{missing}")
+    headline(picture, f"{covered:.0f} % of the paper's weight\nhas a counterpart{missing}")
     return picture
 
 
@@ -123,7 +124,7 @@ def overlap(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("documents that repeat another one")
     axes.legend(loc="lower right")
     across = frame.loc[frame["source"] != frame["repeats"], "documents"].sum()
-    axes.set_title(f"Outside the decoy {across:,} of {frame['documents'].sum():,} duplicates repeat another source")
+    headline(picture, f"Outside the decoy {across:,} of {frame['documents'].sum():,} duplicates repeat another source")
     return picture
 
 
@@ -142,8 +143,7 @@ def planted(frame: pd.DataFrame) -> Figure:
     left.set_yticks(range(len(blocks)), [_BLOCKS[block] for block in blocks])
     whole = frame[frame["kind"] == "(all)"]
     worst = whole.loc[whole["recall"].idxmin()]
-    picture.suptitle(f"Every block finds at least {100 * worst['recall']:.0f} % of the defects planted for it",
-                     x=0.01, ha="left", fontweight="bold", fontsize=11)
+    headline(picture, f"Every block finds at least {100 * worst['recall']:.0f} % of the defects planted for it")
     return picture
 
 
@@ -171,10 +171,9 @@ def diversity(frame: pd.DataFrame) -> Figure:
         axes.set_xticks([0, 1], ["before", "after"])
         axes.set_xlim(-0.6, 1.6)
         axes.set_ylabel(unit, fontsize=8)
-        axes.set_title(f"{title}\n{_signed(row)}", fontsize=8.5)
+        axes.set_title(f"{title}\n{_signed(row)}", fontsize=7, fontweight="normal")
     topics, spread = (_VERBS[_verdict(rows.loc[name])] for name in ("topic_entropy_nats", "spread_bits_per_word"))
-    picture.suptitle(f"With cleaning the entropy over topics {topics}, the spread of bits per word {spread}", x=0.01,
-                     ha="left", fontweight="bold", fontsize=11)
+    headline(picture, f"With cleaning the entropy over topics {topics}, the spread of bits per word {spread}")
     return picture
 
 
@@ -203,6 +202,6 @@ def quality(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("bits per word under a bigram model of Wikipedia summaries")
     axes.set_ylabel("sampled documents (%)")
     axes.legend(loc="upper right")
-    axes.set_title(f"Documents of {_HARD_TO_PREDICT} bits per word and more:\n"
+    headline(picture, f"Documents of {_HARD_TO_PREDICT} bits per word and more:\n"
                    f"{tails['raw']:.1f} % before cleaning, {tails['kept']:.1f} % after")
     return picture

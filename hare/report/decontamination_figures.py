@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
+from hare.report.style import headline
 
 _PART_NAMES = {"d1": "D1", "heldout": "held out", "d2": "D2", "d3": "D3",
                "d3_shuffled": "D3, answers shuffled", "d3_passages": "D3's passages",
@@ -47,8 +48,8 @@ def overlap_by_benchmark(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("benchmark behind most of the shared n-grams")
     axes[0].set_ylabel("part of the data")
     removed, documents = frame["removed"].sum(), frame.drop_duplicates("part")["documents"].sum()
-    picture.suptitle(f"{removed:,} of {documents:,} documents are removed; {frame['touched'].sum():,} more share a "
-                     "13-gram", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, f"{removed:,} of {documents:,} documents are removed; {frame['touched'].sum():,} more share a "
+                     "13-gram")
     return picture
 
 
@@ -80,7 +81,7 @@ def overlap_curve(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("threshold: share of n-grams")
     np.atleast_1d(axes)[0].set_ylabel("documents above the threshold, %")
     picture.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside right center")
-    picture.suptitle(_curve_title(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, _curve_title(frame))
     return picture
 
 
@@ -115,7 +116,7 @@ def planted_detection(frame: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(kinds)), [f"{_KIND_NAMES[kind]} (n = {counts[kind]:,})" for kind in kinds], fontsize=9)
     axis.set_xticks(range(len(rules)), [rule_label(rule).replace(", ", "\n").replace(" (", "\n(") for rule in rules])
     axis.xaxis.tick_top()
-    picture.suptitle(planted_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, planted_finding(frame))
     return picture
 
 

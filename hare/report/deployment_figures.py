@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import headline
 
 _COLOURS = {"fp32": "#0072B2", "int8": "#E69F00", "int4": "#009E73"}
 
@@ -23,7 +24,7 @@ def precision(frame: pd.DataFrame) -> Figure:
     _losses(axes[3], frame, ("worse_by", "low", "high"), 1, "loss, bits per byte\n(bar: 95 % interval)")
     _losses(axes[4], frame, ("tool_worse_by", "tool_low", "tool_high"), 100,
             "fewer right calls, points\n(bar: 95 % interval)")
-    picture.suptitle(precision_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, precision_finding(frame))
     return picture
 
 
@@ -89,7 +90,7 @@ def phone(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("tokens per second, 1.1B parameters (arithmetic, not a measurement)")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=9)
-    axes.set_title(phone_finding(frame))
+    headline(picture, phone_finding(frame))
     return picture
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
-from hare.report.style import arm_colours, arm_label
+from hare.report.style import arm_colours, arm_label, headline
 
 _AVERAGE = "average"
 _GUESSING = {"color": "black", "linewidth": 1, "linestyle": (0, (2, 2))}
@@ -34,7 +34,7 @@ def draw_scores(frame: pd.DataFrame) -> Figure:
     handles = [plt.Line2D([], [], color=colours[arm], marker="o", label=arm_label(arm)) for arm in arms]
     handles.append(plt.Line2D([], [], label="guessing", **_GUESSING))
     picture.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9, frameon=False)
-    axes.set_title(_against_chance(frame))
+    headline(picture, _against_chance(frame))
     return picture
 
 
@@ -72,7 +72,7 @@ def draw_letters(frame: pd.DataFrame) -> Figure:
     axes.set_ylabel("share of answers, %\n(dashed: of the right ones)")
     axes.legend(fontsize=8, ncols=2)
     most = frame.loc[frame.share.idxmax()]
-    axes.set_title(f"Arm {arm_label(most.arm)} answers {most.letter} to {most.share:.0%} of MMLU's questions")
+    headline(picture, f"Arm {arm_label(most.arm)} answers {most.letter} to {most.share:.0%} of MMLU's questions")
     return picture
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import headline
 
 _SYSTEMS = {
     "hare-tool": "HARE-Tool (marks)", "random-weights": "the same from random weights", "base": "not fine-tuned",
@@ -47,7 +48,7 @@ def tool_accuracy(frame: pd.DataFrame) -> Figure:
     handles = [plt.Line2D([], [], color=colour, marker=marker, label=label) for colour, marker, label in kinds]
     picture.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9,
                    title="bars: 95 % over phrasings and seeds", title_fontsize=9)
-    picture.suptitle(tool_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, tool_finding(frame))
     return picture
 
 
@@ -103,7 +104,7 @@ def tool_confusion(frame: pd.DataFrame) -> Figure:
         axes.grid(visible=False)
     panels[0].set_yticks(range(len(wanted)), wanted, fontsize=8)
     panels[0].set_ylabel("function wanted (numbers: % of its requests)")
-    picture.suptitle(_confusion_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, _confusion_finding(frame))
     return picture
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
-from hare.report.style import arm_label
+from hare.report.style import arm_label, headline
 
 _ESTIMATES = {"at_starts": ("the method's 5 starting points", "o", "#0072B2"),
               "everywhere": ("all positions", "s", "#E69F00")}
@@ -48,7 +48,7 @@ def delta(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("Δ of 5-gram accuracy, points", fontsize=9)
         axis.tick_params(labelbottom=True)
     picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-    picture.suptitle(delta_finding(ours), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, delta_finding(ours))
     return picture
 
 
@@ -103,7 +103,7 @@ def detection(frame: pd.DataFrame) -> Figure:
         axis.set_xticks(range(len(doses)), [f"{dose}×" for dose in doses])
         axis.set_xlabel("times that a run reads each planted item")
     picture.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
-    picture.suptitle(detection_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, detection_finding(frame))
     return picture
 
 

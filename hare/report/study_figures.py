@@ -1,7 +1,5 @@
 """Figures of the whole study: the paper's figures redone, with our measurements beside them."""
 
-import textwrap
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,6 +7,7 @@ from matplotlib.figure import Figure
 
 from hare.report.figures import figure
 from hare.report.printed_leakage import rank_correlations
+from hare.report.style import headline
 
 _OURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _GREY, _HARE = "#999999", "#D55E00"
@@ -17,7 +16,6 @@ _ARM = r"d1(\+d\d)*"
 _SPREAD = 0.6  # of the room between two rows
 _PUBLISHED_UP = 0.2
 _SEEDS_THAT_TELL = 2
-_LETTERS_AN_INCH = 10.5  # of a title
 
 
 @figure("study", "score_and_leakage")
@@ -39,7 +37,7 @@ def draw_score_and_leakage(frame: pd.DataFrame) -> Figure:
         axes.set_xlabel("mean printed leakage Δ, points")
         axes.margins(x=0.2)
     panels[0].set_ylabel("average leaderboard score, %")
-    _headline(picture, score_leakage_finding(frame))
+    headline(picture, score_leakage_finding(frame))
     return picture
 
 
@@ -69,7 +67,7 @@ def draw_relative_delta(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(frame)), list(frame.model[::-1]))
     axes.set_xlabel("relative Δ on GSM8K, training minus test split, %")
     above = list(frame[frame.low > 0].model)
-    _headline(picture, f"Printed: {', '.join(above)} know GSM8K's training split better than its test split; "
+    headline(picture, f"Printed: {', '.join(above)} know GSM8K's training split better than its test split; "
               f"of the other {len(frame) - len(above)} models it cannot be said")
     return picture
 
@@ -91,7 +89,7 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
     right.axhline(0, color="black", linewidth=1)
     right.set_ylabel("difference from A, bits per byte")
     printed = frame[frame.origin == "published"].iloc[0]
-    _headline(picture, f"{ablation_finding(differences)}. Published, at 0.25B, one seed: average scores of about "
+    headline(picture, f"{ablation_finding(differences)}. Published, at 0.25B, one seed: average scores of about "
               f"{printed.low:.0f} to {printed.high:.0f} %, A < B < D")
     return picture
 
@@ -129,7 +127,7 @@ def draw_leaderboard(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(benchmarks)), [_label(frame, name) for name in reversed(benchmarks)])
     axes.set_xlabel("leaderboard metric, %; bars: 95 % intervals; dotted: chance")
     _model_legend(axes, arms)
-    _headline(picture, _leaderboard_finding(ours))
+    headline(picture, _leaderboard_finding(ours))
     return picture
 
 
@@ -165,7 +163,7 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("5-gram accuracy on original minus rewritten samples, points (linear within ±1)")
     _model_legend(axes, models)
-    _headline(picture, _leakage_finding(named, ours))
+    headline(picture, _leakage_finding(named, ours))
     return picture
 
 
@@ -208,9 +206,3 @@ def _model_legend(axes: plt.Axes, ours: list[str]) -> None:
         colour = _OURS[number % len(_OURS)]
         handles.append(plt.Line2D([], [], marker="o", linestyle="", color=colour, label=f"{model}, ours"))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-
-
-def _headline(picture: Figure, text: str) -> None:
-    """A title over the whole figure, broken where its width ends."""
-    wrapped = textwrap.fill(text, width=int(_LETTERS_AN_INCH * picture.get_figwidth()))
-    picture.suptitle(wrapped, x=0.01, ha="left", fontsize=11, fontweight="bold")

@@ -1,6 +1,11 @@
 """What all figures share: a colour by an arm's position and its label by its name; colours of the parts."""
 
+import textwrap
 from collections.abc import Iterable
+
+from matplotlib.figure import Figure
+
+_LETTERS_PER_INCH = 10.5  # of a headline
 
 ARM_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#7F7F7F", "#4B3F72")
 TABLE_COLOUR = "#555555"  # of n-gram tables, which are no arms
@@ -33,3 +38,10 @@ def arm_label(arm: str) -> str:
 def part_label(part: str) -> str:
     """How figures name a part of the training data."""
     return PARTS.get(part, part.upper())
+
+
+def headline(picture: Figure, text: str) -> None:
+    """The finding as a title over the whole figure, broken where its width ends; breaks in ``text`` are kept."""
+    width = int(_LETTERS_PER_INCH * picture.get_figwidth())
+    lines = [textwrap.fill(line, width) for line in text.split("\n")]
+    picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11, fontweight="bold")

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
+from hare.report.style import headline
 
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#B8A800"]
 _METHOD_COLOURS = {"built": "#0072B2", "open set": "#009E73"}
@@ -37,7 +38,7 @@ def d2_yield(frame: pd.DataFrame) -> Figure:
     total, left = frame["asked"].iloc[0], frame["left"].iloc[-1]
     worst = frame.loc[frame["rejected"].idxmax()]
     cause = f",\nmost of the others fail at: {worst['gate']}" if worst["rejected"] else ""
-    axes.set_title(f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}", x=-0.25)
+    headline(picture, f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}")
     return picture
 
 
@@ -59,7 +60,7 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
         axis.set_xlim(left=0)
     axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
     passed = frame[frame["measure"] == "yield"].set_index("form")["value"]
-    picture.suptitle(
+    headline(picture, 
         f"{passed.idxmax().replace('_', ' ')} passes most often ({passed.max():.0%}), "
         f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})", fontsize=11, fontweight="bold",
     )
@@ -82,7 +83,7 @@ def d3_items(frame: pd.DataFrame) -> Figure:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(counts.columns))
     categories = frame[frame["method"] == "built"].groupby("category")["words"].sum()
     largest = f"{categories.idxmax()} {categories.max() / categories.sum():.0%}"
-    axes.set_title(f"{int(start.sum()):,} tasks of {len(counts)} kinds; largest category by words: {largest}")
+    headline(picture, f"{int(start.sum()):,} tasks of {len(counts)} kinds; largest category by words: {largest}")
     return picture
 
 
@@ -98,7 +99,7 @@ def diversity(frame: pd.DataFrame) -> Figure:
         axis.set_xticks(places, own["part"].str.upper().str.replace("+", "\n+", n=1), fontsize=7.5)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.grid(axis="x", visible=False)
-    picture.suptitle(_diversity_finding(frame), fontsize=11, fontweight="bold")
+    headline(picture, _diversity_finding(frame))
     return picture
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
-from hare.report.style import OTHER_COLOUR, PART_COLOURS, arm_label, part_label
+from hare.report.style import OTHER_COLOUR, PART_COLOURS, arm_label, headline, part_label
 
 _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff et al. 2023)
 
@@ -27,7 +27,7 @@ def draw_composition(frame: pd.DataFrame) -> Figure:
     _legend(axes, {name: f"{part_label(name)}: {sums[name]:,.2f} M tokens" for name in sums.index})
     largest = table.loc[table.tokens.idxmax()]
     share = largest.tokens / frame[frame.file == largest.file].tokens.sum()
-    axes.set_title(f"{largest.source} is the largest source, {share:.0%} of {part_label(largest.file)}")
+    headline(picture, f"{largest.source} is the largest source, {share:.0%} of {part_label(largest.file)}")
     return picture
 
 
@@ -46,7 +46,7 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
     shares = last / last.sum()
     _legend(panels[0][-1], {name: f"{part_label(name)}, {share:.1%} in all" for name, share in shares.items()})
-    picture.suptitle(_schedule_finding(frame, arms[-1]), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, _schedule_finding(frame, arms[-1]))
     return picture
 
 
@@ -77,7 +77,7 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
     axes.set_xscale("log")
     axes.margins(x=0.1, y=0.08)
     axes.set_xlabel("epochs in the whole run (log scale); ● ours, ◆ the paper's plan")
-    picture.suptitle(_epochs_finding(frame), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, _epochs_finding(frame))
     return picture
 
 

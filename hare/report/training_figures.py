@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hare.report.figures import figure
-from hare.report.style import TABLE_COLOUR, TABLES, arm_colours, arm_label
+from hare.report.style import TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
 
 ENDPOINTS = {
     "p": "P: benchmark\nanswers", "n": "N: neutral\ntext", "h1": "H1: held-out\ntext", "h2": "H2: held-out\nD2 pages",
@@ -27,7 +27,7 @@ def parity(frame: pd.DataFrame) -> Figure:
     above.set(ylabel="training loss (nats per token)")
     largest = frame["difference"].max()
     agreement = f"within {largest:.1e} nats" if largest else "to the last bit"
-    above.set_title(f"One process and two, same global batch:\nlosses agree {agreement}")
+    headline(picture, f"One process and two, same global batch:\nlosses agree {agreement}")
     above.legend()
     below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
     below.axhline(1e-4, color="#D55E00", linestyle="--", linewidth=1)
@@ -58,7 +58,7 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
     beaten = [TABLES[name] for name in tables.index if last.max() < tables[name]]
     finding = f"All arms beat the {beaten[-1]}" if beaten else "Not every arm beats a unigram table"
-    axes.set_title(f"{finding};\nthe arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
+    headline(picture, f"{finding};\nthe arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
     axes.legend(title="arm")
     return picture
@@ -75,7 +75,7 @@ def loss_curves(frame: pd.DataFrame) -> Figure:
         label = arm_label(arm) if seed == frame["seed"].min() else None
         axes.plot(part["tokens"] / 1e3, smooth, color=colours[arm], linewidth=1.3, alpha=0.85, label=label)
     first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
-    axes.set_title(f"Training loss falls from {first:.1f} to {last:.1f} nats per token")
+    headline(picture, f"Training loss falls from {first:.1f} to {last:.1f} nats per token")
     axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats per token)")
     axes.legend(title="arm; one line per seed")
     return picture
@@ -104,7 +104,7 @@ def transfer(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(arms)), [arm_label(arm) for arm in arms])
     axes.tick_params(length=0)
     axes.grid(visible=False)
-    axes.set_title(_transfer_finding(frame, arms))
+    headline(picture, _transfer_finding(frame, arms))
     picture.supxlabel(f"bits per byte; below them the difference from {arm_label(arms[0])} (* interval without zero)",
                       fontsize=9)
     return picture
@@ -142,9 +142,8 @@ def contrasts(frame: pd.DataFrame) -> Figure:
     panels[0][0].set_yticks(range(len(names)), labels)
     panels[0][0].set_ylim(len(names) - 0.5, -0.5)
     primary = frame[frame["endpoint"] == endpoints[0]]["outcome"].value_counts()
-    picture.suptitle(f"On {ENDPOINTS[endpoints[0]].split(': ')[1].replace(chr(10), ' ')}: "
-                     + ", ".join(f"{count} {outcome}" for outcome, count in primary.items()),
-                     x=0.01, ha="left", fontsize=11, fontweight="bold")
+    headline(picture, f"On {ENDPOINTS[endpoints[0]].split(': ')[1].replace(chr(10), ' ')}: "
+                     + ", ".join(f"{count} {outcome}" for outcome, count in primary.items()))
     picture.supxlabel("difference in bits per byte (left of 0: better); bars: 95 %", fontsize=9)
     return picture
 
