@@ -60,9 +60,9 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
         axis.set_xlim(left=0)
     axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
     passed = frame[frame["measure"] == "yield"].set_index("form")["value"]
-    headline(picture, 
-        f"{passed.idxmax().replace('_', ' ')} passes most often ({passed.max():.0%}), "
-        f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})", fontsize=11, fontweight="bold",
+    headline(
+        picture, f"{passed.idxmax().replace('_', ' ')} passes most often ({passed.max():.0%}), "
+        f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})",
     )
     return picture
 
