@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from papermill.translators import PythonTranslator
 
-from hare.core.chain import CHAIN, step_of_stage
+from hare.core.chain import CHAIN, Step, step_of_stage
 from hare.core.errors import HareError
 from hare.core.parameters import Parameters
-from hare.core.profile import load_profile
+from hare.core.profile import known_profiles, load_profile
 
 TRAINING = step_of_stage("training")
 LAPTOP = load_profile("laptop").fields()
@@ -79,3 +80,11 @@ def test_what_a_step_does_not_name_is_at_its_default(tmp_path: Path) -> None:
     path.write_text("training: {learning_rate: 0.01, train_steps: 50}\n")
     tokens = Parameters.of(step_of_stage("tokens"), {"profile": str(path)}).profile.training
     assert (tokens.train_steps, tokens.learning_rate) == (50, LAPTOP["learning_rate"])
+
+
+@pytest.mark.parametrize("name", known_profiles())
+@pytest.mark.parametrize("step", CHAIN, ids=lambda step: step.stage)
+def test_what_papermill_writes_is_no_variant(step: Step, name: str) -> None:
+    cell: dict[str, Any] = {}
+    exec(PythonTranslator.codify(load_profile(name).parameters(step)), cell)  # as papermill injects parameters
+    assert Parameters.of(step, cell).variant == ""

@@ -38,8 +38,8 @@ class Parameters:
         profile, defaults = load_profile(cell.get("profile", DEFAULT)), load_profile(DEFAULT).fields()
         values = profile.fields()
         given = {
-            name: _plain(value) for name, value in cell.items()
-        if name in values and not isinstance(value, types.ModuleType) and not callable(value)
+            name: _plain(value, values[name]) for name, value in cell.items()
+            if name in values and not isinstance(value, types.ModuleType) and not callable(value)
         }
         changes = {
             name: (values[name], value) for name, value in given.items() if value not in (values[name], defaults[name])
@@ -64,8 +64,13 @@ class Parameters:
         return ", ".join(f"{name} = {now!r} instead of {before!r}" for name, (before, now) in self.changes.items())
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _plain(value: Any, known: Any) -> Any:
+    """A cell's value in the form of the profile's; papermill writes the numbers that are keys of a mapping as text."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping) and isinstance(known, Mapping) and all(isinstance(key, int) for key in known):
+        return {int(key) if isinstance(key, str) and key.isdecimal() else key: item for key, item in value.items()}
+    return value
 
 
 def _variant(name: Any, changes: Mapping[str, tuple[Any, Any]]) -> str:
