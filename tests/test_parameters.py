@@ -86,5 +86,7 @@ def test_what_a_step_does_not_name_is_at_its_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", CHAIN, ids=lambda step: step.stage)
 def test_what_papermill_writes_is_no_variant(step: Step, name: str) -> None:
     cell: dict[str, Any] = {}
-    exec(PythonTranslator.codify(load_profile(name).parameters(step)), cell)  # as papermill injects parameters
+    fields = load_profile(name).fields()
+    injected = {"profile": name} | {key: fields[key] for key in step.parameters}
+    exec(PythonTranslator.codify(injected), cell)  # as papermill injects parameters
     assert Parameters.of(step, cell).variant == ""
