@@ -21,8 +21,7 @@ from hare.synthesis.embeddings import embed
 from hare.synthesis.engines.generator import FAILED, Decoding, Generator, Request
 
 RETRIEVED = 3  # descriptions shown to the instruct model
-# Greedy: only the likeliest token is as likely as the likeliest. The temperature is for servers that know no min_p.
-_GREEDY = Decoding(max_new_tokens=28, temperature=0.01, min_p=1.0)
+_GREEDY = Decoding(max_new_tokens=28, temperature=0.0)
 _SYSTEM = (
     "You control a phone. Answer with one function call and nothing else. Write the values from the user's message in "
     'quotes, for example: set_alarm("seven")\nFunctions:\n{functions}'
