@@ -29,8 +29,9 @@ from hare.corpus.rules import RULES
 from hare.corpus.shared_lines import line_hash, lines_of, shared, without_lines
 from hare.corpus.sources.readers import MALFORMED, _decoded, parsed_lines
 from hare.corpus.sources.source import Source
+from hare.data.document_words import Words, _words_of, prepare, words_of
 from hare.data.vocabulary import Vocabulary
-from hare.data.words import Words, _words_of, prepare, trim, words_of
+from hare.data.words import words
 
 SENTENCE = "The quick brown fox jumped over the lazy dog while the old farmer watched from his porch. "
 GERMAN = "Der Bundestag hat heute mit großer Mehrheit beschlossen, die Beratungen über das Gesetz zu vertagen. "
@@ -163,20 +164,19 @@ def test_repeated_lines_are_a_share(lines: list[str]) -> None:
 
 @settings(max_examples=60)
 @given(st.text(max_size=200))
-def test_words_agree_with_a_plain_loop(text: str) -> None:
-    plain = [word.encode("utf-8", errors="replace") for word in re.findall(r"\w+", text.lower())]
-    words = words_of(text)
-    assert [int(n) for n in words.lengths] == [len(word) for word in plain]
-    same = {(a, b) for a in range(len(plain)) for b in range(len(plain)) if plain[a] == plain[b]}
-    assert {(a, b) for a in range(len(plain)) for b in range(len(plain)) if words.hashes[a] == words.hashes[b]} == same
+def test_words_agree_with_the_definition(text: str) -> None:
+    listed = words(text)
+    document = words_of(text)
+    assert document.sizes.tolist() == [len(word.encode()) for word in listed]
+    assert len(set(zip(listed, document.hashes.tolist(), strict=True))) == len(set(listed))
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=30), st.integers(1, 6))
-def test_shingles_are_equal_exactly_where_words_are(letters: list[str], size: int) -> None:
-    shingles = words_of(" ".join(letters)).shingles(size)
+def test_ngrams_are_equal_exactly_where_words_are(letters: list[str], size: int) -> None:
+    ngrams = words_of(" ".join(letters)).ngrams(size)
     runs = [tuple(letters[k : k + size]) for k in range(len(letters) - size + 1)]
     runs = runs or ([tuple(letters)] if letters else [])
-    assert len(np.unique(shingles)) == len(set(runs)) and len(shingles) == len(runs)
+    assert len(np.unique(ngrams)) == len(set(runs)) and len(ngrams) == len(runs)
 
 
 @settings(max_examples=60)
@@ -185,36 +185,24 @@ def test_words_found_together_are_those_found_one_by_one(texts: list[str], size:
     known = Vocabulary(words_of(SENTENCE).hashes.tolist())
     alone = [_words_of.__wrapped__(text) for text in texts]
     prepare(texts)
-    for text, own in zip(texts, alone, strict=True):
-        words = words_of(text)
-        for name in ("lengths", "hashes"):
-            assert getattr(words, name).tolist() == getattr(own, name).tolist()
-        assert words.shingles(size).tolist() == words.usual_shingles(size).tolist() == own.shingles(size).tolist()
-        _counted_as_one_by_one(words, text, known)
+    for text, expected in zip(texts, alone, strict=True):
+        document = words_of(text)
+        for name in ("sizes", "hashes"):
+            assert getattr(document, name).tolist() == getattr(expected, name).tolist()
+        assert document.ngrams(size).tolist() == expected.ngrams(size).tolist()
+        _counted_as_one_by_one(document, text, known)
 
 
-def _counted_as_one_by_one(words: Words, text: str, known: Vocabulary) -> None:
-    plain = re.findall(r"\w+", text.lower())
-    without = "".join(str(int(bool(re.fullmatch("[0-9_]+", word)))) for word in plain)
-    belongs = known.holds(words.hashes).tolist()
-    assert words.bytes == words.lengths.sum() and words.with_letters == without.count("0")
-    assert words.numbers_in_a_row == ("111" in without)
-    assert words.known(known, 1) == set(words.hashes[belongs].tolist())
-    assert words.known(known, 2) == set(words.shingles(2)[known.holds(words.shingles(2))].tolist() if len(words) > 1
-                                        else [])
-    bounds = [part * len(words) // 3 for part in range(4)]
-    assert words.known_by_part(known, 3) == [sum(belongs[low:high]) for low, high in pairwise(bounds)]
-
-
-@settings(max_examples=60)
-@given(st.lists(st.text(max_size=40), min_size=1, max_size=4), st.text(max_size=40))
-def test_a_trimmed_text_keeps_its_words(before: list[str], rest: str) -> None:
-    texts = [f"{text}. {rest}" for text in before]
-    prepare(texts)
-    for text, start in zip(texts, before, strict=True):
-        words, own = words_of(trim(text, len(start) + 1)), _words_of.__wrapped__(f"{start}.")
-        assert words.hashes.tolist() == own.hashes.tolist() and words.bytes == own.bytes
-        assert words.usual_shingles(2).tolist() == own.shingles(2).tolist()
+def _counted_as_one_by_one(document: Words, text: str, known: Vocabulary) -> None:
+    without = "".join(str(int(bool(re.fullmatch("[0-9]+", word)))) for word in words(text))
+    belongs = known.holds(document.hashes).tolist()
+    assert document.bytes == document.sizes.sum() and document.with_letters == without.count("0")
+    assert document.numbers_in_a_row == ("111" in without)
+    assert document.known(known, 1) == set(document.hashes[belongs].tolist())
+    pairs = document.ngrams(2) if len(document) > 1 else document.hashes[:0]
+    assert document.known(known, 2) == set(pairs[known.holds(pairs)].tolist())
+    bounds = [part * len(document) // 3 for part in range(4)]
+    assert document.known_by_part(known, 3) == [sum(belongs[low:high]) for low, high in pairwise(bounds)]
 
 
 @settings(max_examples=60)

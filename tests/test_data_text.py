@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hare.core.errors import HareError
 from hare.data.shards import read_documents, shard_files, write_documents
-from hare.data.text import is_punctuated, rank, sentences, words
+from hare.data.text import is_punctuated, rank, sentences
+from hare.data.words import words
 
 
 def test_sentences_end_where_a_reader_sees_an_end() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare.data.hash_set import HashSet
-from hare.data.word_hashes import WordHashes, word_hashes, words
+from hare.data.words import WordHashes, word_hashes, words
 from hare.decontamination.coverage import SEED_NGRAM, ItemCoverageRule, Places, _ranges
 from hare.decontamination.index import BenchmarkIndex, Split
 from hare.decontamination.ngrams import distinct_ngrams, find_matches, ngram_hashes

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare.data import word_hashes as words_module
+from hare.data import words as words_module
 from hare.data.hash_set import HashSet
-from hare.data.word_hashes import word_hashes, word_spans, words
+from hare.data.words import word_hashes, word_spans, words
 from hare.decontamination.ngrams import find_matches, ngram_hashes
 
 SMALL_WORDS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=30).map(" ".join)

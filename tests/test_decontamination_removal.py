@@ -12,7 +12,7 @@ from hare.benchmarks.registry import passages
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, write_jsonl
 from hare.data.hash_set import HashSet
-from hare.data.word_hashes import word_hashes, words
+from hare.data.words import word_hashes, words
 from hare.decontamination import evidence, planted
 from hare.decontamination import index as index_module
 from hare.decontamination.coverage import ItemCoverageRule

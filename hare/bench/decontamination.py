@@ -24,7 +24,7 @@ from hare.core.profile import Profile
 from hare.core.progress import track
 from hare.core.provenance import peak_rss_mb
 from hare.data.shards import shard_files
-from hare.data.word_hashes import word_hashes
+from hare.data.words import word_hashes
 from hare.decontamination import curve, planted
 from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.index import build_index

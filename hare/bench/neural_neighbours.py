@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hare.data.word_hashes import word_hashes, word_spans
+from hare.data.words import word_hashes, word_spans
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.neighbours import WINDOW, Neighbours
 from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS, Case, item_text

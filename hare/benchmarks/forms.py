@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from hare.data.word_hashes import word_spans
+from hare.data.words import word_spans
 
 _CALCULATOR_NOTE = re.compile(r"<<[^>]*>>")
 

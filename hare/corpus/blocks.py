@@ -15,7 +15,7 @@ from hare.corpus.personal import without_personal_information
 from hare.corpus.repetition import measures
 from hare.corpus.rules import RULES, Rules
 from hare.corpus.sources.readers import MALFORMED
-from hare.data.words import trim, words_of
+from hare.data.document_words import words_of
 
 _LARGEST_DOCUMENT = 2_000_000  # bytes
 _MOST_DAMAGE = 0.001  # share of characters
@@ -161,7 +161,7 @@ class Completeness(Block):
             return verdict
         if verdict < len(document.text):
             edit = Edit("end trimmed", len(document.text) - verdict, document.text[verdict:].strip())
-            document.text = trim(document.text, verdict)
+            document.text = document.text[:verdict]
             return [edit]
         return []
 

@@ -6,6 +6,7 @@ import warnings
 from functools import lru_cache
 
 from hare.corpus.block import Edit, Removal
+from hare.data.words import words
 
 _SENTENCE_END = re.compile(r"[.!?…:;](?:[\"'”’»)\]*_]|\[\d+\])*(?=\s|$)")
 _STOPS = (".", "!", "?", "…", ":", ";", "—")
@@ -41,7 +42,7 @@ def ends_whole(text: str) -> bool:
         return False
     if _CLOSED.search(lines[-1]):
         return True
-    is_signature = len(lines[-1].split()) <= _SHORT_LINE and lines[-1].lstrip()[:1].isupper()
+    is_signature = len(words(lines[-1])) <= _SHORT_LINE and lines[-1].lstrip()[:1].isupper()
     return len(lines) > 1 and is_signature and bool(_CLOSED.search(lines[-2]))
 
 
@@ -73,7 +74,7 @@ def sentence_verdict(text: str, least_words: int) -> Removal | int:
     for match in _SENTENCE_END.finditer(text):
         end = match.end()
     trimmed = 1 - end / len(text)
-    if trimmed > _MOST_TRIMMED or len(text[:end].split()) < least_words:
+    if trimmed > _MOST_TRIMMED or len(words(text[:end])) < least_words:
         return Removal("ends inside a sentence", trimmed, end)
     return end
 

@@ -22,7 +22,7 @@ from hare.corpus.pipeline import Cleaned
 from hare.corpus.sample import is_sampled
 from hare.corpus.sources.registry import DECOY
 from hare.data.diversity import ReferenceModel, dispersion, quality_spread, topic_entropy
-from hare.data.words import words_of
+from hare.data.document_words import words_of
 
 _TOPICS = 40
 _DIMENSIONS = 48
@@ -94,7 +94,7 @@ def sides(cleaned: Cleaned, seed: int) -> dict[str, Sampled]:
     for name, frame in frames.items():
         own = slice(start, start + len(frame))
         bits = np.array([model.bits_per_word(text) for text in frame["text"]])
-        pairs = [words_of(text).shingles(2) for text in frame["text"]]
+        pairs = [words_of(text).ngrams(2) for text in frame["text"]]
         found[name] = Sampled(frame, labels[own], vectors[own], pairs, bits)
         start += len(frame)
     return found

@@ -13,8 +13,8 @@ from typing import Any
 
 import fasttext
 
+from hare.data.document_words import words_of
 from hare.data.vocabulary import Vocabulary
-from hare.data.words import words_of
 
 _WINDOW = 120  # characters
 _SHORT_TEXT = 400  # characters

@@ -8,8 +8,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from hare.data.document_words import Words, words_of
 from hare.data.vocabulary import Vocabulary
-from hare.data.words import Words, words_of
 
 Taken = Callable[[str, re.Match[str]], str]  # kind and match → what stands in its place
 

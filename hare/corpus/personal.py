@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hare.corpus.completeness import parses
 from hare.corpus.links import GAP, closed_up, replaced, run_start, without_bare_domains, without_links
 from hare.corpus.numbers import without_numbers
-from hare.data.words import words_of
+from hare.data.document_words import words_of
 
 _LETTER = r"(?:[A-Za-z0-9]|[^\x00-\x7f\u00a0-\u00bf\u2000-\u206f\u3000-\u303f\uff00-\uff0f\s])"  # any script's
 _HOST = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}\.)+(?:xn--[A-Za-z0-9-]+|(?![0-9]){_LETTER}{{2,24}})(?![\w-])"

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare.corpus.rules import Rules
+from hare.data.document_words import Words, words_of
 from hare.data.vocabulary import Vocabulary
-from hare.data.words import Words, words_of
 
 _SPAN = 8  # words
 _FEWEST_LINES = 4  # below this, repeated lines say nothing
@@ -33,7 +33,7 @@ def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
     for phrase in _PHRASES:
         words = words_of(phrase)
         if min(2, len(words)) == size:
-            start = words.hashes[0] if size == 1 else words.shingles(size)[0]
+            start = words.hashes[0] if size == 1 else words.ngrams(size)[0]
             literal = re.escape(phrase)
             whole_words = re.compile(rf"{literal}(?<!\w{literal})(?!\w)")  # begins with what can be searched for fast
             found.setdefault(int(start), []).append(whole_words)
@@ -76,7 +76,7 @@ def _repeated_words(words: Words, rules: Rules) -> Iterator[Measure]:
 
     A pair that is frequent enough has an equal so many places on; and a span that repeats begins with such a pair.
     """
-    count, pairs = len(words), words.usual_shingles(2)
+    count, pairs = len(words), words.ngrams(2)
     apart = max(1, int(rules.most_repeated_bigram * count / 2 - 1e-6))
     most = _most_repeats(pairs)
     if most < apart and most / (count - _SPAN + 1) <= rules.most_repeated_spans:
@@ -86,7 +86,7 @@ def _repeated_words(words: Words, rules: Rules) -> Iterator[Measure]:
     if repeats >= apart and (pairs[apart:] == pairs[:-apart]).any():  # a group of n holds n - 1 repeats
         yield Measure("one pair of words", 2 * _longest_run(pairs) / count, 0.0, rules.most_repeated_bigram)
     if repeats / (count - _SPAN + 1) > rules.most_repeated_spans:
-        spans = np.sort(words.shingles(_SPAN))
+        spans = np.sort(words.ngrams(_SPAN))
         repeated = np.count_nonzero(spans[1:] == spans[:-1]) / len(spans)
         yield Measure("repeated spans of words", repeated, 0.0, rules.most_repeated_spans)
 

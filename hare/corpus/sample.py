@@ -13,7 +13,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from hare.core.files import written_whole
 from hare.corpus.block import utf8_length
-from hare.data.words import prepare, some_together, words_of
+from hare.data.document_words import prepare, some_together, words_of
 
 SAMPLE_SHARE = 0.08  # of documents
 _LONGEST = 4000  # characters of a sampled document

@@ -18,7 +18,7 @@ from hare.core.files import written_whole
 from hare.corpus.block import Block, Edit, Removal, Stopwatch, utf8_length
 from hare.corpus.deduplicate import removed_ids
 from hare.corpus.rules import RULES, Rules
-from hare.data.words import words_of
+from hare.data.document_words import words_of
 
 LEAST_WORDS = 8  # shorter lines are headings and names
 LEAST_WORDS_OF_FIELD = 25  # of a line "name: value", for countries that share a value do not repeat one another
@@ -28,11 +28,14 @@ _FIELD = re.compile(r"\s*[^.:]{1,80}: ")
 
 
 def line_hash(line: str) -> int | None:
-    """Hash of a line's words, whatever their case and spacing; None for a line too short to tell."""
-    words = line.lower().split()
-    if len(words) < LEAST_WORDS or (len(words) < LEAST_WORDS_OF_FIELD and _FIELD.match(line)):
+    """Hash of a line, whatever its case and spacing; None for a line too short to tell.
+
+    Cut at blanks, not into `hare.data.words`: rows of a table that differ in a sign alone are different lines.
+    """
+    pieces = line.lower().split()
+    if len(pieces) < LEAST_WORDS or (len(pieces) < LEAST_WORDS_OF_FIELD and _FIELD.match(line)):
         return None
-    return xxhash.xxh64_intdigest(" ".join(words))
+    return xxhash.xxh64_intdigest(" ".join(pieces))
 
 
 def lines_of(identifier: str, text: str) -> NDArray:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hare.data.text import words
-from hare.data.words import words_of
+from hare.data.document_words import words_of
+from hare.data.words import words
 
 _RESAMPLES = 200
 

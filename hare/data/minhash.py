@@ -15,7 +15,7 @@ import rensa
 import xxhash
 from numpy.typing import NDArray
 
-from hare.data.words import prepare, some_together, words_of
+from hare.data.document_words import prepare, some_together, words_of
 
 SHINGLE = 5  # words
 BANDS, ROWS = 20, 6
@@ -90,7 +90,7 @@ class Signer:
     def take(self, text: str) -> None:
         """Case, punctuation and spacing of ``text`` are ignored."""
         words = words_of(text)
-        self._shingles.append(words.usual_shingles(SHINGLE))
+        self._shingles.append(words.ngrams(SHINGLE))
         self._offsets.append(self._offsets[-1] + len(self._shingles[-1]))
         self._digests.append(xxhash.xxh64_intdigest(words.hashes))
 

@@ -1,28 +1,22 @@
-"""Text tools that every stage shares: words, sentences, and draws by hash."""
+"""Text tools that every stage shares: sentences, and draws by hash."""
 
 import hashlib
 import re
 
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
 _ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:[A-Z]|Mrs?|Ms|Dr|St|Prof|Sr|Jr|Gen|Hon|No|vs|etc|e\.g|i\.e|ca?|cf|al)\.$")
 _SPACES = re.compile(r"\s+")
 
 
-def words(text: str) -> list[str]:
-    """Words in lower case; digits count as words, punctuation does not."""
-    return _WORD.findall(text.lower())
-
-
 def sentences(text: str) -> list[str]:
     """Sentences of running text, in order, with white space collapsed; abbreviations such as ``Dr.`` end none."""
-    found: list[str] = []
+    whole: list[str] = []
     for piece in _SENTENCE_END.split(_SPACES.sub(" ", text).strip()):
-        if found and _ABBREVIATION.search(found[-1]):
-            found[-1] = f"{found[-1]} {piece}"
+        if whole and _ABBREVIATION.search(whole[-1]):
+            whole[-1] = f"{whole[-1]} {piece}"
         elif piece:
-            found.append(piece)
-    return found
+            whole.append(piece)
+    return whole
 
 
 def is_punctuated(text: str) -> bool:

@@ -1,300 +1,273 @@
-"""Words as arrays: where they start, how long they are, a 64-bit hash each. Plain numpy over UTF-8 bytes.
+"""What a word is, for every stage: as strings, as places in the text, and as hashes at the speed of numpy.
 
-A word here is a run of letters, digits and underscores of any script, whatever its case. datatrove's own English
-tokenizer is spaCy, several times slower than a whole cleaning pass may be.
+A word is a run of letters and digits of any script, case-folded. What a page does to a text on the way never matters:
+case, punctuation, emphasis marks (``*word*``, ``_word_``), HTML tags and entities (``&amp;``, ``&#39;``), full-width
+and other compatibility forms (Unicode NFKC), soft hyphens and other invisible characters. `words` is that definition;
+`word_spans` says where they stand; `word_hashes` gives one 64-bit number per word without making a Python object of
+each. datatrove's English word tokenizer is spaCy, several times slower than a whole cleaning pass.
 """
 
+import hashlib
+import html
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
-from functools import cache, cached_property, lru_cache
-from itertools import accumulate, pairwise
-from typing import TypeVar
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hare.data.vocabulary import Vocabulary
-
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_SHIFT = np.uint64(29)
-_MODULUS = 1 << 64
-_FIRST_LETTER = ord("a") + 1  # in the table below
-_NONE = np.zeros(1, dtype=np.uint64)
-_TOGETHER = 32_768  # characters of texts whose words are found together: their arrays stay in the cache
-
-_Item = TypeVar("_Item")
-
-
-def _folding() -> bytes:
-    """Byte → one more than its lower-case form when it belongs to a word, else 0; a table for ``bytes.translate``."""
-    table = bytearray(256)
-    for byte in range(255):  # 255 never occurs in UTF-8
-        if byte >= 128:
-            table[byte] = byte + 1
-        elif chr(byte).isalnum() or chr(byte) == "_":
-            table[byte] = ord(chr(byte).lower()) + 1
-    return bytes(table)
+_WORD = re.compile(r"[^\W_]+")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.{0,2000}?-->", re.DOTALL)
+_ENTITY = re.compile(r"&(?:amp;)*#?\w{1,31};")
+_SEGMENT = re.compile(rf"({_TAG.pattern})|((?:{_ENTITY.pattern})+)|([\x00-\x7f]?[^\x00-\x7f]+)", re.DOTALL)
+_INVISIBLE = frozenset(["Cf", "Mn", "Mc", "Me"])  # Unicode categories: format characters, marks on a letter
+_LANE = 8  # bytes of a word that are hashed at once
+_LONG_WORD = 64  # bytes; longer words are rare and hashed one by one
+_BLOCK = 1 << 17  # bytes of text hashed at once, so that the temporary arrays stay in the processor's cache
+_MASKS = np.array([(1 << (8 * size)) - 1 for size in range(_LANE + 1)], np.uint64)
+_ODD_1, _ODD_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_NONE, _NOWHERE = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+_NGRAM_BASE = 0xD6E8FEB86659FD93  # odd, so that multiplication loses nothing
+_SHIFT_1, _SHIFT_2 = np.uint64(32), np.uint64(29)
 
 
-_FOLDED = _folding()
+def _folded_byte(byte: int) -> int:
+    """Lower case of an ASCII word character, 0 for any other ASCII byte; bytes beyond ASCII stay."""
+    character = chr(byte)
+    if byte < 128:
+        return ord(character.lower()) if character.isalnum() else 0
+    return byte
 
 
-@cache
-def _folded_character(character: str) -> str:
-    """The same for a character outside ASCII: lower case, and a blank for what belongs to no word."""
-    return "".join(lower if lower.isalnum() else " " for lower in character.lower())
+_FOLD_TABLE = bytes(_folded_byte(byte) for byte in range(256))
 
 
-def _folded_outside_ascii(text: str) -> str:
-    """A text has few different characters outside ASCII: replacing each beats looking at every character's class."""
-    for character in set(_NOT_ASCII.findall(text)):
-        folded = _folded_character(character)
-        if folded != character:
-            text = text.replace(character, folded)
-    return text
+def words(text: str) -> list[str]:
+    """The words of a text, case-folded, in order."""
+    return [word.casefold() for word in _WORD.findall(_without_invisible(_plain(text)))]
 
 
-class _Powers:
-    """``base ** k`` and its inverse modulo 2**64 for an odd ``base``, as tables that grow to the longest text seen."""
-
-    def __init__(self, base: int):
-        self.base, self.inverse = base, pow(base, -1, _MODULUS)
-        self.count = 0
-        self.grow(1 << 14)
-
-    def grow(self, count: int) -> None:
-        """Make both tables at least ``count`` long."""
-        if count > self.count:
-            self.count = 1 << (count - 1).bit_length()
-            self.up, self.down = (self._table(base) for base in (self.base, self.inverse))
-
-    def _table(self, base: int) -> NDArray[np.uint64]:
-        powers = np.full(self.count, base, dtype=np.uint64)
-        powers[0] = 1
-        return powers.cumprod()
-
-    def prefix_sums(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Running sums of ``values[k] * base**k``: their differences are polynomial hashes of what lies between.
-
-        That costs the same few passes over memory whatever the lengths of the pieces are (Karp & Rabin 1987). The
-        hash of a piece still has to be multiplied by the inverse power of its place.
-        """
-        self.grow(len(values))
-        terms = values * self.up[: len(values)]
-        return np.add.accumulate(terms, out=terms)
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each of `words` starts and ends in ``text``, in characters; an entity or a ligature is never cut."""
+    if text.isascii() and "&" not in text and "<" not in text:
+        return [match.span() for match in _WORD.finditer(text)]
+    plain, starts, ends = [], [], []
+    for piece, start, end in _pieces(text):
+        plain.append(piece)
+        starts += [start] * len(piece)
+        ends += [end] * len(piece)
+    return [(starts[match.start()], ends[match.end() - 1]) for match in _WORD.finditer("".join(plain))]
 
 
-_OF_BYTES, _OF_WORDS = _Powers(0x100000001B3), _Powers(0x9E3779B97F4A7C15)
+def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
+    """What words are looked for in, piece by piece, and where each piece stands in the text: start and end."""
+    done = 0
+    for match in _SEGMENT.finditer(text):
+        first, last = match.span()
+        yield from ((text[place], place, place + 1) for place in range(done, first))
+        if match[1]:
+            yield " ", first, last
+        elif match[2]:
+            yield _without_invisible(_plain(match[0])), first, last
+        else:
+            yield from _letters_with_marks(text, first, last)
+        done = last
+    yield from ((text[place], place, place + 1) for place in range(done, len(text)))
 
 
-class _Texts:
-    """The words of some texts, one after the other, and what is found in all of them at once.
+def _letters_with_marks(text: str, first: int, last: int) -> Iterator[tuple[str, int, int]]:
+    """Each character with the invisible ones behind it, which may combine with it."""
+    start = first
+    for place in range(first + 1, last + 1):
+        if place == last or unicodedata.category(text[place]) not in _INVISIBLE:
+            yield _without_invisible(unicodedata.normalize("NFKC", text[start:place])), start, place
+            start = place
 
-    On short texts a call costs more than what it computes, so that a few dozen texts together take half the time. For
-    the same reason what is counted in every text comes from running sums over all: two looks at an array.
+
+def _plain(text: str) -> str:
+    """The text without tags, entities and compatibility forms; most texts have none of them, and stay as they are."""
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(html.unescape(match[0])), text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _without_invisible(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(character for character in text if unicodedata.category(character) not in _INVISIBLE)
+
+
+@dataclass(frozen=True)
+class WordHashes:
+    """Word hashes of several texts, one after the other.
+
+    ``hashes``: uint64[words]; ``offsets``: int64[texts + 1], text i has ``hashes[offsets[i]:offsets[i + 1]]``.
     """
 
-    def __init__(self, texts: Sequence[str]):
-        padded = [_padded(text) for text in texts]
-        folded = np.frombuffer(b"".join(padded).translate(_FOLDED), dtype=np.uint8)
-        inside = folded != 0
-        edges = (inside[1:] != inside[:-1]).nonzero()[0]  # the place before the first and of the last byte of a word
-        self.before, last = edges[0::2], edges[1::2]
-        sums = _OF_BYTES.prefix_sums(folded)
-        self.hashes = sums[last] - sums[self.before]
-        self.hashes *= _OF_BYTES.down[self.before]
-        self.hashes ^= self.hashes >> _SHIFT
-        self.lengths, self.alphabetic = last - self.before, _with_letters(folded, self.before, last)
-        self.starts = [0, *accumulate(map(len, padded))]  # of each text among the bytes
-        self.bounds = self.before.searchsorted(self.starts).tolist()  # of each text among the words
-        self._runs: dict[int, NDArray[np.uint64]] = {}
-        self._known: dict[tuple[Vocabulary, int], tuple[list[int], list[int]]] = {}
-        self._known_sums: dict[Vocabulary, NDArray[np.int64]] = {}
-
-    @cached_property
-    def sums(self) -> NDArray[np.uint64]:
-        """0 and the running sums of the hashes: uint64[words + 1]."""
-        return np.concatenate((_NONE, _OF_WORDS.prefix_sums(self.hashes)))
-
-    @cached_property
-    def length_sums(self) -> NDArray[np.int64]:
-        """0 and the running sums of the lengths: int64[words + 1]."""
-        return _running(self.lengths)
-
-    @cached_property
-    def alphabetic_sums(self) -> NDArray[np.int64]:
-        """0 and the running counts of words with a letter: int64[words + 1]."""
-        return _running(self.alphabetic)
-
-    @cached_property
-    def numbers_in_a_row(self) -> list[int]:
-        """The places, ascending, of words that hold no letter and are followed by two more of that kind."""
-        digits = ~self.alphabetic
-        return (digits[2:] & digits[1:-1] & digits[:-2]).nonzero()[0].tolist()
-
-    def shingles(self, first: int, end: int, size: int) -> NDArray[np.uint64]:
-        """Hashes of all runs of ``size`` words from word ``first`` to before word ``end``."""
-        runs = self.sums[first + size : end + 1] - self.sums[first : end - size + 1]
-        runs *= _OF_WORDS.down[first : end - size + 1]
-        runs ^= runs >> _SHIFT
-        return runs
-
-    def runs(self, size: int) -> NDArray[np.uint64]:
-        """Hashes of all runs of ``size`` words; those that begin in one text and end in another mean nothing."""
-        if size not in self._runs:
-            count = len(self.hashes)
-            self._runs[size] = self.shingles(0, count, size) if count >= size else _NONE[:0]
-        return self._runs[size]
-
-    def known(self, vocabulary: Vocabulary, size: int) -> tuple[list[int], list[int]]:
-        """Places, ascending, and hashes of the words (``size`` 1) or pairs (2) that belong to a vocabulary."""
-        if (vocabulary, size) not in self._known:
-            hashes = self.runs(size) if size > 1 else self.hashes
-            places = vocabulary.holds(hashes).nonzero()[0]
-            self._known[vocabulary, size] = places.tolist(), hashes[places].tolist()
-        return self._known[vocabulary, size]
-
-    def known_sums(self, vocabulary: Vocabulary) -> NDArray[np.int64]:
-        """0 and the running counts of words that belong to a vocabulary: int64[words + 1]."""
-        if vocabulary not in self._known_sums:
-            self._known_sums[vocabulary] = _running(vocabulary.holds(self.hashes))
-        return self._known_sums[vocabulary]
-
-
-def _running(values: NDArray) -> NDArray[np.int64]:
-    """0 and the running sums: their differences are the sums of what lies between."""
-    sums = np.zeros(len(values) + 1, dtype=np.int64)
-    values.cumsum(out=sums[1:])
-    return sums
-
-
-class Words:
-    """The words of a text: ``hashes`` uint64[words], and ``lengths`` int64[words] in bytes."""
-
-    def __init__(self, texts: _Texts, place: int):
-        self._texts, self._start = texts, texts.starts[place]
-        self._first, self._end = texts.bounds[place], texts.bounds[place + 1]
-
-    def __len__(self) -> int:
-        return self._end - self._first
+    hashes: NDArray[np.uint64]
+    offsets: NDArray[np.int64]
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each word, int64[words]."""
-        return self._texts.lengths[self._first : self._end]
-
-    @property
-    def hashes(self) -> NDArray[np.uint64]:
-        """A hash of each word, uint64[words]."""
-        return self._texts.hashes[self._first : self._end]
-
-    @property
-    def bytes(self) -> int:
-        """Sum of the lengths."""
-        return self._sum(self._texts.length_sums)
-
-    @property
-    def with_letters(self) -> int:
-        """How many words hold a letter; the others are digits and underscores."""
-        return self._sum(self._texts.alphabetic_sums)
-
-    @property
-    def numbers_in_a_row(self) -> bool:
-        """Whether three neighbouring words hold no letter."""
-        places = self._texts.numbers_in_a_row
-        found = bisect_left(places, self._first)
-        return found < len(places) and places[found] < self._end - 2
-
-    def shingles(self, size: int) -> NDArray[np.uint64]:
-        """Hashes of all runs of ``size`` words, uint64[words - size + 1]; of the whole text when it is shorter."""
-        size = min(size, len(self))
-        return self._texts.shingles(self._first, self._end, size) if size else _NONE[:0]
-
-    def usual_shingles(self, size: int) -> NDArray[np.uint64]:
-        """The same, not to be written to: for a ``size`` that is asked of every text, computed for all at once."""
-        if len(self) < size:
-            return self.shingles(size)
-        return self._texts.runs(size)[self._first : self._end - size + 1]
-
-    def known(self, vocabulary: Vocabulary, size: int) -> set[int]:
-        """Hashes of the words (``size`` 1) or of the pairs of neighbouring words (2) that belong to a vocabulary."""
-        places, hashes = self._texts.known(vocabulary, size)
-        if not places:
-            return set()
-        return set(hashes[bisect_left(places, self._first) : bisect_left(places, self._end - size + 1)])
-
-    def known_by_part(self, vocabulary: Vocabulary, parts: int) -> list[int]:
-        """How many words of each of ``parts`` belong to a vocabulary; part k begins at word ``k * words // parts``."""
-        sums, count = self._texts.known_sums(vocabulary), len(self)
-        at = [int(sums[self._first + part * count // parts]) for part in range(parts + 1)]
-        return [end - first for first, end in pairwise(at)]
-
-    def beginning(self, text: str) -> "Words":
-        """The words of a ``text`` that the own text begins with, and that ends where a word does or between words."""
-        found = copy(self)
-        found._end = int(self._texts.before.searchsorted(self._start + len(_padded(text)) - 1))
-        return found
-
-    def _sum(self, running: NDArray[np.int64]) -> int:
-        return int(running[self._end]) - int(running[self._first])
+    def counts(self) -> NDArray[np.int64]:
+        """Words per text, int64[texts]."""
+        return np.diff(self.offsets)
 
 
-def words_of(text: str) -> Words:
-    """The words of ``text``; kept for the blocks that look at the same document one after the other."""
-    prepared = _PREPARED.get(text)
-    return _words_of(text) if prepared is None else prepared
+@dataclass(frozen=True)
+class MeasuredWords(WordHashes):
+    """With the words' ``sizes`` in bytes, int64[words], and which are ``numeric``, digits alone, bool[words]."""
+
+    sizes: NDArray[np.int64]
+    numeric: NDArray[np.bool_]
 
 
-def prepare(texts: Sequence[str]) -> None:
-    """Find the words of some texts together; `words_of` has them at hand until the next texts are prepared."""
-    together = _Texts(texts)
-    _PREPARED.clear()
-    _PREPARED.update((text, Words(together, place)) for place, text in enumerate(texts))
+def word_hashes(texts: Sequence[str]) -> WordHashes:
+    """Hash every word of ``texts``; equal words have equal hashes, and cost is linear in bytes whatever the words.
+
+    Memory: some 5 bytes per byte of text, so pass a few MB at a time.
+    """
+    data, limits = _folded(texts)
+    hashes, starts, _ = _hashed(data)
+    return WordHashes(hashes, np.searchsorted(starts, limits))
 
 
-def trim(text: str, end: int) -> str:
-    """``text[:end]``, which ends where a word does or between words: prepared words need not be found again."""
-    trimmed, prepared = text[:end], _PREPARED.get(text)
-    if prepared is not None:
-        _PREPARED[trimmed] = prepared.beginning(trimmed)
-    return trimmed
+def measured_words(texts: Sequence[str]) -> MeasuredWords:
+    """As `word_hashes`, with the size and the kind of each word."""
+    data, limits = _folded(texts)
+    hashes, starts, sizes = _hashed(data)
+    return MeasuredWords(hashes, np.searchsorted(starts, limits), sizes, _numeric(data, starts, sizes))
 
 
-def some_together(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
-    """The items in lists of as many as are best prepared together; ``size`` is the number of an item's characters."""
-    gathered: list[_Item] = []
-    total = 0
-    for item in items:
-        own = size(item)
-        if total + own > _TOGETHER and gathered:
-            yield gathered
-            gathered, total = [], 0
-        gathered.append(item)
-        total += own
-    if gathered:
-        yield gathered
+def _numeric(data: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which words, bool[words], are ASCII digits alone. Few bytes are digits, so only these are looked at."""
+    digits = (np.frombuffer(data, np.uint8) - ord("0") <= 9).nonzero()[0]  # smaller bytes wrap around
+    if not len(digits):
+        return np.zeros(len(sizes), np.bool_)
+    return np.bincount(starts.searchsorted(digits, side="right") - 1, minlength=len(sizes)) == sizes
 
 
-_PREPARED: dict[str, Words] = {}
+def _folded(texts: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
+    """The texts' words as case-folded UTF-8 with zero bytes between them, and where each text starts and the last ends.
+
+    `_LANE` spare bytes follow.
+    """
+    encoded = [_plain(text).encode("utf-8", "replace") for text in texts]
+    limits = np.cumsum([0, *(len(text) + 1 for text in encoded)])
+    data = b"\0".join([*encoded, b""])
+    if not data.isascii():
+        data, limits = _folded_beyond_ascii(data, limits)
+    return data.translate(_FOLD_TABLE) + bytes(_LANE), limits
 
 
-@lru_cache(maxsize=2)
-def _words_of(text: str) -> Words:
-    return Words(_Texts([text]), 0)
+def _hashed(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes, first bytes and sizes of the words in what `_folded` gives, block by block."""
+    blocks = []
+    low, size = 0, len(data) - _LANE
+    while low < size:
+        high = _cut(data, low, size)
+        hashes, starts, sizes = _hash_block(data[low : high + _LANE])
+        blocks.append((hashes, starts + low, sizes))
+        low = high
+    if len(blocks) == 1:
+        return blocks[0]
+    hashes, starts, sizes = zip((_NONE, _NOWHERE, _NOWHERE), *blocks, strict=True)
+    return np.concatenate(hashes), np.concatenate(starts), np.concatenate(sizes)
 
 
-def _padded(text: str) -> bytes:
-    return f" {text if text.isascii() else _folded_outside_ascii(text)} ".encode("utf-8", errors="replace")
+def _folded_beyond_ascii(data: bytes, limits: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+    """Case-fold what lies beyond ASCII and blank it outside words; return the bytes, and ``limits`` moved with them.
+
+    The runs of such characters are found in numpy and folded through a cache: they are short, few and often the same.
+    """
+    beyond = np.flatnonzero(np.frombuffer(data, np.uint8) >= 128)
+    breaks = np.flatnonzero(np.diff(beyond) > 1)
+    starts, ends = beyond[np.concatenate(([0], breaks + 1))], beyond[np.concatenate((breaks, [-1]))] + 1
+    pieces, done = [], 0
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        pieces.append(data[done:start])
+        pieces.append(_folded_run(data[start:end]))
+        done = end
+    grown = np.cumsum([0, *map(len, pieces[1::2])]) - np.cumsum(np.concatenate(([0], ends - starts)))
+    return b"".join([*pieces, data[done:]]), limits + grown[np.searchsorted(starts, limits)]
 
 
-def _with_letters(
-    folded: NDArray[np.uint8], before: NDArray[np.int64], last: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which words hold a letter: all but those whose every byte is a digit or an underscore, and these are few."""
-    others = (folded - 1 < _FIRST_LETTER - 1).nonzero()[0]  # a 0 becomes 255
-    if len(others) == 0:
-        return np.ones(len(last), dtype=np.bool_)
-    counts = np.bincount(last.searchsorted(others), minlength=len(last))
-    return counts != last - before
+@lru_cache(maxsize=1 << 16)
+def _folded_run(run: bytes) -> bytes:
+    return "".join(map(_folded_character, run.decode("utf-8"))).encode("utf-8")
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded_character(character: str) -> str:
+    """Case-folded; nothing for an invisible character, a blank for what belongs to no word."""
+    if unicodedata.category(character) in _INVISIBLE:
+        return ""
+    return character.casefold() if character.isalnum() else " "
+
+
+def _cut(data: bytes, low: int, size: int) -> int:
+    """End of the block that starts at ``low``: at most a block later, unless a longer word has to stay whole."""
+    if size - low <= _BLOCK:
+        return size
+    cut = data.rfind(b"\0", low, low + _BLOCK)
+    return (cut if cut > low else data.index(b"\0", low + _BLOCK)) + 1
+
+
+def _hash_block(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes, first bytes and sizes of the words in ``data``, which ends in a zero byte and `_LANE` spare bytes."""
+    inside = np.frombuffer(data, np.uint8)[: len(data) - _LANE] != 0
+    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    if inside[0]:
+        edges = np.concatenate(([0], edges))
+    starts, sizes = edges[0::2], edges[1::2] - edges[0::2]
+    lanes = np.ndarray((len(data) - _LANE + 1,), "<u8", buffer=data, strides=(1,))  # the 8 bytes from each byte on
+    hashes = _mixed(lanes[starts] & _MASKS[np.minimum(sizes, _LANE)])
+    longer = np.flatnonzero(sizes > _LANE)
+    for done in range(_LANE, _LONG_WORD, _LANE):
+        if not len(longer):
+            break
+        lane = lanes[starts[longer] + done] & _MASKS[np.minimum(sizes[longer] - done, _LANE)]
+        hashes[longer] = _mixed(hashes[longer] ^ lane)
+        longer = longer[sizes[longer] > done + _LANE]
+    for word in longer:
+        digest = hashlib.blake2b(data[starts[word] : starts[word] + sizes[word]], digest_size=8).digest()
+        hashes[word] = int.from_bytes(digest, "little")
+    return hashes, starts, sizes
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A bijection of 64-bit numbers that spreads every bit over all others (multiply and xor-shift)."""
+    values = values * _ODD_1
+    values ^= values >> _SHIFT_1
+    values *= _ODD_2
+    values ^= values >> _SHIFT_2
+    return values
+
+
+def ngram_hashes(words: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
+    """Polynomial hashes of all n-grams of words: uint64[words] → uint64[max(words − n + 1, 0)].
+
+    hash(w₀ … wₙ₋₁) = Σ wⱼ · base^(n−1−j) mod 2⁶⁴, by doubling: about 2·log₂(n) passes.
+    """
+    if len(words) < n:
+        return np.zeros(0, np.uint64)
+    hashes, size = words, 1
+    for bit in bin(n)[3:]:
+        hashes = hashes[:-size] * _power(size) + hashes[size:]
+        size *= 2
+        if bit == "1":
+            hashes = with_next_word(hashes[:-1], words[size:])
+            size += 1
+    return hashes
+
+
+def with_next_word(ngrams: NDArray[np.uint64], following: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes of n-grams, uint64[ngrams], each made one word longer by the word that follows it, uint64[ngrams]."""
+    return ngrams * _power(1) + following
+
+
+def _power(exponent: int) -> np.uint64:
+    return np.uint64(pow(_NGRAM_BASE, exponent, 1 << 64))

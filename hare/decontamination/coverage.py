@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hare.data.word_hashes import WordHashes
+from hare.data.words import WordHashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches, ngram_blocks
 from hare.decontamination.rarity import Rarity, shortened, words_of_items

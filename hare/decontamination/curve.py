@@ -10,7 +10,7 @@ import pandas as pd
 from hare.core.files import read_jsonl
 from hare.core.statistics import wilson_interval
 from hare.data.shards import shard_files
-from hare.data.word_hashes import word_hashes
+from hare.data.words import word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches

@@ -20,7 +20,7 @@ from hare.core.progress import track
 from hare.core.provenance import digest_of
 from hare.core.seals import kept_folder
 from hare.data.hash_set import HashSet
-from hare.data.word_hashes import WordHashes, word_hashes
+from hare.data.words import WordHashes, word_hashes
 from hare.decontamination.ngrams import distinct_ngrams, ngram_blocks
 
 _THREADS = 2

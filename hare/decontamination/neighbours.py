@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from hare.data.word_hashes import WordHashes, word_hashes
+from hare.data.words import WordHashes, word_hashes
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches
 from hare.decontamination.rarity import Rarity, words_of_items

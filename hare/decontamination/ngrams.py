@@ -6,31 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hare.data.hash_set import HashSet
-from hare.data.word_hashes import WordHashes
+from hare.data.words import WordHashes, ngram_hashes, with_next_word
 
-_BASE = 0xD6E8FEB86659FD93  # odd, so that multiplication loses nothing
 _BLOCK = 1 << 15  # n-grams hashed at once, so that the temporary arrays stay in the processor's cache
-
-
-def ngram_hashes(words: np.ndarray, n: int) -> np.ndarray:
-    """Polynomial hashes of all runs of ``n`` words: uint64[words] → uint64[max(words − n + 1, 0)].
-
-    hash(w₀ … wₙ₋₁) = Σ wⱼ · base^(n−1−j) mod 2⁶⁴, by doubling: about 2·log₂(n) passes.
-    """
-    if len(words) < n:
-        return np.zeros(0, np.uint64)
-    hashes, size = words, 1
-    for bit in bin(n)[3:]:
-        hashes = hashes[:-size] * _power(size) + hashes[size:]
-        size *= 2
-        if bit == "1":
-            hashes = hashes[:-1] * _power(1) + words[size:]
-            size += 1
-    return hashes
-
-
-def _power(exponent: int) -> np.uint64:
-    return np.uint64(pow(_BASE, exponent, 1 << 64))
 
 
 def ngram_blocks(words: WordHashes, n: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -132,5 +110,5 @@ def _extended(
     kept = np.flatnonzero(starts[len(starts) - last :] - starts[:last] == by)
     starts, hashes = starts[kept], hashes[kept]
     for size in range(n, longer):
-        hashes = hashes * _power(1) + words[starts + size]
+        hashes = with_next_word(hashes, words[starts + size])
     return starts, hashes

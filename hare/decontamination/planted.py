@@ -17,7 +17,7 @@ from hare.benchmarks.registry import SPECS, question_answer, rewrites, spec_of
 from hare.benchmarks.rewrites import Sample, faults, rewrite
 from hare.core.errors import HareError
 from hare.core.statistics import wilson_interval
-from hare.data.word_hashes import word_hashes, word_spans, words
+from hare.data.words import word_hashes, word_spans, words
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.ngrams import find_matches
 from hare.decontamination.removal import batches

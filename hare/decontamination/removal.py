@@ -10,7 +10,7 @@ import numpy as np
 from hare.core.files import folder_written_whole, read_jsonl, write_jsonl
 from hare.core.progress import Progress
 from hare.data.shards import shard_files
-from hare.data.word_hashes import word_hashes, word_spans
+from hare.data.words import word_hashes, word_spans
 from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches, find_matches
 from hare.decontamination.rules import ANY_13, EitherRule

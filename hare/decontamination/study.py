@@ -8,7 +8,7 @@ import pandas as pd
 from hare.benchmarks.registry import rows_from, texts
 from hare.core.sections import Decontamination
 from hare.core.statistics import wilson_interval
-from hare.data.word_hashes import word_hashes
+from hare.data.words import word_hashes
 from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.evidence import Finding, count_by_benchmark
 from hare.decontamination.index import BenchmarkIndex

@@ -18,7 +18,7 @@ from hare.core.progress import track
 from hare.data.hash_set import HashSet
 from hare.data.shards import read_documents
 from hare.data.text import rank
-from hare.data.word_hashes import word_hashes
+from hare.data.words import word_hashes
 from hare.decontamination.ngrams import find_matches, ngram_blocks
 from hare.decontamination.removal import batches
 from hare.synthesis.builders import BUILDERS

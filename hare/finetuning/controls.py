@@ -16,7 +16,7 @@ from hare.finetuning.screening import objection_to_request
 from hare.finetuning.tool_data import ToolItem
 
 _SHAPES = ((re.compile(r"\S+@\S+"), " anaddress "), (re.compile(r"\+?\d[\d -]*\d"), " anumber "))
-_WORD = re.compile(r"[\w'@.+-]*\w")
+_WORD = re.compile(r"[\w'@.+-]*\w")  # not `hare.data.words`: a slot's value keeps its dots and signs
 
 
 class BagOfWords:

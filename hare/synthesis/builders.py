@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from hare.data.text import words
+from hare.data.words import words
 from hare.synthesis.items import Item
 from hare.synthesis.material import Material
 

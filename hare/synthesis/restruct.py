@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from hare.core.progress import Progress
-from hare.data.text import is_punctuated, rank, sentences, words
+from hare.data.text import is_punctuated, rank, sentences
+from hare.data.words import words
 from hare.synthesis.builders import BUILDERS, PUNCTUATED_ONLY, content_words, is_whole, names
 from hare.synthesis.items import Item, objection_to, rendered
 from hare.synthesis.material import Material, Topic

