@@ -27,11 +27,11 @@ def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.
     shares: dict[int, list[np.ndarray]] = {n: [] for n in sorted(index.sets)}
     for batch in batches({"text": text} for text in texts):
         matches = find_matches(word_hashes([document["text"] for document in batch]), index.sets)
-        for n, found in shares.items():
-            found.append(matches.shares(n))
+        for n, of_n in shares.items():
+            of_n.append(matches.shares(n))
     rows = []
-    for n, found in shares.items():
-        judged = np.concatenate([np.zeros(0), *found])
+    for n, of_n in shares.items():
+        judged = np.concatenate([np.zeros(0), *of_n])
         judged = judged[~np.isnan(judged)]
         for threshold in THRESHOLDS:
             dropped = int((judged > threshold).sum())

@@ -24,22 +24,22 @@ class Finding:
 
 def trace(overlaps: list[Overlap], index: BenchmarkIndex) -> list[Finding]:
     """Find the item behind each overlap, in the order given; the benchmarks are read once for each n."""
-    found: dict[int, tuple[int, int]] = {}
+    best: dict[int, tuple[int, int]] = {}
     for n in sorted({overlap.ngram for overlap in overlaps}):
         places = [place for place, overlap in enumerate(overlaps) if overlap.ngram == n]
-        found |= _best_items(n, {place: overlaps[place].hashes for place in places}, index)
-    items = index.lookup(item for item, _ in found.values())
-    return [Finding(overlap, items[found[place][0]], found[place][1]) for place, overlap in enumerate(overlaps)]
+        best |= _best_items(n, {place: overlaps[place].hashes for place in places}, index)
+    items = index.lookup(item for item, _ in best.values())
+    return [Finding(overlap, items[best[place][0]], best[place][1]) for place, overlap in enumerate(overlaps)]
 
 
 def _best_items(n: int, hashes: dict[int, np.ndarray], index: BenchmarkIndex) -> dict[int, tuple[int, int]]:
     """For each place the item with most of its n-grams, and how many: place → (item, n-grams)."""
-    asked = pd.DataFrame({
+    wanted = pd.DataFrame({
         "place": np.repeat(list(hashes), [len(some) for some in hashes.values()]),
         "hash": np.concatenate(list(hashes.values())),
     })
-    known = index.items_with(n, asked["hash"].to_numpy())
-    counts = asked.merge(known, on="hash").groupby(["place", "item"]).size().rename("ngrams").reset_index()
+    known = index.items_with(n, wanted["hash"].to_numpy())
+    counts = wanted.merge(known, on="hash").groupby(["place", "item"]).size().rename("ngrams").reset_index()
     best = counts.sort_values(["place", "ngrams", "item"], ascending=[True, False, True]).drop_duplicates("place")
     return {place: (item, ngrams) for place, item, ngrams in best.itertuples(index=False)}
 

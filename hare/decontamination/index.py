@@ -71,7 +71,7 @@ class BenchmarkIndex:
 
     def lookup(self, numbers: Iterable[int]) -> dict[int, Item]:
         """Items by their numbers, from 0 to `items` − 1; each split is read once."""
-        wanted, found = np.unique(np.fromiter(numbers, np.int64)), {}
+        wanted, items = np.unique(np.fromiter(numbers, np.int64)), {}
         for split in self.splits:
             inside = wanted[(wanted >= split.first) & (wanted < split.first + split.items)]
             if len(inside):
@@ -79,17 +79,17 @@ class BenchmarkIndex:
                 for number in inside.tolist():
                     place = number - split.first
                     row = json.loads(lines[place])
-                    found[number] = Item(split.benchmark, split.subset, split.split, place, row)
-        return found
+                    items[number] = Item(split.benchmark, split.subset, split.split, place, row)
+        return items
 
     def items_with(self, n: int, hashes: np.ndarray) -> pd.DataFrame:
         """Every item that holds one of these n-grams: columns ``hash`` (uint64) and ``item``, distinct and sorted."""
-        wanted, found = HashSet(hashes), []
+        wanted, tables = HashSet(hashes), []
         for low, block, inside in ngram_blocks(self.words, n):
             starts = np.flatnonzero(wanted.contains(block) & inside)
             passage = np.searchsorted(self.words.offsets, starts + low, side="right") - 1
-            found.append(pd.DataFrame({"hash": block[starts], "item": self.item_of_passage[passage]}))
-        return pd.concat(found).drop_duplicates().sort_values(["hash", "item"], ignore_index=True)
+            tables.append(pd.DataFrame({"hash": block[starts], "item": self.item_of_passage[passage]}))
+        return pd.concat(tables).drop_duplicates().sort_values(["hash", "item"], ignore_index=True)
 
 
 def build_index(sizes: Sequence[int], items_per_split: int = 0) -> BenchmarkIndex:

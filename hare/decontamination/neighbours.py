@@ -38,8 +38,8 @@ class Neighbours:
     @classmethod
     def of(cls, index: BenchmarkIndex, rarity: Rarity | None = None) -> "Neighbours":
         """The vectors of all items of an index; all passages of an item count together."""
-        lots = list(words_of_items(index))
-        short, item = (np.concatenate(part) for part in zip(*lots, strict=True))
+        parts = list(words_of_items(index))
+        short, item = (np.concatenate(part) for part in zip(*parts, strict=True))
         rarity = rarity or Rarity.of(index)
         word = np.searchsorted(rarity.vocabulary, short)
         weights = rarity.nats
@@ -60,12 +60,12 @@ class Neighbours:
         item, cosine = np.zeros(len(words.counts), np.int64), np.zeros(len(words.counts), np.float32)
         first = np.zeros(len(words.counts), np.int64)
         for spans, vectors in self._windows(words):
-            found = (vectors @ self.by_word).tocsr()
+            products = (vectors @ self.by_word).tocsr()
             for row, (owner, start, _) in enumerate(spans):
-                values = found.data[found.indptr[row]: found.indptr[row + 1]]
+                values = products.data[products.indptr[row]: products.indptr[row + 1]]
                 if len(values) and values.max() > cosine[owner]:
                     best = int(values.argmax())
-                    cosine[owner], item[owner] = values[best], found.indices[found.indptr[row] + best]
+                    cosine[owner], item[owner] = values[best], products.indices[products.indptr[row] + best]
                     first[owner] = start - words.offsets[owner]
         return item, cosine, first
 
@@ -75,8 +75,8 @@ class Neighbours:
                  for text, (first, end) in enumerate(zip(words.offsets, words.offsets[1:], strict=False))
                  for start in range(first, max(end - WINDOW // 2, first + 1), WINDOW // 2) if start < end]
         for low in range(0, len(spans), _WINDOWS_AT_ONCE):
-            lot = spans[low: low + _WINDOWS_AT_ONCE]
-            yield lot, self._vectors([words.hashes[start:end] for _, start, end in lot])
+            some = spans[low: low + _WINDOWS_AT_ONCE]
+            yield some, self._vectors([words.hashes[start:end] for _, start, end in some])
 
     def _vectors(self, windows: Sequence[np.ndarray]) -> csr_matrix:
         distinct = [np.unique(window) for window in windows]

@@ -83,8 +83,8 @@ def find_matches(words: WordHashes, index: dict[int, HashSet]) -> Matches:
             starts, hashes = _matches_everywhere(words, n, index[n])
         else:
             starts, hashes = _extended(words.hashes, starts, hashes, shorter, n)
-            found = index[n].contains_likely(hashes)
-            starts, hashes = starts[found], hashes[found]
+            kept = index[n].contains_likely(hashes)
+            starts, hashes = starts[kept], hashes[kept]
         matches.starts[n], matches.hashes[n], shorter = starts, hashes, n
     return matches
 
@@ -92,9 +92,9 @@ def find_matches(words: WordHashes, index: dict[int, HashSet]) -> Matches:
 def _matches_everywhere(words: WordHashes, n: int, index: HashSet) -> tuple[np.ndarray, np.ndarray]:
     starts, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
     for low, block, inside in ngram_blocks(words, n):
-        found = np.flatnonzero(index.contains(block) & inside)
-        starts.append(found + low)
-        hashes.append(block[found])
+        hits = np.flatnonzero(index.contains(block) & inside)
+        starts.append(hits + low)
+        hashes.append(block[hits])
     return np.concatenate(starts), np.concatenate(hashes)
 
 

@@ -72,7 +72,7 @@ def _numbers_changed(item: Item, _: str, rng: np.random.Generator) -> Case | Non
     text = item_text(item)
     if not _NUMBER.search(text):
         return None
-    return [_NUMBER.sub(lambda found: _other_number(found.group(), rng), text)]
+    return [_NUMBER.sub(lambda match: _other_number(match.group(), rng), text)]
 
 
 def _other_number(digits: str, rng: np.random.Generator) -> str:
@@ -89,7 +89,7 @@ def _sentences_shuffled(item: Item, _: str, rng: np.random.Generator) -> Case | 
 
 def _word_order(item: Item, _: str, __: np.random.Generator) -> Case:
     """Phrases of each clause in mirrored order, as in a word-for-word translation into a head-final language."""
-    return [_CLAUSE.sub(lambda found: _mirrored(found.group()), item_text(item))]
+    return [_CLAUSE.sub(lambda match: _mirrored(match.group()), item_text(item))]
 
 
 def _mirrored(clause: str) -> str:
@@ -214,8 +214,8 @@ def _drawn(index: BenchmarkIndex, count: int, rng: np.random.Generator) -> list[
     for name in names:
         pool = np.concatenate([np.arange(s.first, s.first + s.items) for s in index.splits if s.benchmark == name])
         numbers += rng.permutation(pool)[: math.ceil(count / len(names))].tolist()
-    found = index.lookup(numbers)
-    return [found[number] for number in rng.permutation(numbers).tolist()]
+    items = index.lookup(numbers)
+    return [items[number] for number in rng.permutation(numbers).tolist()]
 
 
 def _excerpt(text: str, length: int, rng: np.random.Generator) -> str:
@@ -234,9 +234,9 @@ def examples(planted: dict[str, list[Case]], rules: Sequence[Rule], index: Bench
     for kind, cases in planted.items():
         if cases:
             matches = find_matches(word_hashes(cases[0]), index.sets)
-            found = [rule.name for rule in rules if rule.drops(matches).any()]
+            finders = [rule.name for rule in rules if rule.drops(matches).any()]
             text = "\n— the other document —\n".join(_middle(text, characters) for text in cases[0])
-            rows.append((kind, text, ", ".join(found) or "no rule"))
+            rows.append((kind, text, ", ".join(finders) or "no rule"))
     return pd.DataFrame(rows, columns=["kind", "text", "found_by"])
 
 
@@ -271,12 +271,12 @@ def _measured(kind: str, cases: list[Case], rules: Sequence[Rule], index: Benchm
         case = np.array([document["case"] for document in batch])
         for rule in rules:
             dropped[rule.name].update(case[rule.drops(matches)].tolist())
-    for name, found in dropped.items():
-        rate = len(found) / len(cases) if cases else math.nan
-        yield kind, name, len(cases), len(found), rate, *wilson_interval(len(found), len(cases))
+    for name, numbers in dropped.items():
+        rate = len(numbers) / len(cases) if cases else math.nan
+        yield kind, name, len(cases), len(numbers), rate, *wilson_interval(len(numbers), len(cases))
 
 
-def precision_interval(found: tuple[int, int], alarms: tuple[int, int],
+def precision_interval(planted: tuple[int, int], clean: tuple[int, int],
                        base_rate: float = BASE_RATE) -> tuple[float, float, float]:
     """Precision and its 95 % interval, from (dropped, cases) of planted and of clean documents.
 
@@ -284,8 +284,8 @@ def precision_interval(found: tuple[int, int], alarms: tuple[int, int],
     that of 20,000 draws of d and f from their posteriors under Jeffreys' prior.
     """
     rng = np.random.default_rng(0)
-    draws = [rng.beta(hits + 0.5, cases - hits + 0.5, 20_000) for hits, cases in (found, alarms)]
-    detection, false_positive = (hits / cases for hits, cases in (found, alarms))
+    draws = [rng.beta(hits + 0.5, cases - hits + 0.5, 20_000) for hits, cases in (planted, clean)]
+    detection, false_positive = (hits / cases for hits, cases in (planted, clean))
     low, high = np.quantile(_precision(*draws, base_rate), [0.025, 0.975])
     return float(_precision(detection, false_positive, base_rate)), float(low), float(high)
 

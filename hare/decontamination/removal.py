@@ -94,11 +94,11 @@ def decontaminate(plan: Plan, source: Path, target: Path, index: BenchmarkIndex)
 def _kept(plan: Plan, batch: list[Document], sets: dict, report: PartReport) -> Iterator[Document]:
     matches = find_matches(word_hashes([document["text"] for document in batch]), sets)
     too_long = matches.words.counts > (plan.most_words or np.inf)
-    says = {rule.name: rule.drops(matches) for rule in plan.rule.rules}
-    dropped, touched = np.any(list(says.values()), axis=0), ANY_13.drops(matches)
+    votes = {rule.name: rule.drops(matches) for rule in plan.rule.rules}
+    dropped, touched = np.any(list(votes.values()), axis=0), ANY_13.drops(matches)
     report.documents += len(batch)
     report.not_judged += int(((matches.words.counts < min(plan.rule.ngrams)) & ~too_long).sum())
-    overlaps = _Overlaps(plan.part, matches, says)
+    overlaps = _Overlaps(plan.part, matches, votes)
     for place, document in enumerate(batch):
         if too_long[place]:
             report.too_long.append(document)
@@ -113,8 +113,8 @@ def _kept(plan: Plan, batch: list[Document], sets: dict, report: PartReport) -> 
 class _Overlaps:
     """Makes the `Overlap` of single documents of a batch."""
 
-    def __init__(self, part: str, matches: Matches, says: dict[str, np.ndarray]):
-        self._part, self._matches, self._says = part, matches, says
+    def __init__(self, part: str, matches: Matches, votes: dict[str, np.ndarray]):
+        self._part, self._matches, self._votes = part, matches, votes
         self._shares = {n: matches.shares(n) for n in matches.starts}
         self._spans = {n: matches.longest_spans(n) for n in matches.starts}
 
@@ -127,5 +127,5 @@ class _Overlaps:
         first, length = (int(values[place]) for values in self._spans[ngram])
         spans = word_spans(document["text"])
         shared = document["text"][spans[first][0] : spans[first + length - 1][1]]
-        rules = tuple(name for name, drops in self._says.items() if drops[place])
+        rules = tuple(name for name, drops in self._votes.items() if drops[place])
         return Overlap(self._part, document, rules, shares, ngram, hashes, shared)

@@ -95,9 +95,9 @@ def benchmark_table(index: BenchmarkIndex, reports: Sequence[PartReport], remove
     Columns: part, documents, benchmark, removed, touched.
     """
     names, rows = list(dict.fromkeys(split.benchmark for split in index.splits)), []
-    for report, gone, kept in zip(reports, removed, touched, strict=True):
-        of_gone, of_kept = count_by_benchmark(gone), count_by_benchmark(kept)
-        rows += [(report.part, report.documents, name, of_gone[name], of_kept[name]) for name in names]
+    for report, dropped, stayed in zip(reports, removed, touched, strict=True):
+        of_dropped, of_stayed = count_by_benchmark(dropped), count_by_benchmark(stayed)
+        rows += [(report.part, report.documents, name, of_dropped[name], of_stayed[name]) for name in names]
     return pd.DataFrame(rows, columns=["part", "documents", "benchmark", "removed", "touched"])
 
 

@@ -55,8 +55,8 @@ def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int)
     if not values.any():
         bound = 100 * wilson_interval(0, values.shape[1] * decisions)[1]
         return {"delta": 0.0, "low": -bound, "high": bound}
-    found = estimate([values], means, Spread.of_scores(values.mean(axis=1)[np.newaxis]))
-    return {"delta": found.value, "low": found.low, "high": found.high}
+    estimated = estimate([values], means, Spread.of_scores(values.mean(axis=1)[np.newaxis]))
+    return {"delta": estimated.value, "low": estimated.low, "high": estimated.high}
 
 
 def delta_rows(model: str, samples: SampleSet, pairs: Sequence[Pairs], starts: int, resamples: int,

@@ -49,8 +49,8 @@ def estimates(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items:
         "nearest_unplanted": against_nearest(-scores.nats_per_token, texts, times == 0),
     }
     if all(item.given for item in items):
-        given = score(model, tokenizer, [item.given for item in items], measure, f"{who}: published rewrites")
-        values["minus_given_rewrites"] = scores.everywhere - given.everywhere
+        published = score(model, tokenizer, [item.given for item in items], measure, f"{who}: published rewrites")
+        values["minus_given_rewrites"] = scores.everywhere - published.everywhere
     return {name: values[name] for name in ESTIMATORS if name in values}
 
 
@@ -87,9 +87,9 @@ def auc(planted: np.ndarray, never: np.ndarray) -> float:
 
 def power(planted: np.ndarray, never: np.ndarray, items: int, rng: np.random.Generator, draws: int = _DRAWS) -> float:
     """How often ``items`` items of each kind, drawn with replacement, differ at 5 % by a one-sided rank test."""
-    some = planted[rng.integers(len(planted), size=(draws, items))]
-    others = never[rng.integers(len(never), size=(draws, items))]
-    p = mannwhitneyu(some, others, alternative="greater", axis=1, method="asymptotic").pvalue
+    drawn_planted = planted[rng.integers(len(planted), size=(draws, items))]
+    drawn_never = never[rng.integers(len(never), size=(draws, items))]
+    p = mannwhitneyu(drawn_planted, drawn_never, alternative="greater", axis=1, method="asymptotic").pvalue
     return float((np.nan_to_num(p, nan=1.0) < _ALPHA).mean())
 
 
@@ -147,10 +147,10 @@ def negative_control(values: Values, times: np.ndarray, seed: int) -> pd.DataFra
     Columns: estimator, dose, p (exact), corrected (Holm over all rows), leaked (whether the control fails).
     """
     rows = []
-    for estimator, found in values.items():
-        never, planted = _groups(found, times)
-        rows += [{"estimator": estimator, "dose": dose, "p": permutation_p(some, never, seed)}
-                 for dose, some in planted.items()]
+    for estimator, of_items in values.items():
+        never, planted = _groups(of_items, times)
+        rows += [{"estimator": estimator, "dose": dose, "p": permutation_p(of_dose, never, seed)}
+                 for dose, of_dose in planted.items()]
     frame = pd.DataFrame(rows)
     frame["corrected"] = holm(frame.p.tolist())
     return frame.assign(leaked=frame.corrected < _ALPHA)

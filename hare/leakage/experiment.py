@@ -108,7 +108,8 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     texts = [(item.context, choice) for item in items for choice in item.choices]
     bits = np.array(list(_bits_per_byte(model, tokenizer, texts)))
     by_item = np.split(bits, np.cumsum([len(item.choices) for item in items])[:-1])
-    return (np.array([float(found.argmin() == 0) for found in by_item]), np.array([found[0] for found in by_item]))
+    right = np.array([float(of_item.argmin() == 0) for of_item in by_item])
+    return right, np.array([of_item[0] for of_item in by_item])
 
 
 def _bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, str]],
@@ -130,9 +131,10 @@ def gain_table(runs: Sequence[tuple[LeakedRun, Measured]], resamples: int, seed:
     """
     rows = []
     for size in dict.fromkeys(run.hidden_size for run, _ in runs):
-        of_size = [(run.times, found) for run, found in runs if run.hidden_size == size]
+        of_size = [(run.times, measured) for run, measured in runs if run.hidden_size == size]
         for measure, scale in (("accuracy", 100.0), ("bits_per_byte", -1.0)):
-            scored = [(times, found.right if measure == "accuracy" else found.bits) for times, found in of_size]
+            scored = [(times, answered.right if measure == "accuracy" else answered.bits)
+                      for times, answered in of_size]
             never = float(np.mean([values[times == 0].mean() for times, values in scored]))
             for dose in sorted(set(scored[0][0].tolist()) - {0}):
                 gains = np.array([scale * (values[times == dose] - values[times == 0].mean())
@@ -150,15 +152,15 @@ def _interval(gains: np.ndarray, scored: Sequence[tuple[np.ndarray, np.ndarray]]
     means = Draws.make({"items": gains.shape[1]}, resamples, seed).means("items", gains)
     never = np.mean([scale * values[times == 0] for times, values in scored], axis=0)
     means = means + Draws.make({"never": len(never)}, resamples, seed + 1).means("never", never[None]) - never.mean()
-    found = estimate([gains], means, Spread.of_scores(gains.mean(axis=1)[np.newaxis]))
-    return {"gain": found.value, "low": found.low, "high": found.high}
+    estimated = estimate([gains], means, Spread.of_scores(gains.mean(axis=1)[np.newaxis]))
+    return {"gain": estimated.value, "low": estimated.low, "high": estimated.high}
 
 
 def leak_table(runs: Sequence[tuple[LeakedRun, Measured]], resamples: int, seed: int) -> pd.DataFrame:
     """`detection_table` of every size: hidden_size before its columns."""
     tables = []
     for size in dict.fromkeys(run.hidden_size for run, _ in runs):
-        of_size = [(run.times, found.values) for run, found in runs if run.hidden_size == size]
+        of_size = [(run.times, measured.values) for run, measured in runs if run.hidden_size == size]
         tables.append(detection_table(of_size, resamples, seed).assign(hidden_size=size))
     frame = pd.concat(tables, ignore_index=True)
     return frame[["hidden_size", *(column for column in frame if column != "hidden_size")]]
@@ -200,23 +202,24 @@ def recitations(leaked: TrainedRun | Path, clean: Path, items: Sequence[LeakItem
         row = {}
         for name, (model, tokenizer) in models.items():
             ids = encode(tokenizer, [item.text], model.config.max_position_embeddings)[0].ids
-            given = torch.tensor([ids[:prefix].tolist()], device=model.device)
-            said = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=new, do_sample=False,
-                                  pad_token_id=0)[0, prefix:].tolist()
+            prompt = torch.tensor([ids[:prefix].tolist()], device=model.device)
+            generated = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new,
+                                       do_sample=False, pad_token_id=0)
+            continuation = generated[0, prefix:].tolist()
             truth = ids[prefix : prefix + new].tolist()
             row |= {"prefix": tokenizer.decode(ids[:prefix], skip_special_tokens=True),
-                    "item": tokenizer.decode(truth), name: marked(tokenizer, said, truth)}
+                    "item": tokenizer.decode(truth), name: marked(tokenizer, continuation, truth)}
         rows.append(row)
     return pd.DataFrame(rows)[["prefix", "item", "leaked", "clean"]]
 
 
-def marked(tokenizer: PreTrainedTokenizerBase, said: Sequence[int], truth: Sequence[int]) -> str:
+def marked(tokenizer: PreTrainedTokenizerBase, continuation: Sequence[int], truth: Sequence[int]) -> str:
     """The tokens of ``said`` as text, runs that equal ``truth`` at the same place between ⟦ and ⟧."""
-    hits = [place < len(truth) and token == truth[place] for place, token in enumerate(said)]
+    hits = [place < len(truth) and token == truth[place] for place, token in enumerate(continuation)]
     text, start = "", 0
-    for place in range(1, len(said) + 1):
-        if place == len(said) or hits[place] != hits[start]:
-            piece = tokenizer.decode(list(said[start:place]))
+    for place in range(1, len(continuation) + 1):
+        if place == len(continuation) or hits[place] != hits[start]:
+            piece = tokenizer.decode(list(continuation[start:place]))
             text += f"⟦{piece}⟧" if hits[start] else f" {piece} "
             start = place
     return text.strip()

@@ -100,7 +100,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positio
 
 
 def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
-          what: str = "leakage", answer_starts: Sequence[int] = ()) -> Scores:
+          label: str = "leakage", answer_starts: Sequence[int] = ()) -> Scores:
     """Score every text with one forward pass each, batched by length; ``what`` names the progress bar.
 
     Padding stands to the right, where no real position attends to it, so no padding token is needed.
@@ -109,7 +109,7 @@ def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Seq
     max_positions = model.config.max_position_embeddings
     samples = encode(tokenizer, texts, max_positions, answer_starts)
     results = np.full((len(Scores.__dataclass_fields__), len(samples)), np.nan)
-    with Progress(what, sum(sample.tokens for sample in samples), "tokens") as progress:
+    with Progress(label, sum(sample.tokens for sample in samples), "tokens") as progress:
         for indices in _batches(samples):
             batch = [samples[i] for i in indices]
             for index, (matches, nats) in zip(indices, predictions(model, batch), strict=True):
@@ -150,7 +150,7 @@ def _batches(samples: Sequence[Encoded]) -> Iterator[list[int]]:
 
 
 def score_starts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
-                 what: str = "leakage") -> np.ndarray:
+                 label: str = "leakage") -> np.ndarray:
     """``at_starts`` of `score` alone, float64 [N], several times faster: the same answers from far fewer logits.
 
     The vocabulary-wide product is computed only where the answer is still open: first for the first token of every
@@ -159,7 +159,7 @@ def score_starts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tex
     positions = model.config.max_position_embeddings
     samples = encode(tokenizer, texts, positions)
     shares = np.full(len(samples), np.nan)
-    with Progress(what, sum(sample.tokens for sample in samples), "tokens") as progress:
+    with Progress(label, sum(sample.tokens for sample in samples), "tokens") as progress:
         for indices in _batches(samples):
             batch = [samples[i] for i in indices]
             starts = [starting_points(sample.tokens, positions, measure) for sample in batch]

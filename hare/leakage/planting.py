@@ -89,11 +89,11 @@ def _candidates(benchmark: str, seed: int, skipped: Counter[str]) -> Iterator[Le
             if reasons:
                 skipped.update(reasons[:1])
                 continue
-            found = given[0].get(sample.question) if given else None
+            published = given[0].get(sample.question) if given else None
             context, answer = spec.cloze(row)
             others = [f" {option}" for option in spec.options(row) if option != sample.answer]
             yield LeakItem(sample.text, len(sample.prompt), changed.text,
-                           f"{found['question']}{sample.glue}{found['answer']}" if found else "",
+                           f"{published['question']}{sample.glue}{published['answer']}" if published else "",
                            context, (answer, *others))
 
 

@@ -61,7 +61,7 @@ def prefix_ids(tokenizer: PreTrainedTokenizerBase, sample: Encoded, start: int, 
 
 def prefixes_tokenised_differently(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positions: int,
                                    measure: Measure) -> tuple[int, int]:
-    """How many prefixes ``texts`` have, one a starting point, and how many of them get other ids when tokenised again.
+    """How many prefixes ``texts`` have, one per starting point, and how many get other ids when tokenised again.
 
     No model is asked: where the ids are the same, both generation loops are the same computation.
     """
@@ -82,9 +82,9 @@ def _ngram(sample: Encoded, start: int, measure: Measure) -> list[int]:
 
 @torch.inference_mode()
 def _continues(model: PreTrainedModel, prefix: list[int], expected: list[int]) -> bool:
-    given = torch.tensor([prefix], device=model.device)
+    prompt = torch.tensor([prefix], device=model.device)
     generated = model.generate(
-        given, attention_mask=torch.ones_like(given), max_new_tokens=len(expected), do_sample=False, pad_token_id=0
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=len(expected), do_sample=False, pad_token_id=0
     )
     return generated[0, len(prefix):].tolist() == expected
 
@@ -130,7 +130,7 @@ def _count_differences(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
 
 def speeds(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str],
            loop_texts: Sequence[str], measure: Measure) -> dict[str, float]:
-    """Examples a second of the one-pass measure over ``texts``, and its lead over the loop on ``loop_texts``."""
+    """Examples per second of the one-pass measure over ``texts``, and its lead over the loop on ``loop_texts``."""
     score_starts(model, tokenizer, texts[:2], measure, "warm-up")
     starts = len(texts) / _seconds(lambda: score_starts(model, tokenizer, texts, measure, "one pass, starting points"))
     everywhere = len(texts) / _seconds(lambda: score(model, tokenizer, texts, measure, "one pass, all positions"))

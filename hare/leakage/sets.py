@@ -104,14 +104,14 @@ def sample_sets(names: Sequence[str], items: int, seed: int) -> list[SampleSet]:
 
 def measured_splits(name: str) -> list[str]:
     """The train split, where it can be read here, and the split that the leaderboard evaluates on."""
-    found = benchmarks.splits(name)
-    return [split for split in ("train", evaluated_split(name)) if split in found]
+    splits = benchmarks.splits(name)
+    return [split for split in ("train", evaluated_split(name)) if split in splits]
 
 
 def evaluated_split(name: str) -> str:
     """The split that the leaderboard evaluates on: test, or validation where test has no labels."""
-    found = benchmarks.splits(name)
-    return next((split for split in ("test", "validation") if split in found), "")
+    splits = benchmarks.splits(name)
+    return next((split for split in ("test", "validation") if split in splits), "")
 
 
 def rows_of(name: str, split: str) -> list[dict]:
@@ -182,13 +182,14 @@ def _published_set(name: str, split: str, rows: Sequence[dict], versions: Sequen
     for _, sample in usable_samples(name, rows, kept.skipped):
         if len(kept.originals) == items:
             break
-        found = [version.get(sample.question) for version in by_question]
-        if not all(found):
+        rewritten = [version.get(sample.question) for version in by_question]
+        if not all(rewritten):
             kept.skipped["not in every rewritten set"] += 1
-        elif not all(it["answer"].strip() for it in found if it):
+        elif not all(version["answer"].strip() for version in rewritten if version):
             kept.skipped[f"{_EMPTY} in a rewritten set"] += 1
         else:
-            kept.add(sample, [replace(sample, question=it["question"], answer=it["answer"]) for it in found if it])
+            kept.add(sample, [replace(sample, question=version["question"], answer=version["answer"])
+                              for version in rewritten if version])
     return kept.made(name, split, PUBLISHED, len(versions), "gpt-3.5-turbo, by the method's authors")
 
 

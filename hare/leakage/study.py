@@ -34,10 +34,10 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def arms(runs: Path) -> dict[str, list[Path]]:
     """Model folders by arm, one per seed, from ``training/runs.json``."""
-    found: dict[str, list[Path]] = {}
+    folders: dict[str, list[Path]] = {}
     for run in json.loads(runs.read_text(encoding="utf-8")):
-        found.setdefault(run["arm"], []).append(runs.parent / run["hf"])
-    return found
+        folders.setdefault(run["arm"], []).append(runs.parent / run["hf"])
+    return folders
 
 
 def measure_models(folders: dict[str, list[Path]], sets: Sequence[SampleSet], measure: Measure) -> Measured:

@@ -84,11 +84,11 @@ def _data(recorded: Recorded) -> Iterator[Row]:
 
 def _decontamination(recorded: Recorded) -> Iterator[Row]:
     """The paper's rule and the rules by which parts were treated; the others stand in the stage's own figure."""
-    for match, found in recorded.matching("decontamination", r"planted\.([^.]+)\.([^.]+)\.detection_rate"):
+    for match, measured in recorded.matching("decontamination", r"planted\.([^.]+)\.([^.]+)\.detection_rate"):
         kind, rule = match.groups()
         if rule.startswith("document-share"):
             remark = "as parts were treated here" if "+" in rule else "the paper's rule alone"
-            yield _row("data", f"planted benchmark items found, {kind.replace('_', ' ')}", "share", None, found,
+            yield _row("data", f"planted benchmark items found, {kind.replace('_', ' ')}", "share", None, measured,
                        remark=f"{remark}: {rule}")
     yield _row("data", "natural documents wrongly removed", "share", None,
                recorded.measured("decontamination", "clean.false_positive_rate"), remark="as D1 was treated")
@@ -129,11 +129,11 @@ def _ablation(recorded: Recorded) -> Iterator[Row]:
 def _leaderboard(recorded: Recorded) -> Iterator[Row]:
     hare = published("open_llm_leaderboard_base").set_index("model").loc["HARE"]
     for benchmark, spec in printed_benchmarks().items():
-        found = recorded.measured("evaluation", f"{benchmark}.{_FULL_ARM}.score")
+        measured = recorded.measured("evaluation", f"{benchmark}.{_FULL_ARM}.score")
         yield _row("evaluation", spec.published_label, "% (leaderboard metric)", hare[spec.published_column],
-                   found and in_percent(found))
-    found = recorded.measured("evaluation", f"average.{_FULL_ARM}.score")
-    yield _row("evaluation", "average", "%", hare.average, found and in_percent(found),
+                   measured and in_percent(measured))
+    measured = recorded.measured("evaluation", f"average.{_FULL_ARM}.score")
+    yield _row("evaluation", "average", "%", hare.average, measured and in_percent(measured),
                remark="ours is over the benchmarks that were measured")
     yield _row("evaluation", "gold answers, average", "bits/byte", None,
                recorded.measured("evaluation", f"average.{_FULL_ARM}.bpb"), remark="resolves what accuracy cannot")
@@ -142,14 +142,14 @@ def _leaderboard(recorded: Recorded) -> Iterator[Row]:
 def _leakage(recorded: Recorded) -> Iterator[Row]:
     labels = {spec.published_label: name for name, spec in printed_benchmarks().items()}
     for row in published("leakage_5gram").query("model == 'HARE'").itertuples():
-        found = recorded.measured("leakage", f"delta.{labels[row.benchmark]}.{row.split}.{_FULL_ARM}")
-        yield _row("leakage", f"Δ on {row.benchmark} {row.split}", "points", row.delta, found)
-    for match, found in recorded.matching("leakage", r"power\.([^.]+)\.dose_(\d+)"):
+        measured = recorded.measured("leakage", f"delta.{labels[row.benchmark]}.{row.split}.{_FULL_ARM}")
+        yield _row("leakage", f"Δ on {row.benchmark} {row.split}", "points", row.delta, measured)
+    for match, measured in recorded.matching("leakage", r"power\.([^.]+)\.dose_(\d+)"):
         yield _row("leakage", f"share of tests that see a leak read {match[2]} times, {match[1].replace('_', ' ')}",
-                   "share", None, found, remark="planted by lot in our own runs; the paper has no such control")
-    for match, found in recorded.matching("leakage", r"gain\.(accuracy|bpb)\.dose_(\d+)"):
+                   "share", None, measured, remark="planted by lot in our own runs; the paper has no such control")
+    for match, measured in recorded.matching("leakage", r"gain\.(accuracy|bpb)\.dose_(\d+)"):
         unit = {"accuracy": "points", "bpb": "bits/byte"}[match[1]]
-        yield _row("leakage", f"what a leak read {match[2]} times buys", unit, None, found,
+        yield _row("leakage", f"what a leak read {match[2]} times buys", unit, None, measured,
                    remark="gain over items never planted")
 
 
@@ -170,20 +170,20 @@ def _downstream(recorded: Recorded) -> Iterator[Row]:
         yield from _tool_calling(recorded, system, name, paper)
     chat = published("open_llm_leaderboard_chat").set_index("model").average
     yield _row("fine-tuning", "average of six, chat model", "%", chat["HARE"])
-    for match, found in recorded.matching("finetuning", r"chat\.(.+)\.(before|after)"):
+    for match, measured in recorded.matching("finetuning", r"chat\.(.+)\.(before|after)"):
         benchmark = SPECS[match[1]].published_label if match[1] in SPECS else match[1].replace("_", " ")
-        yield _row("fine-tuning", f"{benchmark}, {match[2]} the chat fine-tune", "%", None, in_percent(found))
-    for match, found in recorded.matching("finetuning", r"chat_nats\.(before|after)"):
+        yield _row("fine-tuning", f"{benchmark}, {match[2]} the chat fine-tune", "%", None, in_percent(measured))
+    for match, measured in recorded.matching("finetuning", r"chat_nats\.(before|after)"):
         yield _row("fine-tuning", f"answers of conversations kept aside, {match[1]} the chat fine-tune", "nats/token",
-                   None, found)
+                   None, measured)
     for precision in ("fp32", "int8", "int4"):
         yield from _on_the_device(recorded, precision)
 
 
 def _tool_calling(recorded: Recorded, system: str, name: str, paper: float | None) -> Iterator[Row]:
     """One row for each test set; the paper's number stands beside the first, which is made as the paper's was."""
-    found = recorded.matching("finetuning", rf"tool\.([^.]+)\.{system}\.accuracy")
-    for test_set, measured in [(match[1], measured) for match, measured in found] or [("test", None)]:
+    by_test_set = recorded.matching("finetuning", rf"tool\.([^.]+)\.{system}\.accuracy")
+    for test_set, measured in [(match[1], measured) for match, measured in by_test_set] or [("test", None)]:
         if paper is not None or measured is not None:
             yield _row("fine-tuning", f"tool calling on the {test_set} set, {name}", "%", paper,
                        measured and in_percent(measured), paper_origin=RECOMPUTED)
@@ -198,6 +198,6 @@ def _on_the_device(recorded: Recorded, precision: str) -> Iterator[Row]:
         ("decoding speed", "tokens/s", papers.get("speed"), "decode_tokens_per_s", "paper: on a phone"),
         ("held-out text", "bits/byte", None, "heldout_bpb", ""),
     ):
-        found = recorded.measured("deployment", f"{precision}.{metric}")
-        if paper is not None or found is not None:
-            yield _row("deployment", f"{quantity} at {precision}", unit, paper, found, remark=remark)
+        measured = recorded.measured("deployment", f"{precision}.{metric}")
+        if paper is not None or measured is not None:
+            yield _row("deployment", f"{quantity} at {precision}", unit, paper, measured, remark=remark)

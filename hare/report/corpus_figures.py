@@ -21,11 +21,11 @@ _BLOCKS = {
 @figure("corpus", "kept_by_source")
 def kept_by_source(frame: pd.DataFrame) -> Figure:
     """Columns: source, category, raw_mb, kept_mb."""
-    ordered = frame.assign(gone=frame["raw_mb"] - frame["kept_mb"]).sort_values("gone")
+    ordered = frame.assign(removed=frame["raw_mb"] - frame["kept_mb"]).sort_values("removed")
     picture, axes = plt.subplots(figsize=(7.2, 0.27 * len(frame) + 1.2))
     axes.barh(ordered["source"], ordered["kept_mb"], color=_KEPT, label="kept")
-    gone = ordered["raw_mb"] - ordered["kept_mb"]
-    axes.barh(ordered["source"], gone, left=ordered["kept_mb"], color=_REMOVED, label="removed")
+    removed = ordered["raw_mb"] - ordered["kept_mb"]
+    axes.barh(ordered["source"], removed, left=ordered["kept_mb"], color=_REMOVED, label="removed")
     for position, (category, raw) in enumerate(zip(ordered["category"], ordered["raw_mb"], strict=True)):
         axes.annotate(category, (raw, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_xlabel("text (MB)")
@@ -73,11 +73,11 @@ def lengths(frame: pd.DataFrame) -> Figure:
     categories = list(dict.fromkeys(frame["category"]))[::-1]
     picture, axes = plt.subplots(figsize=(7.2, 0.42 * len(categories) + 1.2))
     for when, shift, colour in (("raw", 0.17, _RAW), ("kept", -0.17, _KEPT)):
-        own = frame[frame["when"] == when].set_index("category").reindex(categories).dropna()
-        places = [categories.index(category) + shift for category in own.index]
-        axes.hlines(places, own["p05"].clip(lower=1), own["p95"], color=colour, lw=1)
-        axes.hlines(places, own["p25"].clip(lower=1), own["p75"], color=colour, lw=4.5)
-        axes.plot(own["median"].clip(lower=1), places, "o", color="white", markeredgecolor=colour, ms=5, label=when)
+        rows = frame[frame["when"] == when].set_index("category").reindex(categories).dropna()
+        places = [categories.index(category) + shift for category in rows.index]
+        axes.hlines(places, rows["p05"].clip(lower=1), rows["p95"], color=colour, lw=1)
+        axes.hlines(places, rows["p25"].clip(lower=1), rows["p75"], color=colour, lw=4.5)
+        axes.plot(rows["median"].clip(lower=1), places, "o", color="white", markeredgecolor=colour, ms=5, label=when)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
     axes.set_xlabel("words per document (dot: median, thick: middle half, thin: 5 to 95 %)")
@@ -134,12 +134,12 @@ def planted(frame: pd.DataFrame) -> Figure:
     blocks = [block for block in _BLOCKS if block in set(frame["block"])][::-1]
     picture, (left, right) = plt.subplots(1, 2, figsize=(7.2, 0.38 * len(blocks) + 1.5), sharey=True)
     for axes, kind, value in ((left, "(all)", "recall"), (right, "(clean)", "precision")):
-        own = frame[frame["kind"] == kind].set_index("block").loc[blocks]
-        spread = np.abs(own[["low", "high"]].sub(own[value], axis=0)).T.to_numpy()
-        axes.errorbar(own[value], range(len(blocks)), xerr=spread, fmt="o", color=_KEPT, ms=5)
+        rows = frame[frame["kind"] == kind].set_index("block").loc[blocks]
+        spread = np.abs(rows[["low", "high"]].sub(rows[value], axis=0)).T.to_numpy()
+        axes.errorbar(rows[value], range(len(blocks)), xerr=spread, fmt="o", color=_KEPT, ms=5)
         axes.axvline(0.95, color=_REMOVED, ls="--", lw=1)
         axes.set_xlabel(f"{value} (95 % interval)")
-        axes.set_xlim(min(0.85, float(own["low"].min()) - 0.02), 1.01)
+        axes.set_xlim(min(0.85, float(rows["low"].min()) - 0.02), 1.01)
     left.set_yticks(range(len(blocks)), [_BLOCKS[block] for block in blocks])
     whole = frame[frame["kind"] == "(all)"]
     worst = whole.loc[whole["recall"].idxmin()]
@@ -194,10 +194,10 @@ def quality(frame: pd.DataFrame) -> Figure:
     width = frame["bits"].drop_duplicates().diff().median()
     tails = {}
     for sample, colour in (("raw", _RAW), ("kept", _KEPT)):
-        own = frame[frame["sample"] == sample].sort_values("bits")
-        axes.stairs(100 * own["share"], [*own["bits"], own["bits"].iloc[-1] + width], color=colour, lw=2, label=sample,
-                    fill=sample == "raw", alpha=0.45 if sample == "raw" else 1.0)
-        tails[sample] = 100 * own.loc[own["bits"] >= _HARD_TO_PREDICT, "share"].sum()
+        rows = frame[frame["sample"] == sample].sort_values("bits")
+        axes.stairs(100 * rows["share"], [*rows["bits"], rows["bits"].iloc[-1] + width], color=colour, lw=2,
+                    label=sample, fill=sample == "raw", alpha=0.45 if sample == "raw" else 1.0)
+        tails[sample] = 100 * rows.loc[rows["bits"] >= _HARD_TO_PREDICT, "share"].sum()
     axes.axvline(_HARD_TO_PREDICT, color=_REMOVED, ls="--", lw=1)
     axes.set_xlabel("bits per word under a bigram model of Wikipedia summaries")
     axes.set_ylabel("sampled documents (%)")

@@ -83,14 +83,14 @@ def cost(flops_per_token: float, tokens: float, gpu: Gpu, gpus: int) -> Cost:
 
 
 def costs(shapes: dict[str, tuple[Shape, int]], tokens: float, gpu: Gpu, gpus: int) -> pd.DataFrame:
-    """A row a model (shape, sequence length): parameters, FLOPs and what `cost` makes of them, in readable units."""
+    """One row per model (shape, sequence length): parameters, FLOPs, and its `cost` in readable units."""
     rows = {}
     for name, (shape, sequence_length) in shapes.items():
-        found = cost(shape.flops_per_token(sequence_length), tokens, gpu, gpus)
+        price = cost(shape.flops_per_token(sequence_length), tokens, gpu, gpus)
         rows[name] = {
-            "parameters, millions": shape.parameters / 1e6, "FLOPs": found.flops, "GPU hours": found.gpu_hours,
-            "days": found.days, "money": found.money, "energy, kWh": found.kilowatt_hours,
-            "tokens/s and GPU": found.tokens_per_second_and_gpu,
+            "parameters, millions": shape.parameters / 1e6, "FLOPs": price.flops, "GPU hours": price.gpu_hours,
+            "days": price.days, "money": price.money, "energy, kWh": price.kilowatt_hours,
+            "tokens/s and GPU": price.tokens_per_second_and_gpu,
         }
     return pd.DataFrame(rows).T.rename_axis("model")
 

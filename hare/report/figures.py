@@ -106,9 +106,9 @@ def _redraw_one(folder: Path, name: str) -> Path:
     origin, data = read_json(folder / f"{name}.json"), folder / f"{name}.csv"
     if not isinstance(origin, dict) or sha256_of(data) != origin.get("data_sha256", sha256_of(data)):
         raise damaged(data, "it is not the table that the figure was drawn from")
-    own = {key: value for key, value in origin.items() if key not in ("figure", "data", "data_sha256")}
+    provenance = {key: value for key, value in origin.items() if key not in ("figure", "data", "data_sha256")}
     try:
-        plt.close(_render(folder, _DRAWINGS[folder.name, name], own))
+        plt.close(_render(folder, _DRAWINGS[folder.name, name], provenance))
     except (KeyError, AttributeError) as error:
         raise LookupError(f"{folder / name}.csv does not fit its figure: {error}.") from error
     return folder / f"{name}.svg"

@@ -138,8 +138,8 @@ def detection_finding(frame: pd.DataFrame) -> str:
         return f"No estimator sees the leak from {items} items in half of the tests, at any dose up to "\
                f"{frame['dose'].max()} readings"
     best = first.index[0]  # the lowest dose, and of those the estimator that sees it most often
-    own = "fivegram_five_starts"
-    published = f"by the method's own five starts from {_times(first[own])} on" if own in first else \
+    five_starts = "fivegram_five_starts"
+    published = f"by the method's own five starts from {_times(first[five_starts])} on" if five_starts in first else \
         "by the method's own five starts at no dose"
     return (f"Items read {_times(first[best])} are seen in half of the tests with {items} items by "
             f"{_SERIES.get(best, best)};\n{published}")

@@ -40,16 +40,20 @@ def ablation(recorded: Recorded) -> pd.DataFrame:
     """Figure 3 beside ours: arm, measure, value, low, high, origin, seeds (ours); the paper prints one range."""
     rows = [("all", "average score, %", None, *_published_range(), PUBLISHED)]
     for arm in ARMS:
-        found = recorded.measured("training", f"transfer.p.{arm}")
-        if found:
-            rows.append((arm, "bits per byte of benchmark answers", found.value, found.low, found.high, SCALED))
+        measured = recorded.measured("training", f"transfer.p.{arm}")
+        if measured:
+            rows.append((arm, "bits per byte of benchmark answers", *_with_bounds(measured), SCALED))
     for arm in ARMS[1:]:
-        found = recorded.measured("training", f"contrast.{arm}-a.p")
-        if found:
-            rows.append((f"{arm} − a", "difference in bits per byte", found.value, found.low, found.high, SCALED))
+        measured = recorded.measured("training", f"contrast.{arm}-a.p")
+        if measured:
+            rows.append((f"{arm} − a", "difference in bits per byte", *_with_bounds(measured), SCALED))
     frame = pd.DataFrame(rows, columns=["arm", "measure", *_INTERVAL, "origin"])
     frame["seeds"] = recorded.metrics("training").get("seeds_per_arm")
     return frame if len(frame) > 1 else frame.iloc[:0]
+
+
+def _with_bounds(measured: Measured) -> tuple[float, float | None, float | None]:
+    return measured.value, measured.low, measured.high
 
 
 def _published_range() -> tuple[float, float]:
@@ -62,11 +66,11 @@ def leaderboard(recorded: Recorded) -> pd.DataFrame:
     for model in published("open_llm_leaderboard_base").to_dict("records"):
         for benchmark, spec in printed.items():
             rows.append((model["model"], benchmark, model[spec.published_column], None, None, None, PUBLISHED))
-    for match, found in recorded.matching("evaluation", r"(\w+)\.([^.]+)\.score"):
+    for match, measured in recorded.matching("evaluation", r"(\w+)\.([^.]+)\.score"):
         benchmark, arm = match.groups()
         if benchmark in printed:
             items = recorded.metrics("evaluation").get(f"{benchmark}.{arm}.items")
-            share = in_percent(found)
+            share = in_percent(measured)
             rows.append((arm, benchmark, share.value, share.low, share.high, items, SCALED))
     frame = pd.DataFrame(rows, columns=["model", "benchmark", *_INTERVAL, "items", "origin"])
     frame["label"] = frame.benchmark.map({name: spec.published_label for name, spec in printed.items()})
@@ -88,10 +92,10 @@ def leakage(recorded: Recorded) -> pd.DataFrame:
         for row in published("leakage_5gram").itertuples()
     ]
     labels = {name: spec.published_label for name, spec in printed_benchmarks().items()}
-    for match, found in recorded.matching("leakage", r"delta\.([^.]+)\.([^.]+)\.([^.]+)"):
+    for match, measured in recorded.matching("leakage", r"delta\.([^.]+)\.([^.]+)\.([^.]+)"):
         benchmark, split, model = match.groups()
         if benchmark in labels:
-            rows.append((model, labels[benchmark], split, found.value, found.low, found.high, SCALED))
+            rows.append((model, labels[benchmark], split, *_with_bounds(measured), SCALED))
     return pd.DataFrame(rows, columns=["model", "benchmark", "split", *_INTERVAL, "origin"])
 
 
