@@ -148,10 +148,6 @@ def test_forms_are_measured_with_intervals():
     assert "form.tutorial.yield.low" in form_measures.metrics(frame.reset_index())
 
 
-def test_the_answer_says_when_nothing_was_recorded(tmp_path):
-    assert form_measures.answer(tmp_path) == "Not recorded yet."
-
-
 def test_judgements_are_counted_by_form_and_over_all():
     table = judgements.table()
     everything = table[table["form"] == "all"].iloc[0]

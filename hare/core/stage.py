@@ -1,7 +1,7 @@
 """What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from hare.core.files import is_finite_number, remove, write_json, written_whole
 from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest, verified, write_manifest
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
-from hare.core.reading import METRICS_DIGEST, read_json
+from hare.core.reading import METRICS_DIGEST, read_json, read_record
 from hare.core.secrets import masked_values
 from hare.core.tables import escape_tables, number_in_table
 
@@ -39,6 +39,7 @@ class Stage:
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Path] = {}
         self._clock = time.monotonic()
+        self._answers: list[tuple[Any, Callable[[Mapping[str, float]], str]]] = []
 
     @classmethod
     def open(cls, stage: str, cell: Mapping[str, Any]) -> "Stage":
@@ -128,8 +129,22 @@ class Stage:
             seeds, time.monotonic() - self._clock,
         )
         write_json(self.results / METRICS, {"metrics": metrics, "provenance": of})
+        for shown, sentence in self._answers:
+            shown.update(_markdown(sentence(metrics)))
         write_json(self.work / PARAMETERS, self._values)
         write_manifest(self.workspace, self.step.stage, self._outputs)
+
+    def answer(self, sentence: Callable[[Mapping[str, float]], str]) -> None:
+        """Show what the last record answers, from its metrics; `record` puts this run's own answer in its place."""
+        from IPython.display import display
+
+        try:
+            text = sentence(read_record(self.results / METRICS)["metrics"])
+        except HareError:
+            text = "Nothing is recorded yet: this run's own answer will stand here."
+        shown = display(_markdown(text), display_id=True)
+        if shown is not None:  # nothing is shown outside a notebook
+            self._answers.append((shown, sentence))
 
     def origin(self) -> dict[str, Any]:
         """Which notebook, commit and configuration a result comes from."""
@@ -138,3 +153,9 @@ class Stage:
             "git_commit": provenance.git_commit(),
             "config_sha256": provenance.digest_of(self._values),
         }
+
+
+def _markdown(text: str) -> Any:
+    from IPython.display import Markdown
+
+    return Markdown(f"**Answer, as recorded.** {text}")

@@ -1,7 +1,7 @@
 """What cleaning did, as tables: by block and source, by reason, by length, between sources, against the paper."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -185,24 +185,6 @@ def examples(cleaned: Cleaned, block: str, count: int = 5) -> pd.DataFrame:
     frame = pd.DataFrame(chosen, columns=["block", "source", "reason", "score", "excerpt"])
     frame["excerpt"] = [masked(excerpt) for excerpt in frame["excerpt"]]
     return frame
-
-
-def answer(results: Path) -> str:
-    """What the last recorded run found, in sentences; that there is none when nothing has been recorded yet."""
-    file = results / "metrics.json"
-    if not file.exists():
-        return "Nothing has been recorded yet: run this notebook to its end."
-    recorded = defaultdict(lambda: float("nan"), json.loads(file.read_text(encoding="utf-8")))
-    share, low, high = (100 * recorded[f"edits.false_alarm_share{end}"] for end in ("", ".low", ".high"))
-    change = [recorded[f"diversity.topic_entropy_nats.difference{end}"] for end in ("", ".low", ".high")]
-    return (
-        f"{recorded['kept_mb']:.1f} of {recorded['raw_mb']:.1f} MB survive, from {recorded['sources']:.0f} sources in "
-        f"{recorded['categories']:.0f} categories.\nOf {recorded['edits.read']:.0f} edits that were read, "
-        f"{share:.1f} % [{low:.1f}, {high:.1f}] are false alarms; of planted personal information "
-        f"{100 * recorded['planted.personal_information.recall']:.1f} % is found at a precision of "
-        f"{100 * recorded['planted.personal_information.precision']:.1f} %.\n"
-        f"Cleaning changes the entropy over topics by {change[0]:+.3f} nats [{change[1]:+.3f}, {change[2]:+.3f}]."
-    )
 
 
 def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,6 @@
 """The forms of D2 beside one another: yield, speed of acceptance, self-BLEU, topic entropy, faithfulness, intervals."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -60,19 +58,3 @@ def metrics(frame: pd.DataFrame) -> dict[str, float]:
         name = f"form.{row.form}.{row.measure}"
         named |= {name: float(row.value), f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
     return named
-
-
-def answer(results: Path) -> str:
-    """What the recorded run found, in one sentence; says so when there is none yet."""
-    path = results / "metrics.json"
-    if not path.exists():
-        return "Not recorded yet."
-    found = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-    if "judged.wrong_share" not in found:
-        return "Recorded before its texts were judged."
-    return (
-        f"Of {found['judged.texts']:.0f} texts that passed every gate, {found['judged.wrong_share']:.0%} "
-        f"[{found['judged.wrong_share.low']:.0%}, {found['judged.wrong_share.high']:.0%}] hold a false or unsupported "
-        f"statement; of textbook pages {found['form.textbook.yield']:.0%} pass the gates, of FAQs "
-        f"{found.get('form.faq.yield', 0.0):.0%}, of tables {found.get('form.table.yield', 0.0):.0%}."
-    )
