@@ -140,7 +140,7 @@ def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
 ) -> None:
     clock = types.SimpleNamespace(now=100.0)
     monkeypatch.setattr("hare.driver.watch.time", types.SimpleNamespace(monotonic=lambda: clock.now))
-    state = {"what": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0, "at": 110.0}
+    state = {"task": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0, "at": 110.0}
     assert describe(state) == ["training d1 25%", "25 tokens/s", "30 s left"]
     assert describe(state | {"total": None}) == ["training d1 250 tokens", "25 tokens/s"]
     file = tmp_path / "progress.json"
@@ -172,6 +172,6 @@ def test_a_report_of_a_cells_first_moment_is_shown_whatever_time_its_file_has(
     with Progress("training d1", None, "tokens"):
         os.utime(file, (0, 0))
         state = read_progress(file, cursor.since)
-    assert state and state["what"] == "training d1"
+    assert state and state["task"] == "training d1"
     cursor.move(5)
     assert read_progress(file, cursor.since) is None

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError, fields_in_notebook
 
 
-@given(what=st.text(), fix=st.text())
-def test_fields_survive_json_and_notebooks_whatever_they_say(what: str, fix: str) -> None:
-    error = HareError(what, fix)
-    assert str(error) == f"{what}\n  Fix: {fix}"
+@given(problem=st.text(), fix=st.text())
+def test_fields_survive_json_and_notebooks_whatever_they_say(problem: str, fix: str) -> None:
+    error = HareError(problem, fix)
+    assert str(error) == f"{problem}\n  Fix: {fix}"
     again = HareError(**json.loads(json.dumps(error.fields)))
-    assert (again.what, again.fix) == (what, fix)
+    assert (again.problem, again.fix) == (problem, fix)
     assert fields_in_notebook(error._render_traceback_()) == error.fields
 
 
@@ -24,5 +24,5 @@ def test_another_exceptions_traceback_has_no_fields() -> None:
 
 
 def test_it_comes_whole_out_of_another_process() -> None:
-    again = pickle.loads(pickle.dumps(HareError("what", "fix")))
-    assert (again.what, again.fix) == ("what", "fix")
+    again = pickle.loads(pickle.dumps(HareError("problem", "fix")))
+    assert (again.problem, again.fix) == ("problem", "fix")

@@ -104,7 +104,7 @@ def test_short_values_and_paths_of_the_environment_are_no_secrets(monkeypatch: p
 
 def test_errors_and_nested_values_are_masked() -> None:
     error = HareError(f"https://u:{SECRET}@host cannot be read.", f"unset HF_TOKEN={SECRET}")
-    assert SECRET not in str(error) + error.what + str(vars(error))
+    assert SECRET not in str(error) + error.problem + str(vars(error))
     assert masked_values({"a": [1, None, f"https://u:{SECRET}@h/"], "b": {"c": ("x",)}}) == {
         "a": [1, None, f"https://{MASK}@h/"], "b": {"c": ["x"]},
     }

@@ -83,7 +83,7 @@ def test_a_fault_is_left_for_the_launcher_and_ends_with_1(tmp_path: Path, capsys
     listed.write_text(json.dumps([str(run.folder)]))
     assert worker.main(listed) == 1
     left = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
-    assert "has changed since this run was planned" in left["what"] and left["fix"]
+    assert "has changed since this run was planned" in left["problem"] and left["fix"]
     assert capsys.readouterr().err.startswith("hare: ")
 
 

@@ -81,7 +81,7 @@ def test_a_dead_rank_is_named_and_tried_again_but_not_for_ever(run: TrainingRun,
 
 
 def test_what_a_worker_reports_ends_the_job(run: TrainingRun, lab: Path) -> None:
-    (lab / TORCHRUN).write_text("""echo '{"what": "no tokens", "fix": "make them"}' > "$LAB/error.json"; exit 1""")
+    (lab / TORCHRUN).write_text("""echo '{"problem": "no tokens", "fix": "make them"}' > "$LAB/error.json"; exit 1""")
     with pytest.raises(HareError, match="no tokens"):
         run_job("smoke", lab)
     assert not (lab / "submitted").exists()

@@ -52,7 +52,7 @@ def outcome_of(profile: Profile, section: str, field: str, value: Any) -> str:
         try:
             load_profile(str(path))
         except HareError as error:
-            return "named" if field in error.what else "dead_end"
+            return "named" if field in error.problem else "dead_end"
         except Exception:  # whatever it is, people would see it as a traceback
             return "traceback"
     return "silent"

@@ -94,7 +94,7 @@ def measured(training: Training, size: Size, variants: dict[str, Variant], secon
         try:
             blocks = _blocks(training, size, variant)
         except HareError as error:  # no torchao, flash-attn of another age, too little memory: the others still count
-            print(f"{name}: does not run here: {error.what.splitlines()[-1]}", flush=True)
+            print(f"{name}: does not run here: {error.problem.splitlines()[-1]}", flush=True)
             continue
         metrics |= _metrics(name, size, blocks, rate)
         curves[name] = [found["loss"] for found in blocks if found.get("loss") is not None]

@@ -47,9 +47,9 @@ def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
         try:
             found |= _measure(profile, group)
         except HareError as error:
-            failed.append(HareError(f"{group}: {error.what}", error.fix))
+            failed.append(HareError(f"{group}: {error.problem}", error.fix))
     if failed:
-        raise HareError("\n".join(error.what for error in failed), "; ".join(error.fix for error in failed))
+        raise HareError("\n".join(error.problem for error in failed), "; ".join(error.fix for error in failed))
     return found
 
 

@@ -70,8 +70,8 @@ def splits(name: str, subset: str = "") -> list[str]:
 
     All subsets of a benchmark have the same splits, so the subset may be left out.
     """
-    found = _sources(name, subset or subsets(name)[0])
-    return [split for split in SPLITS if split in found]
+    sources = _sources(name, subset or subsets(name)[0])
+    return [split for split in SPLITS if split in sources]
 
 
 def rows_from(name: str, split: str) -> str:
@@ -85,11 +85,11 @@ def file(name: str, split: str, subset: str = "") -> Path:
     Raises:
         HareError: the benchmark, subset or split is unknown or not available here, or its source is damaged.
     """
-    found = _sources(name, subset)
-    if split not in found:
-        what = f"{name}{f', subset {subset!r},' if subset else ''} has no split {split!r} here"
-        raise HareError(f"{what}.", available(name).why or f"choose one of {', '.join(splits(name, subset))}")
-    return _cached(found[split], Path(name) / subset / f"{split}.jsonl")
+    sources = _sources(name, subset)
+    if split not in sources:
+        problem = f"{name}{f', subset {subset!r},' if subset else ''} has no split {split!r} here"
+        raise HareError(f"{problem}.", available(name).why or f"choose one of {', '.join(splits(name, subset))}")
+    return _cached(sources[split], Path(name) / subset / f"{split}.jsonl")
 
 
 def rows(name: str, split: str, subset: str = "") -> list[Row]:
@@ -103,13 +103,13 @@ def rewrites(name: str, split: str) -> list[list[Row]]:
     A row has ``question`` and ``answer`` rewritten, beside ``original_question`` and ``original_answer``.
     """
     spec_of(name)
-    found = []
+    versions = []
     for version in (1, 2, 3):
         path = sources.extra_file(f"{name}_rewritten/{split}-{version}.jsonl.gz")
         if path is not None:
             source = sources.extra_jsonl(path, sources.rewritten_row)
-            found.append(list(read_jsonl(_cached(source, Path(f"{name}_rewritten") / f"{split}-{version}.jsonl"))))
-    return found
+            versions.append(list(read_jsonl(_cached(source, Path(f"{name}_rewritten") / f"{split}-{version}.jsonl"))))
+    return versions
 
 
 def question_answer(name: str, row: Row) -> tuple[str, str]:
@@ -143,8 +143,8 @@ def _sources(name: str, subset: str) -> dict[str, Source]:
     if subset not in known:
         fix = f"choose one of its {len(known)} subsets" if len(known) > 1 else "leave the subset out"
         raise HareError(f"{name} has no subset {subset!r}.", fix)
-    found = {split: source(subset) for split, source in spec.sources.items()}
-    return {split: source for split, source in found.items() if source is not None}
+    sources = {split: source(subset) for split, source in spec.sources.items()}
+    return {split: source for split, source in sources.items() if source is not None}
 
 
 def _cached(source: Source, relative: Path) -> Path:

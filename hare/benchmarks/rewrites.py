@@ -68,25 +68,25 @@ def rewrite(sample: Sample) -> Sample:
 
 def faults(original: Sample, rewritten: Sample) -> list[str]:
     """What is wrong with a rewrite, in words; empty when it may be used."""
-    found = []
+    reasons = []
     numbers = dict(rewritten.numbers)
     if rewritten.text == original.text:
-        found.append("nothing changed")
+        reasons.append("nothing changed")
     if not rewritten.question.strip() or not rewritten.answer.strip():
-        found.append("a part is empty")
+        reasons.append("a part is empty")
     if quantities(exchanged(original.question, numbers)) != quantities(rewritten.question):
-        found.append("the numbers of the question changed")
+        reasons.append("the numbers of the question changed")
     if _CALCULATION.findall(exchanged(original.answer, numbers)) != _CALCULATION.findall(rewritten.answer):
-        found.append("the calculation in the answer changed")
+        reasons.append("the calculation in the answer changed")
     if numbers and not calculations_hold(rewritten.answer):
-        found.append("the calculation in the answer is wrong")
+        reasons.append("the calculation in the answer is wrong")
     if rewritten.options and rewritten.options[rewritten.gold] != rewritten.answer:
-        found.append("the answer is no longer the right option")
+        reasons.append("the answer is no longer the right option")
     if len(set(rewritten.options)) != len(set(original.options)):
-        found.append("two options became one")
+        reasons.append("two options became one")
     if not 0.6 < len(rewritten.text) / len(original.text) < 1.6:
-        found.append("the length changed too much")
-    return found
+        reasons.append("the length changed too much")
+    return reasons
 
 
 def novelty(original: str, rewritten: str, words: int = 3) -> float:

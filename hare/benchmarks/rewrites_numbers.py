@@ -42,9 +42,9 @@ def other_numbers(question: str, solution: str, draw: int) -> Numbers:
     rng = random.Random(draw)
     taken = set(_values(question)) | set(_values(solution)) | _UNITS
     for chosen in [free] * _TRIES + [[value] for value in free]:
-        found = _propagated(steps, _drawn(chosen, taken, rng)) if chosen else None
-        if found:
-            return {old: new for old, new in found.items() if old != new}
+        changed = _propagated(steps, _drawn(chosen, taken, rng)) if chosen else None
+        if changed:
+            return {old: new for old, new in changed.items() if old != new}
     return {}
 
 

@@ -20,9 +20,9 @@ def lexicon() -> dict[str, Any]:
 
 def exchange_words(text: str) -> str:
     """Exchange words, phrases, contractions, and progressive forms of verbs; nothing is exchanged twice."""
-    found = lexicon()
+    known = lexicon()
     text = _PROGRESSIVE.sub(lambda match: _simple_form(match[1], match[2]) or match[0], text)
-    return exchange(text, found["words"] | found["verbs"] | found["phrases"] | found["contractions"], keep_case=True)
+    return exchange(text, known["words"] | known["verbs"] | known["phrases"] | known["contractions"], keep_case=True)
 
 
 def _simple_form(auxiliary: str, participle: str) -> str | None:

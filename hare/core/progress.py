@@ -21,15 +21,15 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Counts ``unit``s of ``what``; use it as a context manager and call `advance`."""
+    """Counts ``unit``s of ``task``; use it as a context manager and call `advance`."""
 
-    def __init__(self, what: str, total: float | None, unit: str):
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(self, task: str, total: float | None, unit: str):
+        self.task, self.total, self.unit = task, total, unit
         self.done = 0.0
         self._started = time.monotonic()
         self._reported = 0.0
         self._file = os.environ.get("HARE_PROGRESS")
-        self._bar = None if self._file else _bar(what, total, unit)
+        self._bar = None if self._file else _bar(task, total, unit)
 
     def __enter__(self) -> "Progress":
         self._report()
@@ -42,7 +42,7 @@ class Progress:
             seconds = time.monotonic() - self._started
             rate = self.done / seconds if seconds > 0 else 0.0
             counted = f"{self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)"
-            print(f"{self.what}: {counted}", flush=True)
+            print(f"{self.task}: {counted}", flush=True)
 
     def advance(self, amount: float = 1) -> None:
         """Report that ``amount`` more units are done."""
@@ -52,19 +52,19 @@ class Progress:
         elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
             self._report()
 
-    def describe(self, what: str) -> None:
+    def describe(self, task: str) -> None:
         """Say what is done now in other words."""
-        if what != self.what:
-            self.what = what
+        if task != self.task:
+            self.task = task
             if self._bar is not None:
-                self._bar.set_description(what)
+                self._bar.set_description(task)
 
     def _report(self) -> None:
         if not self._file:
             return
         self._reported = time.monotonic()
         state = {
-            "what": self.what, "unit": self.unit, "done": self.done, "total": self.total,
+            "task": self.task, "unit": self.unit, "done": self.done, "total": self.total,
             "seconds": self._reported - self._started, "at": self._reported,
         }
         temporary = Path(f"{self._file}.{os.getpid()}")
@@ -72,18 +72,18 @@ class Progress:
         temporary.replace(self._file)
 
 
-def _bar(what: str, total: float | None, unit: str) -> tqdm:
+def _bar(task: str, total: float | None, unit: str) -> tqdm:
     """A bar that is redrawn often where it can be seen, and seldom where each drawing is a line in a log."""
     seen = sys.stderr.isatty() or "ipykernel" in sys.modules
     interval = 0.1 if seen else _SECONDS_BETWEEN_LINES
-    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, leave=False, mininterval=interval)
+    return tqdm(total=total, desc=task, unit=unit, unit_scale=True, leave=False, mininterval=interval)
 
 
-def track(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items``, reporting each as one ``unit`` of ``what``."""
+def track(items: Iterable[T], task: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items``, reporting each as one ``unit`` of ``task``."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
-    with Progress(what, total, unit) as progress:
+    with Progress(task, total, unit) as progress:
         for item in items:
             yield item
             progress.advance()

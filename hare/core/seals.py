@@ -71,12 +71,12 @@ def is_sealed(path: Path, content: str | None = None) -> bool:
     A seal whose stamp alone is out of date, as after a copy, is renewed.
     """
     try:
-        found = json.loads(seal_path(path).read_text(encoding="utf-8"))
+        written = json.loads(seal_path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if not intact(path, found) or content not in (None, found.get("sha256")):
+    if not intact(path, written) or content not in (None, written.get("sha256")):
         return False
-    if stamp_of(path) != found["stamp"]:
+    if stamp_of(path) != written["stamp"]:
         seal(path)
     return True
 

@@ -27,7 +27,7 @@ from hare.core.checked import (
 
 PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted")  # what an arm may read
 _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
-_OWN_VOCABULARY = re.compile(r"own-([1-9][0-9]{2,4})")
+_TRAINED_HERE = re.compile(r"own-([1-9][0-9]{2,4})")
 _FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # every byte has a piece of its own; token files hold 16 bits per token
 _URLS = ("http://", "https://")
 
@@ -49,8 +49,8 @@ def _an_arms_name(value: str) -> str:
 
 
 def _a_vocabulary(value: str) -> str:
-    own = _OWN_VOCABULARY.fullmatch(value)
-    if value != "mistral-32k" and not (own and _FEWEST_PIECES <= int(own[1]) <= _MOST_PIECES):
+    trained_here = _TRAINED_HERE.fullmatch(value)
+    if value != "mistral-32k" and not (trained_here and _FEWEST_PIECES <= int(trained_here[1]) <= _MOST_PIECES):
         raise ValueError(
             f"choose mistral-32k (the paper's) or own-<number of pieces, {_FEWEST_PIECES} to {_MOST_PIECES}>, "
             "such as own-4096"

@@ -99,7 +99,7 @@ def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> 
     ``means`` are resampled over items. The interval is their percentile interval, stretched from the spread over items
     to that over items and seeds, and from the normal's width to Student's.
     """
-    value, over_items = float(np.mean([found.mean() for found in values])), float(means.std(ddof=1))
+    value, over_items = float(np.mean([by_seed.mean() for by_seed in values])), float(means.std(ddof=1))
     error = math.hypot(over_items, math.sqrt(seeds.variance))
     freedom = _degrees_of_freedom(values, seeds)
     bound = float(t.ppf(0.5 + COVERAGE / 2, freedom))
@@ -112,7 +112,7 @@ def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> 
 
 def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
     """Those of the sum of the variance over seeds and, for each benchmark, that over items (Satterthwaite 1946)."""
-    by_item = [found.mean(axis=0) for found in values if found.shape[1] > 1]
+    by_item = [by_seed.mean(axis=0) for by_seed in values if by_seed.shape[1] > 1]
     parts = [(part.var(ddof=1) / len(part) / len(values) ** 2, len(part) - 1) for part in by_item]
     parts.append((seeds.variance, seeds.freedom))
     spread = sum(variance**2 / freedom for variance, freedom in parts)
@@ -124,11 +124,11 @@ def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
 
     None or all of them right leaves nothing to resample; then the bounds are Wilson's.
     """
-    found, items = estimate([values], means, seeds), values.shape[1]
-    if 0 < found.value < 1:
-        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
-    low, high = wilson_interval(items if found.value else 0, items)
-    return replace(found, low=low, high=high, error=(high - low) / (2 * _NORMAL_BOUND))
+    estimated, items = estimate([values], means, seeds), values.shape[1]
+    if 0 < estimated.value < 1:
+        return replace(estimated, low=max(0.0, estimated.low), high=min(1.0, estimated.high))
+    low, high = wilson_interval(items if estimated.value else 0, items)
+    return replace(estimated, low=low, high=high, error=(high - low) / (2 * _NORMAL_BOUND))
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

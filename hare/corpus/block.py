@@ -146,11 +146,11 @@ def utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", errors="replace"))
 
 
-def _row(document: Document, block: str, what: Removal | Edit) -> dict[str, Any]:
+def _row(document: Document, block: str, decision: Removal | Edit) -> dict[str, Any]:
     """What the rows of ``removed.jsonl`` and ``edits.jsonl`` begin with."""
     return {
         "id": document.id, "source": document.metadata.get("source", ""),
-        "category": document.metadata.get("category", ""), "block": block, "reason": what.reason,
+        "category": document.metadata.get("category", ""), "block": block, "reason": decision.reason,
     }
 
 

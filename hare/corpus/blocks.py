@@ -112,9 +112,9 @@ class Language(Block):
         """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         if not rules_of(document).natural_language or reads_as_english(document.text):
             return []
-        found = identify(document.text, document.metadata.get("punctuated", True))
-        if not found.is_english(len(document.text)):
-            return Removal(f"not English but {found.language}", found.english, found.at)
+        identified = identify(document.text, document.metadata.get("punctuated", True))
+        if not identified.is_english(len(document.text)):
+            return Removal(f"not English but {identified.language}", identified.english, identified.at)
         return []
 
 
@@ -129,13 +129,13 @@ class PersonalInformation(Block):
     def judge(self, document: Document) -> Removal | list[Edit]:
         """Why the document is removed, or the edits made to its text; see `Block.judge`."""
         code = not rules_of(document).natural_language
-        text, found = without_personal_information(document.text, code)
-        taken = sum(item.characters for item in found)
+        text, takings = without_personal_information(document.text, code)
+        taken = sum(item.characters for item in takings)
         if taken > _MOST_PERSONAL * len(document.text):
             return Removal("mostly links or personal information", taken / len(document.text))
-        if found:
+        if takings:
             document.text = text
-        return [Edit(item.kind, item.count, item.excerpt) for item in found]
+        return [Edit(item.kind, item.count, item.excerpt) for item in takings]
 
 
 class Completeness(Block):

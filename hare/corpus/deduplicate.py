@@ -82,9 +82,9 @@ class Resolve(PipelineStep):
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Write ``<decisions>/<rank>.json`` for each shard: removals by document id, and held-out ids."""
-        found = duplicates(StoredSignatures([_signatures(self.folder, shard) for shard in range(self.shards)]))
-        gone = {duplicate.index: duplicate for duplicate in found}
-        wanted = {duplicate.of for duplicate in found}
+        repeats = duplicates(StoredSignatures([_signatures(self.folder, shard) for shard in range(self.shards)]))
+        gone = {duplicate.index: duplicate for duplicate in repeats}
+        wanted = {duplicate.of for duplicate in repeats}
         originals: dict[int, str] = {}
         split = _Split(self.fraction, self.seed)
         for index, identifier, category in itertools.chain.from_iterable(self._names_by_shard()):
@@ -162,8 +162,8 @@ class _Duplicates(Block):
     def start(self, rank: int) -> None:
         """Prepare for a shard; see `Block.start`."""
         decided = json.loads((Path(self.decisions) / f"{rank:05d}.json").read_text(encoding="utf-8"))
-        own = (row[:3] for row in decided["removed"] if row[3] == self.exact)
-        self.found = {name: (of, similarity) for name, of, similarity in own}
+        rows = (row[:3] for row in decided["removed"] if row[3] == self.exact)
+        self.found = {name: (of, similarity) for name, of, similarity in rows}
 
     def judge(self, document: Document) -> Removal | list[Edit]:
         """Why the document is removed, or the edits made to its text; see `Block.judge`."""

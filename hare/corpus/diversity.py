@@ -71,7 +71,7 @@ def _known(side: Sampled, places: np.ndarray) -> np.ndarray:
 def _spread_in_sources(side: Sampled, places: np.ndarray) -> float:
     """Mean over the sources of their documents' spread of bits per word."""
     bits = pd.Series(side.bits[places]).groupby(side.frame["source"].to_numpy()[places])
-    spreads = [quality_spread(own.dropna().to_numpy()) for _, own in bits if len(own) >= _FEWEST]
+    spreads = [quality_spread(source.dropna().to_numpy()) for _, source in bits if len(source) >= _FEWEST]
     return float(np.mean(spreads)) if spreads else float("nan")
 
 
@@ -90,14 +90,14 @@ def sides(cleaned: Cleaned, seed: int) -> dict[str, Sampled]:
     frames = {name: _without_decoy(_sample(cleaned.folder / name)) for name in ("raw", "kept")}
     model = ReferenceModel(_reference_texts(cleaned))
     labels, vectors = _topics([text for frame in frames.values() for text in frame["text"]], seed)
-    found, start = {}, 0
+    sampled, start = {}, 0
     for name, frame in frames.items():
-        own = slice(start, start + len(frame))
+        rows = slice(start, start + len(frame))
         bits = np.array([model.bits_per_word(text) for text in frame["text"]])
         pairs = [words_of(text).ngrams(2) for text in frame["text"]]
-        found[name] = Sampled(frame, labels[own], vectors[own], pairs, bits)
+        sampled[name] = Sampled(frame, labels[rows], vectors[rows], pairs, bits)
         start += len(frame)
-    return found
+    return sampled
 
 
 def before_and_after(both: dict[str, Sampled], seed: int) -> pd.DataFrame:

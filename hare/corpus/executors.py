@@ -93,7 +93,7 @@ def _ray() -> Any:
     return importlib.import_module("ray")  # an extra of this package
 
 
-def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, work: Sequence[float]) -> None:
+def launch(task: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, work: Sequence[float]) -> None:
     """Run a list of steps, one task an entry of ``work``, under the profile's executor until every task has ended.
 
     Raises:
@@ -106,18 +106,18 @@ def launch(what: str, pipeline: list[PipelineStep], config: Corpus, logs: Path, 
         _start_ray()
     adopted = True
     while adopted:
-        _run_to_the_end(what, executor)
+        _run_to_the_end(task, executor)
         adopted = isinstance(executor, SlurmExecutor) and executor.adopted  # what an earlier call left undone is ours
     missing = executor.get_incomplete_ranks(skip_completed=True)
     if missing:
         raise HareError(
-            f"{len(missing)} of {executor.world_size} tasks of '{what}' failed; task {missing[0]}: "
+            f"{len(missing)} of {executor.world_size} tasks of '{task}' failed; task {missing[0]}: "
             f"{_last_words(logs, missing[0])}",
             f"correct it (logs below {logs}) and run the same again: complete tasks are kept",
         )
 
 
-def _run_to_the_end(what: str, executor: PipelineExecutor) -> None:
+def _run_to_the_end(task: str, executor: PipelineExecutor) -> None:
     failures: list[BaseException] = []
     start = executor.launch_job if isinstance(executor, SlurmExecutor) else executor.run
 
@@ -129,13 +129,13 @@ def _run_to_the_end(what: str, executor: PipelineExecutor) -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     tasks, done, ended = executor.world_size, 0, False
-    with Progress(what, tasks, "task") as progress:
+    with Progress(task, tasks, "task") as progress:
         thread.start()
         while not ended:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             ended = not thread.is_alive() and (bool(failures) or not _is_queued(executor))
             finished = tasks - len(executor.get_incomplete_ranks(skip_completed=True))
-            progress.describe(what + _reason(executor))
+            progress.describe(task + _reason(executor))
             progress.advance(finished - done)
             done = finished
     if failures:

@@ -96,7 +96,7 @@ def _doubtful_parts(text: str) -> list[bool]:
     if sum(known) < _LEAST_IN_ALL * count:
         return [True] * parts
     bounds = pairwise([part * count // parts for part in range(parts + 1)])
-    return [found < _LEAST_IN_EACH * (high - low) for found, (low, high) in zip(known, bounds, strict=True)]
+    return [english < _LEAST_IN_EACH * (high - low) for english, (low, high) in zip(known, bounds, strict=True)]
 
 
 def identify(text: str, punctuated: bool = True) -> Identified:

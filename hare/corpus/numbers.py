@@ -137,10 +137,10 @@ def _reads_as_address(match: re.Match[str]) -> bool:
     text, start, end = match.string, match.start(), match.end()
     before = text[max(0, start - _BEFORE, text.rfind("\n", 0, start) + 1) : start]
     near = len(before) - _NEAR
-    kinds = [found.lastgroup for found in _CONTEXT.finditer(before) if found.lastgroup or found.end() > near]
+    kinds = [hint.lastgroup for hint in _CONTEXT.finditer(before) if hint.lastgroup or hint.end() > near]
     if not kinds and _SERVED.match(text, end):
         return True
-    kinds = kinds or [found.lastgroup for found in _CONTEXT.finditer(text[end : end + _AFTER].partition("\n")[0])][:1]
+    kinds = kinds or [hint.lastgroup for hint in _CONTEXT.finditer(text[end : end + _AFTER].partition("\n")[0])][:1]
     if kinds:
         return kinds[-1] is not None
     large = sum(len(part) == 3 for part in match.group().split("."))
@@ -169,7 +169,7 @@ def _is_ipv6(match: re.Match[str]) -> bool:
     if address not in _UNICAST or not address.is_global:
         return False
     before = match.string[max(0, match.start() - _BEFORE) : match.start()].rpartition("\n")[2]
-    return spelled or any(found.lastgroup for found in _CONTEXT.finditer(before))
+    return spelled or any(hint.lastgroup for hint in _CONTEXT.finditer(before))
 
 
 def _without_accounts(text: str, taken: Taken) -> str:

@@ -35,7 +35,7 @@ _LONG_NUMBER = re.compile(r"\d[\d .()/-]{5,}\d")
 
 
 @dataclass(frozen=True)
-class Found:
+class Taking:
     """One kind of thing found in a text: how often, the characters it took, and the first of them with its context."""
 
     kind: str
@@ -59,26 +59,26 @@ class _Collector:
         self.characters[kind] = self.characters.get(kind, 0) + end - start
         return f"<{kind}>"
 
-    def summary(self) -> list[Found]:
+    def summary(self) -> list[Taking]:
         """All that was taken, by kind."""
-        return [Found(kind, len(hits), self.characters[kind], hits[0]) for kind, hits in self.hits.items()]
+        return [Taking(kind, len(hits), self.characters[kind], hits[0]) for kind, hits in self.hits.items()]
 
 
-def without_personal_information(text: str, code: bool = False) -> tuple[str, list[Found]]:
+def without_personal_information(text: str, code: bool = False) -> tuple[str, list[Taking]]:
     """The text without links, and with ``<email>``, ``<phone>``, ``<ip>`` and ``<iban>`` in place of the rest.
 
     In ``code`` bare domains and phone-like numbers are left alone, since attributes and constants look like them; what
     breaks a file that parses is withdrawn, and only its strings and comments are redacted.
     """
-    redacted, found = _redacted(text, code)
-    if code and found and not parses(redacted) and parses(text):
-        redacted, found = _redacted_in_strings(text)
+    redacted, takings = _redacted(text, code)
+    if code and takings and not parses(redacted) and parses(text):
+        redacted, takings = _redacted_in_strings(text)
         if not parses(redacted):
             return text, []
-    return redacted, found
+    return redacted, takings
 
 
-def _redacted(text: str, code: bool) -> tuple[str, list[Found]]:
+def _redacted(text: str, code: bool) -> tuple[str, list[Taking]]:
     collector = _Collector()
     words = words_of(text)
     text = without_links(text, collector.take)
@@ -91,9 +91,9 @@ def _redacted(text: str, code: bool) -> tuple[str, list[Found]]:
     return closed_up(text, code) if GAP in text else text, collector.summary()
 
 
-def _redacted_in_strings(text: str) -> tuple[str, list[Found]]:
+def _redacted_in_strings(text: str) -> tuple[str, list[Taking]]:
     """Python with the strings and comments redacted, each for itself."""
-    lines, pieces, found = text.splitlines(keepends=True), [], []
+    lines, pieces, takings = text.splitlines(keepends=True), [], []
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
@@ -103,9 +103,9 @@ def _redacted_in_strings(text: str) -> tuple[str, list[Found]]:
             start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
             redacted, of_token = _redacted(text[start:end], code=True)
             pieces += [text[done:start], redacted]
-            found += of_token
+            takings += of_token
             done = end
-    return "".join([*pieces, text[done:]]), found
+    return "".join([*pieces, text[done:]]), takings
 
 
 def _address_start(text: str, end: int) -> int:

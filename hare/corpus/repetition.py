@@ -29,15 +29,15 @@ _PHRASES = (
 
 def _phrases_by_start(size: int) -> dict[int, list[re.Pattern[str]]]:
     """Patterns of the phrases of one word, or of two and more, by the hash of their first ``size`` words."""
-    found: dict[int, list[re.Pattern[str]]] = {}
+    patterns: dict[int, list[re.Pattern[str]]] = {}
     for phrase in _PHRASES:
         words = words_of(phrase)
         if min(2, len(words)) == size:
             start = words.hashes[0] if size == 1 else words.ngrams(size)[0]
             literal = re.escape(phrase)
             whole_words = re.compile(rf"{literal}(?<!\w{literal})(?!\w)")  # begins with what can be searched for fast
-            found.setdefault(int(start), []).append(whole_words)
-    return found
+            patterns.setdefault(int(start), []).append(whole_words)
+    return patterns
 
 
 _PATTERNS = {size: _phrases_by_start(size) for size in (1, 2)}

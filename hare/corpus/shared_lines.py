@@ -45,7 +45,7 @@ def lines_of(identifier: str, text: str) -> NDArray:
     """
     if "\n" not in text:
         return np.empty(0, dtype=LINE)
-    hashes = dict.fromkeys(found for line in text.split("\n") if (found := line_hash(line)) is not None)
+    hashes = dict.fromkeys(line_digest for line in text.split("\n") if (line_digest := line_hash(line)) is not None)
     lines = np.empty(len(hashes), dtype=LINE)
     lines["document"], lines["line"] = xxhash.xxh64_intdigest(identifier), list(hashes)
     return lines
@@ -57,10 +57,10 @@ def shared(lines: NDArray) -> NDArray[np.bool_]:
     ordered = lines["line"][order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(lines) else order
     sizes = np.diff(np.r_[starts, len(ordered)])
-    found = np.zeros(len(lines), dtype=np.bool_)
-    found[order] = np.repeat(sizes >= LEAST_DOCUMENTS, sizes)
-    found[order[starts]] = False
-    return found
+    is_shared = np.zeros(len(lines), dtype=np.bool_)
+    is_shared[order] = np.repeat(sizes >= LEAST_DOCUMENTS, sizes)
+    is_shared[order[starts]] = False
+    return is_shared
 
 
 def without_lines(text: str, gone: set[int]) -> tuple[str, list[str]]:
@@ -115,9 +115,9 @@ class ResolveLines(PipelineStep):
         yield from data or ()
         parts = [self._surviving(shard) for shard in range(self.shards)]
         goes = shared(np.concatenate(parts))
-        for shard, own in enumerate(np.split(goes, np.cumsum([len(part) for part in parts])[:-1])):
+        for shard, places in enumerate(np.split(goes, np.cumsum([len(part) for part in parts])[:-1])):
             with written_whole(_file(self.decisions, shard)) as temporary:
-                parts[shard][own].tofile(temporary)
+                parts[shard][places].tofile(temporary)
 
     def _surviving(self, shard: int) -> NDArray:
         """The lines of the shard's documents that are no duplicates."""

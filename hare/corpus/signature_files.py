@@ -44,12 +44,12 @@ class StoredSignatures:
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Values of the documents ``indices``, int64[some], ascending: uint32[some, VALUES]."""
         starts = np.concatenate(([0], np.cumsum(self.counts)))
-        found = [np.zeros((0, VALUES), dtype=np.uint32)]
+        values = [np.zeros((0, VALUES), dtype=np.uint32)]
         for file, first, end in zip(self.files, starts[:-1], starts[1:], strict=True):
-            own = indices[np.searchsorted(indices, first) : np.searchsorted(indices, end)] - first
-            if len(own):
-                found.append(np.memmap(file, dtype=_RECORD, mode="r")["values"][own])
-        return np.concatenate(found)
+            places = indices[np.searchsorted(indices, first) : np.searchsorted(indices, end)] - first
+            if len(places):
+                values.append(np.memmap(file, dtype=_RECORD, mode="r")["values"][places])
+        return np.concatenate(values)
 
     def _of_each_part(self, column: Callable[[NDArray], NDArray], kind: type) -> NDArray:
         parts = [np.zeros(0, dtype=kind)]

@@ -90,8 +90,8 @@ def by_source(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
     """One row per source: raw and kept documents, MB and words, with its licence and counterpart in the paper."""
     rows = []
     for rank, source in enumerate(cleaned.sources):
-        own = counts[counts["source"] == source.name]
-        first, last = own.iloc[0], own.iloc[-1]
+        steps = counts[counts["source"] == source.name]
+        first, last = steps.iloc[0], steps.iloc[-1]
         rows.append({
             "source": source.name, "category": source.category,
             "raw_documents": int(first.documents_in), "kept_documents": int(last.documents_out),
@@ -204,7 +204,7 @@ def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
 
 def metrics(counts: pd.DataFrame, sources: pd.DataFrame, speed: pd.DataFrame) -> dict[str, float]:
     """The stage's headline numbers, and removals by block."""
-    found = {
+    values = {
         "raw_mb": float(sources["raw_mb"].sum()), "kept_mb": float(sources["kept_mb"].sum()),
         "sources": len(sources), "categories": int(sources["category"].nunique()),
         "documents_in": int(sources["raw_documents"].sum()), "documents_out": int(sources["kept_documents"].sum()),
@@ -212,12 +212,12 @@ def metrics(counts: pd.DataFrame, sources: pd.DataFrame, speed: pd.DataFrame) ->
         "cleaning_mb_per_s_per_core": float(speed["mb_per_s"].iloc[-1]),
     }
     for block, gone in counts.groupby("block", sort=False)["documents_removed"].sum().items():
-        found[f"removed.{block}"] = int(gone)
+        values[f"removed.{block}"] = int(gone)
     known = counts[(counts["source"] == "reuters-8")].set_index("block")["documents_in"]
     if len(known):
         arrived, left = known["exact_duplicates"], counts.loc[counts["source"] == "reuters-8", "documents_out"].iloc[-1]
-        found["known_overlap.reuters_8.removed_share"] = 1 - left / max(1, arrived)
-    return found
+        values["known_overlap.reuters_8.removed_share"] = 1 - left / max(1, arrived)
+    return values
 
 
 def check_shards(cleaned: Cleaned) -> None:
@@ -227,8 +227,8 @@ def check_shards(cleaned: Cleaned) -> None:
         HareError: naming the id or the category.
     """
     seen: set[str] = set()
-    found: dict[str, set[str]] = {"d1": set(), "heldout": set()}
-    for part, categories in found.items():
+    categories_of: dict[str, set[str]] = {"d1": set(), "heldout": set()}
+    for part, categories in categories_of.items():
         for path in sorted((cleaned.folder / part).glob("*.jsonl")):
             for line in path.read_bytes().splitlines():
                 row = orjson.loads(line)
@@ -236,6 +236,6 @@ def check_shards(cleaned: Cleaned) -> None:
                     raise HareError(f"Id {row['id']} occurs twice.", "make the reader's keys unique in its source")
                 seen.add(row["id"])
                 categories.add(row["metadata"]["category"])
-    if found["d1"] != found["heldout"]:
-        missing = sorted(found["d1"] ^ found["heldout"])
+    if categories_of["d1"] != categories_of["heldout"]:
+        missing = sorted(categories_of["d1"] ^ categories_of["heldout"])
         raise HareError(f"Only one side of the split has {', '.join(missing)}.", "raise max_mb_per_source")

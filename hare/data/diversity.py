@@ -33,9 +33,9 @@ def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
     grams: list[tuple[str, ...]] = []
     left = budget
     for text in texts:
-        found = words(text)[:left]
-        left -= len(found)
-        grams += [tuple(found[i : i + order]) for i in range(len(found) - order + 1)]
+        tokens = words(text)[:left]
+        left -= len(tokens)
+        grams += [tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1)]
         if left <= 0:
             break
     return len(set(grams)) / len(grams) if grams else 0.0

@@ -50,10 +50,10 @@ class HashSet:
     def contains(self, hashes: np.ndarray) -> np.ndarray:
         """Which of ``hashes`` (uint64[m], any order, most of them not) are in the set: bool[m]."""
         position = _leading(hashes, self._filter_shift)
-        found = (self._filter[position >> 3] & _BIT[position & 7]) != 0
-        likely = np.flatnonzero(found)
-        found[likely] = self.contains_likely(hashes[likely])
-        return found
+        is_member = (self._filter[position >> 3] & _BIT[position & 7]) != 0
+        likely = np.flatnonzero(is_member)
+        is_member[likely] = self.contains_likely(hashes[likely])
+        return is_member
 
     def contains_likely(self, hashes: np.ndarray) -> np.ndarray:
         """The same for ``hashes`` most of which are in the set: the filter is not asked."""

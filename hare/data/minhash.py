@@ -137,19 +137,19 @@ def _near_duplicates(signatures: Searchable, alive: NDArray[np.int64]) -> list[D
     indices = alive[members[starts]]
     values = signatures.rows(indices)
     kept: dict[int, list[int]] = defaultdict(list)
-    found = []
-    for position, own in enumerate(np.split(buckets, starts[1:])):
-        candidates = sorted({other for bucket in own.tolist() for other in kept[bucket]})
+    near = []
+    for position, document_buckets in enumerate(np.split(buckets, starts[1:])):
+        candidates = sorted({other for bucket in document_buckets.tolist() for other in kept[bucket]})
         if candidates:
             similarities = (values[candidates] == values[position]).mean(axis=1)
             best = int(similarities.argmax())
             if similarities[best] >= LEAST_SIMILARITY:
                 of = int(indices[candidates[best]])
-                found.append(Duplicate(int(indices[position]), of, float(similarities[best]), False))
+                near.append(Duplicate(int(indices[position]), of, float(similarities[best]), False))
                 continue
-        for bucket in own.tolist():
+        for bucket in document_buckets.tolist():
             kept[bucket].append(position)
-    return found
+    return near
 
 
 def _shared_buckets(signatures: Searchable, alive: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -110,11 +110,11 @@ def _packages() -> Check:
     wrong = []
     for name, wanted in versions_of(LOCK.read_text(encoding="utf-8")).items():
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "missing"
-        if found.split("+")[0] != wanted.split("+")[0]:
-            wrong.append(f"{name} {found} instead of {wanted}")
+            installed = "missing"
+        if installed.split("+")[0] != wanted.split("+")[0]:
+            wrong.append(f"{name} {installed} instead of {wanted}")
     if wrong:
         return Check("packages", "warn", "; ".join(wrong[:4]) + (" …" if len(wrong) > 4 else ""), "make setup")
     return Check("packages", "ok", "all as in requirements.lock")
@@ -125,7 +125,7 @@ def _notebooks(profile: Profile) -> Check:
         try:
             parameters_for(step, profile)
         except HareError as error:
-            return Check("notebooks", "fail", error.what, error.fix)
+            return Check("notebooks", "fail", error.problem, error.fix)
     return Check("notebooks", "ok", f"{len(CHAIN)} notebooks take the profile's parameters")
 
 
@@ -164,15 +164,15 @@ def _folders(workspace: Workspace) -> Check:
                 pass
             (folder / ".writable").unlink()
         except HareError as error:
-            return Check("folders", "fail", error.what, error.fix)
+            return Check("folders", "fail", error.problem, error.fix)
     return Check("folders", "ok", "results, work and cache can be written")
 
 
 def _gpu(needed: int) -> Check:
-    found = _gpus() if needed or shutil.which("nvidia-smi") else []
-    message = ", ".join(found) or "none"
-    if len(found) >= needed:
-        return Check("GPU", "ok", message if found else "none, and this profile needs none")
+    gpus = _gpus() if needed or shutil.which("nvidia-smi") else []
+    message = ", ".join(gpus) or "none"
+    if len(gpus) >= needed:
+        return Check("GPU", "ok", message if gpus else "none, and this profile needs none")
     return Check(
         "GPU", "fail", f"{message}; this profile trains on {needed}",
         "run it where there are that many (several machines: torchrun or Slurm), or take a smaller profile; with GPUs "

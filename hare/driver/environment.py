@@ -77,17 +77,17 @@ def create(folder: Path) -> None:
     (folder / "hare-state").write_text(state_wanted(), encoding="utf-8")
 
 
-def _install(folder: Path, entries: dict[str, str], what: str) -> None:
+def _install(folder: Path, entries: dict[str, str], packages: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(entries.values()) + "\n")
         listed.flush()
-        _pip(folder, ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", listed.name], what)
+        _pip(folder, ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", listed.name], packages)
 
 
-def _pip(folder: Path, arguments: list[str], what: str) -> None:
-    print(f"  installing {what}", flush=True)
+def _pip(folder: Path, arguments: list[str], packages: str) -> None:
+    print(f"  installing {packages}", flush=True)
     command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments]
-    _run(command, f"install {what}")
+    _run(command, f"install {packages}")
 
 
 def _run(command: list[str], purpose: str) -> None:

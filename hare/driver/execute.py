@@ -18,10 +18,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class NotebookStopped(HareError):
-    """A notebook did not reach its end; ``what`` and ``fix`` say why, ``cell`` where (counted from 1)."""
+    """A notebook did not reach its end; ``problem`` and ``fix`` say why, ``cell`` where (counted from 1)."""
 
-    def __init__(self, cell: int, what: str, fix: str):
-        super().__init__(what, fix)
+    def __init__(self, cell: int, problem: str, fix: str):
+        super().__init__(problem, fix)
         self.cell = cell
 
 

@@ -54,21 +54,21 @@ def differences(old: dict[str, str], new: dict[str, str]) -> list[str]:
 
 def code_files(step: Step) -> set[Path]:
     """Files of this package that the notebook reaches: modules, and the files of data that they name."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = _imports_of_notebook(step)
     while waiting:
-        found |= reached(waiting)
-        waiting = {drawer for file in found for drawer in _drawers(file, step)} - found
-    found -= {PACKAGE / "core" / name for name in _DECIDE_VALUES}
-    return found | {path for file in found for path in data_of(file)}
+        files |= reached(waiting)
+        waiting = {drawer for file in files for drawer in _drawers(file, step)} - files
+    files -= {PACKAGE / "core" / name for name in _DECIDE_VALUES}
+    return files | {path for file in files for path in data_of(file)}
 
 
 def archives_read(step: Step) -> set[str]:
     """Packages whose archives the code of a step names; none when it reads recorded results alone."""
     if step.reads_results:
         return set()
-    own = PACKAGE / "data" / "archives.py"
-    modules = [file for file in code_files(step) if file.suffix == ".py" and file != own]
+    registry = PACKAGE / "data" / "archives.py"
+    modules = [file for file in code_files(step) if file.suffix == ".py" and file != registry]
     return {text for file in modules for text in texts_in(file) if text in ARCHIVES}
 
 

@@ -34,14 +34,14 @@ def end_processes(mark: str) -> int:
     """
     ended, looks, deadline = 0, 0, time.monotonic() + _SECONDS_TO_END
     while looks < 2 and time.monotonic() < deadline:
-        found = [process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark)]
-        looks = 0 if found else looks + 1
-        if not found:
+        marked = [process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark)]
+        looks = 0 if marked else looks + 1
+        if not marked:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        for process in found:
+        for process in marked:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        ended += len(found) - len(psutil.wait_procs(found, timeout=_SECONDS_TO_END)[1])
+        ended += len(marked) - len(psutil.wait_procs(marked, timeout=_SECONDS_TO_END)[1])
     return ended
 
 

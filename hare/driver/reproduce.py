@@ -272,7 +272,7 @@ class _Run:
             keep_failed(draft, failed)
             shown = f" The notebook up to that cell: {failed}"
         return HareError(
-            f"{step.notebook} stopped in cell {stop.cell}: {stop.what}",
+            f"{step.notebook} stopped in cell {stop.cell}: {stop.problem}",
             f"{stop.fix}; then run the same command again, which continues from here.{shown}",
         )
 

@@ -101,9 +101,9 @@ def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
     results = [path for path in (workspace.results / step.stage).rglob("*") if path.is_file()]
     for path in sorted([*results, executed, executed.with_suffix(".html")]):
         paths[f"results/{path.relative_to(workspace.results).as_posix()}"] = path
-    own = (executed, executed.with_suffix(".html"))
+    copies = (executed, executed.with_suffix(".html"))
     return {
         name: seal_of(path) | {"drawn": str(
-            name.startswith("results/") and path not in own and (step.reads_results or path.suffix in _DRAWN)
+            name.startswith("results/") and path not in copies and (step.reads_results or path.suffix in _DRAWN)
         )} for name, path in paths.items()
     }

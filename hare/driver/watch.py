@@ -97,7 +97,7 @@ def describe(state: dict[str, Any]) -> list[str]:
     """What is done, how far, how fast and for how long still, as parts of a line."""
     done, total, unit = state["done"], state["total"], state["unit"]
     rate = done / state["seconds"] if state["seconds"] > 0 else 0.0
-    parts = [state["what"] + (f" {done / total:.0%}" if total else f" {done:,.6g} {unit}")]
+    parts = [state["task"] + (f" {done / total:.0%}" if total else f" {done:,.6g} {unit}")]
     if rate > 0:
         parts.append(f"{rate:,.3g} {unit}/s")
         if total:

@@ -61,5 +61,5 @@ def _prompted(dialogue: Dialogue, roles: list[str]) -> dict[str, str]:
     try:
         dialogue.prompt_ids([{"role": role, "content": "call 112"} for role in roles])
     except HareError as error:
-        return {"outcome": REFUSED, "detail": error.what}
+        return {"outcome": REFUSED, "detail": error.problem}
     return {"outcome": "read", "detail": "the model would be asked"}

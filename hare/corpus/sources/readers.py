@@ -50,7 +50,7 @@ def spread(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (xxhash.xxh64_intdigest(name), name))
 
 
-def _found(archive: Archive, prefixes: tuple[str, ...], suffix: str) -> Iterator[tuple[str, bytes]]:
+def _members_under(archive: Archive, prefixes: tuple[str, ...], suffix: str) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the members under ``prefixes``; the archive is opened once, since that is slow."""
     names = spread(name for prefix in prefixes for name in members(archive, prefix) if name.endswith(suffix))
     if archive.path.suffix == ".whl":
@@ -72,7 +72,7 @@ def _spread_rows(texts: dict[str, str]) -> Rows:
 
 def text_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
     """One document per ``.txt`` member."""
-    for member, data in _found(archive, prefixes, ".txt"):
+    for member, data in _members_under(archive, prefixes, ".txt"):
         yield member, _decoded(data)
 
 
@@ -191,7 +191,7 @@ def wikipedia_dump(archive: Archive, dumps: tuple[str, ...]) -> Rows:
 
 def factbook(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
     """One document per country: each field on a line of its own, under the heading of its chapter."""
-    for member, data in _found(archive, prefixes, ".json"):
+    for member, data in _members_under(archive, prefixes, ".json"):
         chapters = orjson.loads(data)
         lines = [f"{heading}\n" + "\n".join(_fields(fields)) for heading, fields in chapters.items()]
         yield member, "\n\n".join(lines)
@@ -225,7 +225,7 @@ def regulation_articles(archive: Archive, databases: tuple[str, ...]) -> Rows:
 
 def service_documentation(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
     """One document per operation of a service: its description and those of its parameters, HTML removed."""
-    for member, data in _found(archive, prefixes, "service-2.json.gz"):
+    for member, data in _members_under(archive, prefixes, "service-2.json.gz"):
         service = orjson.loads(gzip.decompress(data))
         shapes = service.get("shapes", {})
         for name, operation in sorted(service.get("operations", {}).items()):
@@ -237,7 +237,7 @@ def service_documentation(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
 
 def python_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
     """One document per Python file; empty files are no documents."""
-    for member, data in _found(archive, prefixes, ".py"):
+    for member, data in _members_under(archive, prefixes, ".py"):
         text = _decoded(data)
         if text.strip():
             yield member, text
@@ -245,7 +245,7 @@ def python_files(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
 
 def docstrings(archive: Archive, prefixes: tuple[str, ...]) -> Rows:
     """One document per docstring of a module, class or function that is long enough to explain something."""
-    for member, data in _found(archive, prefixes, ".py"):
+    for member, data in _members_under(archive, prefixes, ".py"):
         if "/tests/" in member:
             continue
         for node in ast.walk(ast.parse(_decoded(data))):

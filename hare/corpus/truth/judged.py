@@ -42,10 +42,10 @@ def false_alarms(sample: pd.DataFrame) -> pd.DataFrame:
     """By kind of edit and over all: read, wrong, and the share of wrong ones with its 95 % interval."""
     read = sample[sample["verdict"] != UNREAD]
     rows = []
-    for kind, own in [*read.groupby("reason"), ("(all)", read)]:
-        wrong = int((own["verdict"] == WRONG).sum())
-        low, high = wilson_interval(wrong, len(own))
-        rows.append({"edit": kind, "read": len(own), "wrong": wrong, "share": wrong / max(1, len(own)), "low": low,
+    for kind, edits in [*read.groupby("reason"), ("(all)", read)]:
+        wrong = int((edits["verdict"] == WRONG).sum())
+        low, high = wilson_interval(wrong, len(edits))
+        rows.append({"edit": kind, "read": len(edits), "wrong": wrong, "share": wrong / max(1, len(edits)), "low": low,
                      "high": high})
     return pd.DataFrame(rows)
 

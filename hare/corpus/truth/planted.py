@@ -38,16 +38,16 @@ HARMLESS = "harmless: "  # kinds that begin so are look-alikes
 def clean_documents(count: int) -> list[Document]:
     """Raw whole documents of edited sources, of middling length."""
     parts = sum(part for _, part in _CLEAN_SOURCES)
-    found = []
+    documents = []
     for name, part in _CLEAN_SOURCES:
         source, wanted = source_named(name), count * part // parts
         for key, text in source.rows():
             if wanted and len(text) <= _MOST_CHARACTERS and len(text.split()) >= _LEAST_WORDS:
-                found.append(_document(f"{name}/{key}", text, source.category, name))
+                documents.append(_document(f"{name}/{key}", text, source.category, name))
                 wanted -= 1
             if not wanted:
                 break
-    return found
+    return documents
 
 
 def _document(identifier: str, text: str, category: str, source: str = "planted") -> Document:
@@ -112,21 +112,21 @@ def _personal(texts: list[str], code: list[str], generator: random.Random) -> li
     alarms: dict[str, list[bool]] = {}
     others = 0
     for spoilt in [*lookalikes.in_prose(texts, generator), *lookalikes.in_code(code, generator)]:
-        cleaned, found = without_personal_information(spoilt.text, spoilt.is_code)
+        cleaned, takings = without_personal_information(spoilt.text, spoilt.is_code)
         gone = [(kind, span not in cleaned) for kind, span in spoilt.spans]
         wrong = [(kind, span not in cleaned) for kind, span in spoilt.harmless]
         real = without_personal_information(spoilt.clean, spoilt.is_code)[1]
-        taken = sum(item.count for item in found) - sum(item.count for item in real)
+        taken = sum(item.count for item in takings) - sum(item.count for item in real)
         others += max(0, taken - sum(hit for _, hit in gone + wrong))
         if spoilt.is_code:
             wrong.append(("broken files", not parses(cleaned)))
-        for tally, own in ((hits, gone), (alarms, wrong)):
-            for kind, hit in own:
+        for tally, outcomes in ((hits, gone), (alarms, wrong)):
+            for kind, hit in outcomes:
                 tally.setdefault(kind, []).append(hit)
-    counted = {kind: (sum(own), len(own)) for kind, own in hits.items()}
+    counted = {kind: (sum(outcomes), len(outcomes)) for kind, outcomes in hits.items()}
     false = sum(map(sum, alarms.values())) + others
     rows = list(_rows(PersonalInformation.name, counted, false, sum(map(len, alarms.values()))))
-    return rows + [_alarm_row(kind, sum(own), len(own)) for kind, own in sorted(alarms.items())]
+    return rows + [_alarm_row(kind, sum(outcomes), len(outcomes)) for kind, outcomes in sorted(alarms.items())]
 
 
 def _alarm_row(kind: str, alarms: int, planted: int) -> dict[str, Any]:
@@ -145,17 +145,17 @@ def _duplicates(texts: list[str], trace: Path, generator: random.Random) -> list
     planted = sorted(defects.duplicates(texts, generator), key=lambda defect: defect.across)
     first_foreign = sum(not defect.across for defect in planted)
     files = [trace / "0.signatures", trace / "1.signatures"]
-    own = [defect.text for defect in planted[:first_foreign]]
-    for file, held in zip(files, (texts + own, [defect.text for defect in planted[first_foreign:]]), strict=True):
+    copies = [defect.text for defect in planted[:first_foreign]]
+    for file, held in zip(files, (texts + copies, [defect.text for defect in planted[first_foreign:]]), strict=True):
         with written_whole(file) as temporary:
             append(signatures_of(held), temporary)
-    found = {item.index: item for item in duplicates(StoredSignatures(files))}
+    repeats = {item.index: item for item in duplicates(StoredSignatures(files))}
     rows = []
     for block, exact in (("exact_duplicates", True), ("near_duplicates", False)):
         hits: dict[str, list[int]] = {}
         alarms = harmless = 0
         for number, defect in enumerate(planted):
-            hit = found.get(len(texts) + number)
+            hit = repeats.get(len(texts) + number)
             caught = hit is not None and (hit.exact or not exact)
             if defect.kind.startswith("harmless"):
                 harmless += 1
@@ -164,7 +164,7 @@ def _duplicates(texts: list[str], trace: Path, generator: random.Random) -> list
                 pair = hits.setdefault(f"{defect.kind}, across sources" if defect.across else defect.kind, [0, 0])
                 pair[0] += caught
                 pair[1] += 1
-        alarms += sum(1 for index, item in found.items() if index < len(texts) and item.exact == exact)
+        alarms += sum(1 for index, item in repeats.items() if index < len(texts) and item.exact == exact)
         rows += _rows(block, {kind: (pair[0], pair[1]) for kind, pair in hits.items()}, alarms, harmless + len(texts))
     return rows
 
@@ -177,7 +177,7 @@ def _shared_lines(texts: list[str], generator: random.Random) -> list[dict[str, 
     hits: dict[str, tuple[int, int]] = {}
     for kind, notice in dict.fromkeys((kind, notice) for _, kind, notice in spoilt):
         caught, planted = hits.get(kind, (0, 0))
-        copies = sum(1 for _, _, own in spoilt if own == notice) - 1
+        copies = sum(1 for _, _, planted_notice in spoilt if planted_notice == notice) - 1
         hits[kind] = caught + int((going == line_hash(notice)).sum()), planted + copies
     alarms = len(going) - sum(caught for caught, _ in hits.values())
     return list(_rows("shared_lines", hits, alarms, len(lines) - len(spoilt)))

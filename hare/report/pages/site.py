@@ -93,7 +93,7 @@ def _verification(profile: Profile) -> str:
     try:
         lines = verify(profile).lines()
     except HareError as error:
-        lines = [error.what]
+        lines = [error.problem]
     return "\n".join(["# This run against the record", "", "```text", *lines, "```", ""])
 
 
