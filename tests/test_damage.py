@@ -1,5 +1,6 @@
 """Damaged files and odd places: nothing is taken for done that is not, and every message names the file and a fix."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,12 +14,14 @@ from toychain import PROFILE, ToyStep, toy_chain, toy_step
 
 from hare.cli import main
 from hare.core.errors import HareError
+from hare.core.manifest import write_manifest
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import load_profile
 from hare.core.reading import read_json, read_record
 from hare.driver.reproduce import reproduce
 from hare.driver.state import read_state
 from hare.driver.status import status
+from hare.finetuning.terminal import load
 from hare.report.build import build
 
 
@@ -195,3 +198,31 @@ def test_a_closed_pipe_ends_a_command_quietly(roots: Path) -> None:
                          stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_chat_refuses_weights_that_are_not_what_the_notebook_wrote(roots: Path) -> None:
+    profile = load_profile("smoke")
+    workspace = Workspace(profile.name)
+    weights = workspace.work / "finetuning" / "chat" / "model.safetensors"
+    with pytest.raises(HareError, match="chat is missing(?s:.)*hare reproduce --profile smoke --only 08"):
+        load(profile, "chat")
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    write_manifest(workspace, "finetuning", {"chat": weights.parent})
+    _flip(weights)
+    with pytest.raises(HareError, match="chat differs from what 08_finetune_models wrote"):
+        load(profile, "chat")
+
+
+def test_the_advice_for_a_profile_given_by_path_names_its_path(tmp_path: Path) -> None:
+    source = tmp_path / "my own.yaml"
+    source.write_text("{}")
+    results = tmp_path / "my own" / "tokens"
+    results.mkdir(parents=True)
+    (results / "metrics.json").write_text("{")
+    (results.parent / "profile.json").write_text(json.dumps({"source": str(source)}))
+    with pytest.raises(HareError, match=f"--profile '{source}' --from 04"):
+        read_record(results / "metrics.json")
+    source.unlink()
+    with pytest.raises(HareError, match="--profile '…/my own.yaml' --from 04"):
+        read_record(results / "metrics.json")

@@ -1,5 +1,6 @@
 """Recorded results read back: what is damaged is named, with the command that makes it again."""
 
+import contextlib
 import json
 import shlex
 from pathlib import Path
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     import pandas
 
 METRICS_DIGEST = "metrics_sha256"
+PROFILE_FILE = "profile.json"  # in the results of a profile: how it was when its last whole run came to its end
 
 
 def damaged(path: Path, reason: object) -> HareError:
     """The error that names a damaged file of results and how it comes back."""
     step = next((step for step in CHAIN if step.stage == path.parent.name), None)
     again = f"--from {step.number}" if step else ""
-    name = path.parent.parent.name
-    option = f"--profile {name if name in known_profiles() else shlex.quote(f'…/{name}.yaml')}"
+    option = f"--profile {shlex.quote(_source(path.parent.parent))}"
     command = f"hare reproduce {option} {again}".strip()
     if path.parent.name == "bench":
         command = f"hare bench {option}"
@@ -29,6 +30,17 @@ def damaged(path: Path, reason: object) -> HareError:
         f"{path} is damaged: {' '.join(str(reason).split())}.",
         f"restore it (git checkout -- {path}), or delete it and run `{command}`, which makes it again",
     )
+
+
+def _source(folder: Path) -> str:
+    """How a command names the profile whose results lie in ``folder``: a profile given by path has left its path."""
+    if folder.name in known_profiles():
+        return folder.name
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        source = json.loads((folder / PROFILE_FILE).read_text(encoding="utf-8"))["source"]
+        if isinstance(source, str) and Path(source).is_file():
+            return source
+    return f"…/{folder.name}.yaml"
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,6 @@ Importing this module does nothing: no request, no environment variable, no chan
 import contextlib
 import functools
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import lm_eval.api.task
 import lm_eval.tasks
 import lm_eval.utils
 import numpy as np
+import pyarrow.json
 import yaml
 from lm_eval.api.group import Group
 from lm_eval.api.task import ConfigurableTask, Task
@@ -30,10 +30,10 @@ from hare.benchmarks import registry as benchmarks
 from hare.benchmarks.spec import BenchmarkSpec, Protocol
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
-from hare.core.paths import cache_folder
 from hare.core.provenance import digest_of
 
 _TASKS = Path(lm_eval.tasks.__file__).parent
+_BLOCK = 1 << 30  # bytes of JSON read at once: a whole file, so that one kind is found for each column
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,10 @@ def _hub_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """Local files are read without a look-up on the hub, and their tables kept in our cache."""
+    """Local files are read without a look-up on the hub."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_replaced(datasets.config, "HF_HUB_OFFLINE", True))
         stack.enter_context(_replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
-        if "HF_DATASETS_CACHE" not in os.environ:
-            stack.enter_context(_replaced(datasets.config, "HF_DATASETS_CACHE", cache_folder() / "datasets"))
         yield
 
 
@@ -155,7 +153,16 @@ def _members(spec: BenchmarkSpec, from_hub: bool) -> list[dict]:
 
 def _local_rows(spec: BenchmarkSpec, subset: str) -> dict:
     files = {split: str(benchmarks.file(spec.name, split, subset)) for split in spec.protocol.splits}
-    return {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    return {"dataset_path": "json", "dataset_name": None, "custom_dataset": _tables,
+            "dataset_kwargs": {"data_files": files}}
+
+
+def _tables(data_files: dict[str, str], **_: Any) -> datasets.DatasetDict:
+    """The rows as `datasets` reads them, but none of its files in between, which would carry no digest."""
+    return datasets.DatasetDict({
+        split: datasets.Dataset(pyarrow.json.read_json(path, pyarrow.json.ReadOptions(block_size=_BLOCK)))
+        for split, path in data_files.items()
+    })
 
 
 def origin_of(benchmark: Benchmark) -> str:

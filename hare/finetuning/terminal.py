@@ -7,6 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from hare.core.errors import HareError
+from hare.core.manifest import verified
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.finetuning.dialogue import ChatModel, Message, load_saved
@@ -22,13 +23,9 @@ def load(profile: Profile, which: str) -> ChatModel:
     """The profile's fine-tuned model, ``chat`` or ``tool``.
 
     Raises:
-        HareError: notebook 08 has not run.
+        HareError: notebook 08 has not run, or the model is damaged.
     """
-    folder = Workspace(profile.name).work / "finetuning" / which
-    if not (folder / "config.json").exists():
-        raise HareError(f"{folder} is missing: nothing is fine-tuned yet.",
-                        f"run `hare reproduce {profile.option} --from 08` first")
-    return load_saved(folder)
+    return load_saved(verified(Workspace(profile.name), "finetuning", which, profile.option))
 
 
 def typed(lines: TextIO, out: TextIO) -> Iterator[str]:

