@@ -15,7 +15,6 @@ from hare.synthesis.drafts import (
     judged,
     rejected_examples,
     shown,
-    yield_by,
     yield_by_gate,
 )
 from hare.synthesis.engines.generator import FAILED, Generation
@@ -219,8 +218,6 @@ def test_yield_adds_up_and_every_unusable_answer_is_counted_under_its_reason(tmp
     assert drafts[0].in_d1 == 0 and drafts[-1].in_d1 > 0.9
     assert [draft.objection for draft in rejected_examples(drafts)][0] == "request failed"
     assert "REJECTED: REPETITION" in shown(drafts[-1]) and "KEPT" in shown(drafts[0])
-    by_form = yield_by(drafts, "form")
-    assert by_form["accepted"].tolist() == [1] and 0 < by_form["low"][0] < by_form["share"][0] < by_form["high"][0] < 1
     table = yield_by_gate(drafts)
     assert table["asked"].iloc[0] == 6 and table["left"].iloc[-1] == 1
     assert (table["asked"] - table["rejected"] == table["left"]).all()

@@ -13,7 +13,7 @@ def test_clusters_that_are_the_categories_agree_with_them_and_shuffled_ones_do_n
     vectors = np.repeat(np.eye(4, 8), 30, axis=0) + draw.normal(scale=0.01, size=(120, 8))
     categories = np.repeat(["a", "b", "c", "d"], 30)
     right = agreement(vectors, categories, 4, 0)
-    assert right["nmi"] > 0.999 and right["purity"] == 1.0 and right["silhouette"] > 0.9
+    assert right["nmi"] > 0.999 and right["purity"] == 1.0
     wrong = agreement(vectors, draw.permutation(categories), 4, 0)
     assert wrong["nmi"] < 0.2 and wrong["purity"] < 0.5
 

@@ -3,8 +3,7 @@
 The texts are newsgroup posts, filed by the group they were sent to, and newswire, filed by its subject: passages of the
 corpus's own sources whose labels the corpus leaves behind. Latent semantic analysis (TF-IDF, truncated SVD) is fitted
 on D1 first, as it would be for the study. Agreement of clusters and labels is normalised mutual information, and
-purity, the share of passages that bear the commonest label of their cluster. A silhouette is taken in the clusters' own
-space: it tells how distinct they are, and not which space is better.
+purity, the share of passages that bear the commonest label of their cluster.
 """
 
 import random
@@ -17,7 +16,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import normalized_mutual_info_score, silhouette_score
+from sklearn.metrics import normalized_mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from threadpoolctl import threadpool_limits
@@ -36,7 +35,7 @@ _CLUSTERINGS = 5  # k-means from other beginnings
 
 
 def compare(d1: Sequence[str], seed: int) -> dict[str, float]:
-    """``topics.<source>.<lsa|minilm>.<nmi|purity|silhouette>``: means over some clusterings, and the extremes.
+    """``topics.<source>.<lsa|minilm>.<nmi|purity>``: means over some clusterings, and the extremes.
 
     ``d1``: passages that latent semantic analysis is fitted on. Seconds, ``topics.<source>.<lsa|minilm>.seconds``, are
     those of turning the labelled passages into vectors, fitting and loading not counted.
@@ -86,7 +85,4 @@ def agreement(vectors: np.ndarray, labels: np.ndarray, topics: int, seed: int) -
     assigned = KMeans(topics, n_init=2, random_state=seed).fit(vectors).labels_
     _, numbers = np.unique(labels, return_inverse=True)
     commonest = sum(int(np.bincount(numbers[assigned == topic]).max()) for topic in np.unique(assigned))
-    return {
-        "nmi": float(normalized_mutual_info_score(numbers, assigned)), "purity": commonest / len(numbers),
-        "silhouette": float(silhouette_score(vectors, assigned)),
-    }
+    return {"nmi": float(normalized_mutual_info_score(numbers, assigned)), "purity": commonest / len(numbers)}

@@ -24,7 +24,6 @@ from hare.synthesis.engines.choice import chosen_generator
 from hare.synthesis.engines.generator import Generator
 
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
-BASELINES = (RETRIEVAL, f"{RETRIEVAL}-grammar", RETRIEVAL_EXAMPLES, f"{RETRIEVAL_EXAMPLES}-grammar")
 _GENERATION_BATCH = 16
 _CALIBRATION = 28  # validation requests
 

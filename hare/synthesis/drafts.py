@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from hare.core.errors import HareError
-from hare.core.statistics import wilson_interval
 from hare.data.text import rank
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.engines.generator import FAILED, Decoding, Generation, Generator, Request
@@ -185,23 +184,6 @@ def yield_by_gate(drafts: Sequence[Draft]) -> pd.DataFrame:
     for gate in OBJECTIONS:
         rows.append({"gate": gate, "asked": left, "rejected": counts[gate], "left": left - counts[gate]})
         left -= counts[gate]
-    return pd.DataFrame(rows)
-
-
-def yield_by(drafts: Sequence[Draft], field: str) -> pd.DataFrame:
-    """Yield by ``form`` or ``family``: the columns drafts, accepted, share, low, high, tokens.
-
-    ``tokens`` are those of the accepted texts; ``low`` and ``high`` bound the share (Wilson, 95 %).
-    """
-    rows = []
-    for value in sorted({getattr(draft.prompt, field) for draft in drafts}):
-        own = [draft for draft in drafts if getattr(draft.prompt, field) == value]
-        accepted = [draft for draft in own if not draft.objection]
-        low, high = wilson_interval(len(accepted), len(own))
-        rows.append({
-            field: value, "drafts": len(own), "accepted": len(accepted), "share": len(accepted) / len(own),
-            "low": low, "high": high, "tokens": sum(draft.tokens for draft in accepted),
-        })
     return pd.DataFrame(rows)
 
 

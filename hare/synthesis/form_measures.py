@@ -12,8 +12,6 @@ from hare.synthesis.drafts import Draft
 from hare.synthesis.forms import FORMS, unsupported
 from hare.synthesis.topics import TopicModel
 
-_METRICS = ("yield", "kept_tokens_per_100_written", "self_bleu", "topic_entropy_nats", "adds_names_or_numbers")
-
 
 def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFrame:
     """One row per form and measure: ``form``, ``measure``, ``value``, ``low``, ``high``, ``texts``.

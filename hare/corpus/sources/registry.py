@@ -159,7 +159,6 @@ def sources_for(hub_shards: int) -> tuple[Source | hub.HubSource, ...]:
     return (*SOURCES, *hub.hub_shards(hub_shards))
 
 
-CATEGORIES: tuple[str, ...] = tuple(dict.fromkeys(source.category for source in SOURCES))
 
 
 def source_named(name: str) -> Source:
