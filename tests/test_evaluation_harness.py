@@ -1,4 +1,4 @@
-"""Models through lm-eval: reports without a trace of the machine, scores an item, nothing asked twice."""
+"""Models through lm-eval: reports without a trace of the machine, scores per item, nothing asked twice."""
 
 import json
 import math

@@ -12,8 +12,8 @@ from hare.core.profile import known_profiles, load_profile
 from hare.driver.keys import code_files
 from hare.driver.notebooks import PARAMETERS_TAG, SPECIAL, parameters_for, parameters_of, read_cells
 
-LINES_A_CELL = 25
-LINES_A_FUNCTION = 5
+LINES_PER_CELL = 25
+LINES_PER_FUNCTION = 5
 SECTION_VARIABLES = ("config", "model", "tokens", "training", "asking")
 ALL_FIELDS = load_profile("laptop").fields().keys()
 EVERY_STEP = pytest.mark.parametrize("step", CHAIN, ids=lambda step: step.notebook)
@@ -89,12 +89,12 @@ def test_a_notebook_is_thin(step: Step) -> None:
     for cell in _code(step):
         lines = cell["source"].splitlines()
         if PARAMETERS_TAG not in cell["metadata"].get("tags", []):
-            assert len(lines) <= LINES_A_CELL, f"cell {cell['id']} has {len(lines)} lines"
+            assert len(lines) <= LINES_PER_CELL, f"cell {cell['id']} has {len(lines)} lines"
         for node in ast.walk(_tree(cell)):
             assert not isinstance(node, ast.ClassDef), f"cell {cell['id']} defines a class"
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
-                assert length <= LINES_A_FUNCTION, f"{node.name} has {length} lines"
+                assert length <= LINES_PER_FUNCTION, f"{node.name} has {length} lines"
 
 
 @EVERY_STEP

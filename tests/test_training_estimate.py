@@ -39,7 +39,7 @@ def test_a_model_too_large_is_said_not_to_fit() -> None:
 @pytest.mark.parametrize("name", known_profiles())
 def test_every_profile_prints(name: str) -> None:
     said = str(estimate(load_profile(name)))
-    assert "not measured" in said and "days a run" in said
+    assert "not measured" in said and "days per run" in said
 
 
 def test_more_splitting_takes_less_memory() -> None:

@@ -158,7 +158,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     refuse_more_processes_than_gpus(8)
-    with pytest.raises(HareError, match="needs 16 processes, one a GPU, but this machine has 8"):
+    with pytest.raises(HareError, match="needs 16 processes, one per GPU, but this machine has 8"):
         refuse_more_processes_than_gpus(16)
 
 

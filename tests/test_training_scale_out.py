@@ -39,7 +39,7 @@ def test_the_papers_run_is_planned_on_two_machines(tmp_path: Path) -> None:
     assert "#SBATCH --time=24:00:00\n" in found.files[SLURM]
     said = str(found)
     assert "nanotron reads nanotron.yaml back" in said and "bash can read slurm.sbatch" in said
-    assert "layout recommended" in said and "days a run" in said and "fit" in said
+    assert "layout recommended" in said and "days per run" in said and "fit" in said
 
 
 def test_tensor_parallelism_is_told_to_every_machine(tmp_path: Path) -> None:

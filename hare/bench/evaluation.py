@@ -28,7 +28,7 @@ Answers = list[tuple[float, bool]]
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """Scored requests a second, and how many times as many as with lm-eval's Hugging Face backend.
+    """Scored requests per second, and how many times as many as with lm-eval's Hugging Face backend.
 
     The model has the profile's shape and random weights, which cost what trained ones do; the requests are those of the
     profile's multiple-choice benchmarks, 16 items each, one benchmark after the other with both backends in turn.

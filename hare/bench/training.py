@@ -35,7 +35,7 @@ from hare.training.processes import place
 from hare.training.run import TrainingRun
 
 ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
-SECONDS_A_BLOCK = 2.5
+SECONDS_PER_BLOCK = 2.5
 _WINDOWS = 64
 Blocks = dict[str, list[dict[str, float]]]
 
@@ -109,7 +109,7 @@ def in_turns(run: TrainingRun, names: list[str]) -> Blocks:
         for _ in range(ROUNDS):
             for name, process in processes.items():
                 blocks[name].append(block(name, process, error_log(run, name), steps[name]))
-                steps[name] = max(1, round(SECONDS_A_BLOCK / min(block["seconds"] for block in blocks[name])))
+                steps[name] = max(1, round(SECONDS_PER_BLOCK / min(block["seconds"] for block in blocks[name])))
     return {name: found[1:] for name, found in blocks.items()}
 
 

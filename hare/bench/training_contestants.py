@@ -3,7 +3,7 @@
     python -m hare.bench.training_contestants NAME FOLDER
 
 waits for lines on standard input: a number starts a block of so many steps, anything else ends the process. After each
-block it prints the seconds a step, its peak memory and, where it is at hand, the loss. Separate processes keep one's
+block it prints the seconds per step, its peak memory and, where it is at hand, the loss. Separate processes keep one's
 memory out of the other's figures, and blocks taken in turns let a busy machine slow all of them alike.
 """
 

@@ -43,7 +43,7 @@ _ENGLISH = frozenset(str.split(
     "an be it he but had were if can will no may all other more"
 ))
 _FUNCTION_WORDS = Vocabulary(words_of(" ".join(_ENGLISH)).hashes.tolist())
-_FEWEST_PARTS, _FEW_PARTS, _MOST_PARTS, _WORDS_A_PART = 4, 5, 12, 25
+_FEWEST_PARTS, _FEW_PARTS, _MOST_PARTS, _WORDS_PER_PART = 4, 5, 12, 25
 _LEAST_IN_EACH, _LEAST_IN_ALL = 0.1, 0.2  # share of function words; 80 foreign words held 0.05 and 0.16 at the most
 _FEWEST_WORDS = 20
 
@@ -89,7 +89,7 @@ def _doubtful_parts(text: str) -> list[bool]:
     """For each part of the text, whether it holds too few of English's function words to be prose for certain."""
     words = words_of(text)
     count = len(words)
-    parts = min(_MOST_PARTS, max(_FEWEST_PARTS, count // _WORDS_A_PART))
+    parts = min(_MOST_PARTS, max(_FEWEST_PARTS, count // _WORDS_PER_PART))
     if count < _FEWEST_WORDS:
         return [True] * parts
     known = words.known_by_part(_FUNCTION_WORDS, parts)

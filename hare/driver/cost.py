@@ -38,7 +38,7 @@ def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:
     """Record the resolved profile, seconds and memory of every step, and their sum and maximum.
 
     A study that was stopped and continued costs what its steps cost, so the sum does not depend on interruptions.
-    Memory is that of the driver and all its descendants together, sampled once a second.
+    Memory is that of the driver and all its descendants together, sampled once per second.
     """
     workspace = Workspace(profile.name)
     write_json(workspace.results / "profile.json", dataclasses.asdict(profile))

@@ -78,7 +78,7 @@ def disk_needed_gb(profile: Profile, parameters: int) -> float:
 
 
 def gpus_needed(profile: Profile, parameters: int) -> int:
-    """0 when a processor alone trains all arms within a day (6 FLOPs a parameter and token), else one a rank."""
+    """0 when a processor alone trains all arms within a day (6 FLOPs per parameter and token), else one per rank."""
     training = profile.training
     runs = len(training.arms) * len(training.training_seeds)
     seconds = 6 * parameters * tokens_per_run(profile) * runs / _CPU_FLOPS

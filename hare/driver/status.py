@@ -14,7 +14,7 @@ from hare.driver.watch import describe, read_progress, spelled
 
 
 def status(profile: Profile, chain: tuple[Step, ...] = CHAIN) -> list[str]:
-    """One line a step, and one for what runs now."""
+    """One line per step, and one for what runs now."""
     workspace = Workspace(profile.name)
     lines = [f"profile {profile.name}: {len(chain)} notebooks"]
     lines += [f"  {step.notebook:<24} {_state(step, profile, workspace)}" for step in chain]

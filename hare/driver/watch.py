@@ -28,7 +28,7 @@ class Cursor:
 
 
 class Watch(threading.Thread):
-    """Samples once a second, from `start` to `stop`; ``peak_mb`` is the largest memory of this process tree, in MB."""
+    """Samples once per second, from `start` to `stop`; ``peak_mb`` is the process tree's largest memory, in MB."""
 
     def __init__(self, label: str, cursor: Cursor, progress: Path, stream: TextIO):
         super().__init__(daemon=True)

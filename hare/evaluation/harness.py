@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What became of a candidate: lm-eval's ``report``, one row of scores an item, and one a benchmark on its requests.
+    """A candidate's results: lm-eval's ``report``, one row of scores per item, and one per benchmark on its requests.
 
     The rows of ``requests`` say how many there were, and how many lost their beginning to the model's context length.
     """

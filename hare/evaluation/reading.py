@@ -78,7 +78,7 @@ def letter_table(items: pd.DataFrame, benchmark: str = "mmlu") -> pd.DataFrame:
 def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:
     """The items that ``arm`` fails most confidently: by how many bits per byte it prefers a wrong answer.
 
-    One item a benchmark in turn, up to ``count``. Columns: benchmark, question (its end), gold, preferred, margin.
+    One item per benchmark in turn, up to ``count``. Columns: benchmark, question (its end), gold, preferred, margin.
     """
     failed = items[(items["arm"] == arm) & (items["margin"] < 0)].sort_values("margin", kind="stable")
     failed = failed.drop_duplicates(["task", "item"])

@@ -1,4 +1,4 @@
-"""From lm-eval's logged samples to one row of scores an item, with measures that tell small models apart.
+"""From lm-eval's logged samples to one row of scores per item, with measures that tell small models apart.
 
 Accuracy looks at which answer is best and forgets by how much. Two measures from the same requests do not: the bits
 that the model needs for each byte of the gold answer, and its margin over the best wrong one.

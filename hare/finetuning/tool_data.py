@@ -157,7 +157,7 @@ def check_executable(items: Sequence[ToolItem]) -> int:
 
 
 def overlaps(train: Sequence[ToolItem], other: Sequence[ToolItem]) -> pd.DataFrame:
-    """What two sets share, one row an aspect: aspect, train, other, shared. A clean split has 0 everywhere.
+    """What two sets share, one row per aspect: aspect, train, other, shared. A clean split has 0 everywhere.
 
     All in lower case; phrasings with their slots in braces, values outside slots by their kind.
     """

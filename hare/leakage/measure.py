@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hare.core.progress import Progress
 
 FIRST_START = 2  # tokens that stand before the first starting point, as in the method's own code
-_TOKENS_A_BATCH = 4096
+_TOKENS_PER_BATCH = 4096
 _HARDEST = 0.2  # of a text's tokens
 _LOGIT_ROWS = 128  # positions whose logits over the whole vocabulary exist at one time; few, to stay in the cache
 
@@ -140,11 +140,11 @@ def continued_exactly(matches: np.ndarray, ngram: int) -> np.ndarray:
 
 
 def _batches(samples: Sequence[Encoded]) -> Iterator[list[int]]:
-    """Indices of samples of similar length, longest first, at most `_TOKENS_A_BATCH` padded tokens together."""
+    """Indices of samples of similar length, longest first, at most `_TOKENS_PER_BATCH` padded tokens together."""
     order = sorted((i for i, sample in enumerate(samples) if sample.tokens > 1), key=lambda i: (-samples[i].tokens, i))
     while order:
         width = len(samples[order[0]].ids)
-        size = max(1, _TOKENS_A_BATCH // width)
+        size = max(1, _TOKENS_PER_BATCH // width)
         yield order[:size]
         order = order[size:]
 

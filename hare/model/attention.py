@@ -30,7 +30,7 @@ class Boundaries:
     def ends(self) -> tuple[torch.Tensor, int]:
         """Where documents begin in the batch laid out as one line, int32[documents + 1], and the longest one's length.
 
-        Reading the length makes a GPU wait once a micro-batch.
+        Reading the length makes a GPU wait once per micro-batch.
         """
         begins = torch.ones_like(self.documents, dtype=torch.bool)
         begins[:, 1:] = self.documents[:, 1:] != self.documents[:, :-1]

@@ -1,4 +1,4 @@
-"""Sizes by formula: parameters, and floating-point operations a token.
+"""Sizes by formula: parameters, and floating-point operations per token.
 
 Convention for FLOPs: a multiply-add counts two; the backward pass counts twice the forward; attention is counted in
 full, as if not causal (Chowdhery et al. 2022, appendix B); the embedding look-up, norms, RoPE and softmax are not
@@ -50,13 +50,13 @@ def parameters(model: Shape, vocabulary: int) -> int:
 
 
 def training_flops_per_token(model: Shape, sequence_length: int, vocabulary: int) -> float:
-    """Forward and backward FLOPs of one token: 6 a weight of the matrices, 12 · layers · hidden · sequence length."""
+    """Forward and backward FLOPs of one token: 6 per weight of the matrices, 12 · layers · hidden · sequence length."""
     weights = model.layers * layer_parameters(model) + vocabulary * model.hidden_size
     return 6.0 * weights + 12.0 * model.layers * model.hidden_size * sequence_length
 
 
 def size_rows(models: Mapping[str, Model], sequence_length: int, vocabulary: int) -> list[dict[str, Any]]:
-    """One row a model: name, layers, hidden_size, parameters_m, outside_embeddings_m, head_share, mflops_per_token.
+    """One row per model: name, layers, hidden_size, parameters_m, outside_embeddings_m, head_share, mflops_per_token.
 
     ``head_share`` is the part of the FLOPs that goes into the projection to the vocabulary.
     """

@@ -1,6 +1,6 @@
 """What would this cost me? From a model, a number of tokens and a GPU to hours, money and energy.
 
-FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B): 6 a weight and token for the matrices, and
+FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B): 6 per weight and token for the matrices, and
 12 · layers · hidden · sequence length for attention counted in full; the embedding look-up is not counted. MFU is the
 share of the GPU's dense peak in the precision used.
 """
@@ -12,8 +12,8 @@ import pandas as pd
 from hare.report.published import published, setup
 
 H800_BF16_FLOPS = 989e12  # dense peak by the maker's data sheet; the paper trained on this GPU
-_SECONDS_AN_HOUR = 3600.0
-_HOURS_A_DAY = 24.0
+_SECONDS_PER_HOUR = 3600.0
+_HOURS_PER_DAY = 24.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Shape:
         return self.matrix_weights + self.vocabulary * self.hidden_size + (2 * self.layers + 1) * self.hidden_size
 
     def flops_per_token(self, sequence_length: int) -> float:
-        """Training FLOPs a token, forward and backward."""
+        """Training FLOPs per token, forward and backward."""
         return 6.0 * self.matrix_weights + 12.0 * self.layers * self.hidden_size * sequence_length
 
 
@@ -71,11 +71,11 @@ class Cost:
 def cost(flops_per_token: float, tokens: float, gpu: Gpu, gpus: int) -> Cost:
     """Cost of training on ``tokens`` with ``gpus`` GPUs, in the currency of the GPU's price."""
     flops = flops_per_token * tokens
-    hours = flops / (gpu.peak_flops * gpu.mfu) / _SECONDS_AN_HOUR
+    hours = flops / (gpu.peak_flops * gpu.mfu) / _SECONDS_PER_HOUR
     return Cost(
         flops=flops,
         gpu_hours=hours,
-        days=hours / gpus / _HOURS_A_DAY,
+        days=hours / gpus / _HOURS_PER_DAY,
         money=hours * gpu.price_per_hour,
         kilowatt_hours=hours * gpu.watts / 1000.0,
         tokens_per_second_and_gpu=gpu.peak_flops * gpu.mfu / flops_per_token,
@@ -109,7 +109,7 @@ def paper_shape() -> Shape:
 
 def paper_speed() -> float:
     """Tokens a second and GPU that the paper's printed days, GPUs and tokens come to."""
-    gpu_seconds = setup("training_days") * _HOURS_A_DAY * _SECONDS_AN_HOUR * setup("gpus")
+    gpu_seconds = setup("training_days") * _HOURS_PER_DAY * _SECONDS_PER_HOUR * setup("gpus")
     return setup("training_tokens") / gpu_seconds
 
 

@@ -84,7 +84,7 @@ def show_figure(stage: Stage, name: str, frame: pd.DataFrame) -> None:
 def redraw(profile_results: Path) -> list[Path]:
     """Draw every figure of a profile from its CSV again; return the SVG paths. Figures never recorded are left out.
 
-    One process a core: a vector file takes half a second, and there are some dozens.
+    One process per core: a vector file takes half a second, and there are some dozens.
 
     Raises:
         HareError: a recorded table lacks a column that its figure shows.

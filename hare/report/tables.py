@@ -1,4 +1,4 @@
-"""The study's tables as a reader expects them: one row a model or claim, every cell marked with its origin."""
+"""The study's tables as a reader expects them: one row per model or claim, every cell marked with its origin."""
 
 import pandas as pd
 

@@ -47,7 +47,7 @@ class FittedTopics:
     assigned: np.ndarray
 
     def summary(self) -> pd.DataFrame:
-        """One row a topic: ``topic``, ``label``, ``passages``."""
+        """One row per topic: ``topic``, ``label``, ``passages``."""
         counts = np.bincount(self.assigned, minlength=len(self.model.labels))
         return pd.DataFrame({"topic": range(len(counts)), "label": self.model.labels, "passages": counts})
 

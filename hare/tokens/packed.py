@@ -23,7 +23,7 @@ class TokenFile:
     """A ``.ds`` file of little-endian uint16 tokens as a sequence of shuffled windows that never ends.
 
     Window ``k`` holds tokens ``k · sequence_length`` to ``(k + 1) · sequence_length`` inclusive: neighbours share one
-    token, so that each token but the first is predicted once an epoch. The remainder at the end, shorter than a
+    token, so that each token but the first is predicted once per epoch. The remainder at the end, shorter than a
     window, is never read. Position ``i`` lies in epoch ``i // windows``; each epoch has an order of its own, a
     function of ``seed`` and epoch alone. ``unique`` windows at the most are read, drawn from the whole file, so that
     a smaller text is repeated sooner.

@@ -23,7 +23,7 @@ from hare.data.text import rank
 from hare.tokens.tokenizer import Tokenizer
 
 _BEGINNING = 20_000  # characters of one document in a sample
-_DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes a token, and documents can be whole books
+_DOCUMENTS_TOGETHER = 64  # a batch's encodings take some 100 bytes per token, and documents can be whole books
 
 
 Keep = Callable[[dict[str, Any]], bool]
@@ -127,7 +127,7 @@ class _WithoutOffsets:
 
 
 class _Notes:
-    """Source, category and bytes of text of each document in turn, in a dozen bytes a document."""
+    """Source, category and bytes of text of each document in turn, in a dozen bytes per document."""
 
     def __init__(self) -> None:
         self.origins: dict[tuple[str, str], int] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Inputs:
-    """``folder`` holds d1.ds to d3.ds, ``heldout`` names one file a category, ``tokenizer`` is a folder."""
+    """``folder`` holds d1.ds to d3.ds, ``heldout`` names one file per category, ``tokenizer`` is a folder."""
 
     folder: Path
     heldout: dict[str, Path]

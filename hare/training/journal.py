@@ -1,4 +1,4 @@
-"""What a run writes while it goes on: a row a step, the held-out rows, and one line of news for whoever watches."""
+"""What a run writes while it goes on: a row per step, the held-out rows, and one line of news for whoever watches."""
 
 import importlib.util
 import json

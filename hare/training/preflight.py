@@ -129,7 +129,7 @@ def refuse_more_processes_than_gpus(processes: int) -> None:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else processes
     if processes > gpus:
         raise HareError(
-            f"The run needs {processes} processes, one a GPU, but this machine has {gpus}.",
+            f"The run needs {processes} processes, one per GPU, but this machine has {gpus}.",
             "lower data_parallel, tensor_parallel or pipeline_parallel, or take the scripts for several machines that "
             "`hare train --dry-run` prints",
         )

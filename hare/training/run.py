@@ -38,8 +38,8 @@ PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in t
 class TrainingRun:
     """One run: its model, optimisation, data and place.
 
-    ``heldout`` names a token file a category; ``weights`` is a checkpoint or a Hugging Face folder to start from with a
-    new optimizer, else the start is random from ``seed``; ``tokenizer`` is a folder of Hugging Face files.
+    ``heldout`` names a token file per category; ``weights`` is a checkpoint or a Hugging Face folder to start from with
+    a new optimizer, else the start is random from ``seed``; ``tokenizer`` is a folder of Hugging Face files.
     """
 
     folder: Path
@@ -199,12 +199,12 @@ class TrainedRun:
         return " and ".join(sorted(self.metrics()["processor"].unique()))
 
     def metrics(self) -> "pandas.DataFrame":
-        """One row a step: step, loss (nats a token), learning_rate, gradient_norm, tokens_per_s, mfu (model FLOPs over
-        those of plain matrix products, measured at the start), seconds, seconds_left, processor."""
+        """One row per step: step, loss (nats per token), learning_rate, gradient_norm, tokens_per_s, mfu (model FLOPs
+        over those of plain matrix products, measured at the start), seconds, seconds_left, processor."""
         return _frame(self.checkpoint / METRICS_FILE)
 
     def heldout(self) -> "pandas.DataFrame":
-        """One row a validation, category and sequence: step, category, sequence, nats, bytes."""
+        """One row per validation, category and sequence: step, category, sequence, nats, bytes."""
         return _frame(self.checkpoint / HELDOUT_FILE)
 
 

@@ -107,7 +107,7 @@ def windows_read(run: TrainingRun) -> np.ndarray:
 
 
 def parity_table(study: Ablation) -> pd.DataFrame:
-    """One row a step: step, loss_1, loss_2 (one and two processes; nats a token) and their absolute difference."""
+    """One row per step: step, loss_1, loss_2 (one and two processes; nats per token) and their absolute difference."""
     curves = {processes: trained.metrics().set_index("step")["loss"] for processes, trained in study.parity.items()}
     frame = pd.DataFrame({f"loss_{processes}": curve for processes, curve in sorted(curves.items())}).reset_index()
     return frame.assign(difference=(frame["loss_1"] - frame["loss_2"]).abs())
@@ -116,7 +116,7 @@ def parity_table(study: Ablation) -> pd.DataFrame:
 def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
     """Copy each arm's export to the artifact ``<arm>-seed<k>/hf`` and compare it with the module in training.
 
-    Returns one row a run: arm, seed, hf, megabytes, logit_difference (the largest absolute one).
+    Returns one row per run: arm, seed, hf, megabytes, logit_difference (the largest absolute one).
     """
     rows = []
     for (arm, seed), trained in study.arms.items():

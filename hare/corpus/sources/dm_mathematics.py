@@ -49,7 +49,7 @@ for module in modules:
 
 
 def mathematics_problems(archive: Archive, _members: tuple[str, ...]) -> Rows:
-    """One document a dozen problems of one module, each with its answer.
+    """One document per dozen problems of one module, each with its answer.
 
     Raises:
         HareError: the generator failed; its last line of output is quoted.

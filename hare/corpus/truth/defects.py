@@ -19,7 +19,7 @@ _CATALOGUE = "django/conf/locale/{}/LC_MESSAGES/django.po"
 _CATALOGUE_LANGUAGES = ("it", "pt", "pl", "ru", "sv", "tr")
 _TRANSLATION = re.compile(r'^msgstr "(.{25,})"$', re.MULTILINE)
 _WORDS_OF_FOREIGN = 80
-_DOCUMENTS_A_KIND = 100
+_DOCUMENTS_PER_KIND = 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Planted:
 
 def unsound(texts: list[str], generator: random.Random) -> Iterator[Planted]:
     """Texts damaged in transfer: wrong encoding read as replacement characters, control characters, nothing at all."""
-    for text in texts[:_DOCUMENTS_A_KIND]:
+    for text in texts[:_DOCUMENTS_PER_KIND]:
         yield Planted("replacement characters", _sprinkled(text, "\ufffd", generator))
         yield Planted("control characters", _sprinkled(text, "\x07", generator))
     for blank in ("", " ", "\n\n", "\t"):
@@ -95,7 +95,7 @@ def _first(count: int, texts: Iterator[str]) -> list[str]:
 
 def cut_off(texts: list[str], code: list[str], generator: random.Random) -> Iterator[Planted]:
     """Documents cut inside a sentence: their end missing, their start missing; files cut inside a statement."""
-    for text in texts[: 2 * _DOCUMENTS_A_KIND]:
+    for text in texts[: 2 * _DOCUMENTS_PER_KIND]:
         words = text.split()
         last = _inside_sentence(words, generator)
         yield Planted("end cut", " ".join(words[:last]))
@@ -123,7 +123,7 @@ _MENU = (
 
 def boilerplate(texts: list[str], generator: random.Random) -> Iterator[Planted]:
     """Menus around a line of text, one paragraph over and over, one phrase over and over, rows of symbols."""
-    for text in texts[:_DOCUMENTS_A_KIND]:
+    for text in texts[:_DOCUMENTS_PER_KIND]:
         sentence = " ".join(text.split()[:25])
         menu = generator.sample(_MENU, 8)
         yield Planted("menus", "\n".join([*menu[:4], sentence, *menu[4:]]))

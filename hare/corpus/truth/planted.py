@@ -140,7 +140,7 @@ def _duplicates(texts: list[str], trace: Path, generator: random.Random) -> list
     """Rows of the two deduplicating blocks: copies, and edits at known Jaccard similarities of 5-word shingles.
 
     Half of them are planted into the source of their originals, half into another one; the search is the pipeline's,
-    over one file of signatures a source.
+    over one file of signatures per source.
     """
     planted = sorted(defects.duplicates(texts, generator), key=lambda defect: defect.across)
     first_foreign = sum(not defect.across for defect in planted)

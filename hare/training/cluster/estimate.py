@@ -15,7 +15,7 @@ PEAK_FLOPS = 989e12  # a second, bfloat16 without sparsity, by the data sheet
 GPU_GB = 80.0
 USABLE = 0.9  # of the memory: the rest goes to the context, communication and fragments
 MFU = 0.40  # assumed; nanotron's own best for 1.34B parameters on one node is 0.443
-_LOW = (2 + 2 + 4, 12)  # bytes a parameter: weights, gradients and their fp32 sums; optimizer with fp32 weights
+_LOW = (2 + 2 + 4, 12)  # bytes per parameter: weights, gradients and their fp32 sums; optimizer with fp32 weights
 _BYTES = {"bfloat16": _LOW, "float8": _LOW, "float32": (4 + 4, 8)}
 
 
@@ -76,14 +76,14 @@ class Estimate:
         best = self.recommended
         return [
             ("parameters", f"{self.parameters:,}"),
-            ("training FLOPs a token (attention in full)", f"{self.flops_per_token:.3e}"),
-            ("tokens a step", f"{self.tokens_per_step:,}"),
-            ("tokens a run", f"{self.tokens:.3e}"),
-            ("FLOPs a run", f"{self.flops_per_token * self.tokens:.3e}"),
+            ("training FLOPs per token (attention in full)", f"{self.flops_per_token:.3e}"),
+            ("tokens per step", f"{self.tokens_per_step:,}"),
+            ("tokens per run", f"{self.tokens:.3e}"),
+            ("FLOPs per run", f"{self.flops_per_token * self.tokens:.3e}"),
             (f"GPUs ({GPU})", str(self.processes)),
             (f"tokens/s at an assumed MFU of {MFU:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s",
              f"{self.tokens_per_s:,.0f} ({self.tokens_per_s / self.processes:,.0f} a GPU)"),
-            ("days a run", f"{self.days:.1f}"),
+            ("days per run", f"{self.days:.1f}"),
             ("memory a GPU with the profile's layout", f"{self.chosen.total_gb:.1f} GB, "
              + ("fits" if self.chosen.fits else f"more than {USABLE:.0%} of {GPU_GB:.0f} GB: it does not fit")),
             ("layout recommended", _spelled(best) if best else "none fits: take more GPUs or a smaller micro_batch"),

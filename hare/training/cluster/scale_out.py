@@ -113,4 +113,4 @@ def _check_yaml(profile: Profile, run: TrainingRun, text: str) -> str:
     if (read.model.model_config, layout.dp * layout.tp * layout.pp,
             batch.micro_batch_size * batch.batch_accumulation_per_replica * layout.dp) != meant:
         raise HareError(f"nanotron reads {YAML} otherwise than it was meant.", "report this with the profile")
-    return f"nanotron reads {YAML} back: same model, {run.processes} processes, {run.global_batch} sequences a step"
+    return f"nanotron reads {YAML} back: same model, {run.processes} processes, {run.global_batch} sequences per step"

@@ -184,7 +184,7 @@ def _slice_mistakes(ranks: list[Rank], wanted: int) -> list[str]:
 
 
 def table(ranks: list[Rank]) -> pd.DataFrame:
-    """One row a rank: rank, machine, data, pipeline, tensor, first_block, last_block, parameters_m."""
+    """One row per rank: rank, machine, data, pipeline, tensor, first_block, last_block, parameters_m."""
     return pd.DataFrame([
         {
             "rank": rank.number, "machine": rank.machine, "data": rank.data, "pipeline": rank.pipeline,
