@@ -78,6 +78,8 @@ def test_items_that_cannot_be_used_are_counted_and_too_few_are_refused(
     assert some.skipped["more than 60 tokens"] > 0 and some.skipped.get("fewer than 30 tokens", 0) >= 0
     with pytest.raises(HareError, match=r"asks for 5 items of arc_challenge, but only 0(.|\n)*fewer than 9000 tokens"):
         leak_items("arc_challenge", 5, tokenizer, (9_000, 9_999), 0)
+    with pytest.raises(HareError, match=r"asks for 2 items of gsm8k(.|\n)*no other answer to choose"):
+        leak_items("gsm8k", 2, tokenizer, (7, 200), 0)
     rows = registry.rows("arc_challenge", "test")[:4]
     broken = [rows[0], rows[0], rows[1] | {"answerKey": "Z"}, rows[2]]
     monkeypatch.setattr(planting, "drawn_rows", lambda *_: broken)

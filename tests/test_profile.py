@@ -106,6 +106,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("leakage", "leak_sequence_length", 10**6, "longer than model.max_positions"),
         ("leakage", "leak_items", {1: 10, 2: 10}, "never planted, the control"),
         ("leakage", "leak_items", {0: 10, 2: 0}, "at least 1"),
+        ("leakage", "leak_items", {0: 10, 2: 5, "2": 6}, "no key twice"),
         ("leakage", "leak_hidden_sizes", [33], "choose multiples"),
         ("decontamination", "d2_ngrams", [1], "at least 2"),
         ("finetuning", "finetuning_seeds", [0, 0], "none twice"),

@@ -25,6 +25,13 @@ def _each_once(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return values
 
 
+def _each_key_once(values: Any) -> Any:
+    """A key that stands as a number and as the text of the same number would lose one of its values in silence."""
+    if isinstance(values, Mapping) and len({str(key) for key in values}) < len(values):
+        raise ValueError("give no key twice, as a number and as text")
+    return values
+
+
 def _number_of_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -37,6 +44,7 @@ Flag = Annotated[bool, Strict()]
 Count = Annotated[Whole, Field(ge=1, le=_LARGEST)]
 CountOrZero = Annotated[Whole, Field(ge=0, le=_LARGEST)]
 CountAsKey = Annotated[CountOrZero, BeforeValidator(_number_of_text)]  # papermill writes the keys of a mapping as text
+ByNumber = Annotated[dict[CountAsKey, Item], BeforeValidator(_each_key_once)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(gt=0, lt=1)]

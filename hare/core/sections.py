@@ -13,8 +13,8 @@ from hare.core.checked import (
     CLOSED,
     AnyNumber,
     AtLeastOne,
+    ByNumber,
     Count,
-    CountAsKey,
     CountOrZero,
     Flag,
     Number,
@@ -212,7 +212,7 @@ class Leakage:
     """The 5-gram leakage measure and its controls."""
 
     # {dose: items}: how many items a run reads that many times; 0: never, the control
-    leak_items: Annotated[dict[CountAsKey, Count], Field(min_length=2, default_factory=_the_leaks_doses)]
+    leak_items: Annotated[ByNumber[Count], Field(min_length=2, default_factory=_the_leaks_doses)]
     leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
     leakage_samples: Count = 48  # items per benchmark and split at the most; the method's own: 3000
     leakage_peer_samples: CountOrZero = 8  # the same for the peer model; 0: leave the peer out

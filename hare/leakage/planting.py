@@ -52,8 +52,8 @@ class LeakItems:
 def leak_items(benchmark: str, count: int, tokenizer: Tokenizer, tokens: tuple[int, int], seed: int) -> LeakItems:
     """``count`` items of a benchmark, of the evaluated split first and then of the train split.
 
-    Left out, and counted by reason: items without a gold answer, those that the rewriter cannot change soundly, and
-    those of fewer or more ``tokens`` than the two given, and copies of another item.
+    Left out, and counted by reason: items without a gold answer or without others to choose it from, those that the
+    rewriter cannot change soundly, those of fewer or more ``tokens`` than the two given, and copies of another item.
 
     Raises:
         HareError: too few are left.
@@ -64,7 +64,9 @@ def leak_items(benchmark: str, count: int, tokenizer: Tokenizer, tokens: tuple[i
     least, most = tokens
     for item in _candidates(benchmark, seed, skipped):
         size = len(tokenizer.encode(item.text))
-        if item.text in known:
+        if not item.choices[1:]:
+            skipped["no other answer to choose"] += 1
+        elif item.text in known:
             skipped["the same as another item"] += 1
         elif size < least or size > most:
             skipped[f"fewer than {least} tokens" if size < least else f"more than {most} tokens"] += 1
@@ -73,7 +75,8 @@ def leak_items(benchmark: str, count: int, tokenizer: Tokenizer, tokens: tuple[i
             known.add(item.text)
         if len(items) == count:
             return LeakItems(tuple(items), dict(sorted(skipped.items())))
-    reasons = ", ".join(f"{reason}: {number}" for reason, number in sorted(skipped.items())) or "none left out"
+    reasons = ", ".join(f"{reason}: {number}" for reason, number in sorted(skipped.items()))
+    reasons = reasons or benchmarks.available(benchmark).why or "none left out"
     raise HareError(f"leak_items asks for {count} items of {benchmark}, but only {len(items)} can be used ({reasons}).",
                     "lower leak_items, or choose a larger leak_benchmark")
 
