@@ -14,6 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 import hare.model.nanotron
 from hare.model.nanotron.defects import restore_learning_rate, with_plain_shape
+from hare.model.nanotron.reduction import all_reduce_each
+from hare.training.processes import started
 
 PATCHES = sorted((Path(hare.model.nanotron.__file__).parent / "upstream").glob("*.patch"))
 
@@ -88,3 +90,55 @@ def test_the_rate_after_a_resume_is_the_schedulers(patched: Path, tmp_path: Path
         f"load(scheduler, Path({str(tmp_path)!r})); print(optimizer.param_groups[0]['lr'])"
     )
     assert float(_ran(patched, code)) == pytest.approx(0.2)
+
+
+_TWICE = """
+import os, sys, torch
+from pathlib import Path
+from hare.model.nanotron.reduction import average_by_tensor
+from hare.training.processes import meet
+meet()
+rank = int(os.environ["RANK"])
+torch.manual_seed(0)
+layers = torch.nn.ModuleList(torch.nn.Linear(37, 37) for _ in range(6))
+class Shuffled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = layers
+    def forward(self, x):
+        for number in (3, 0, 5, 1, 4, 2):
+            x = torch.tanh(self.layers[number](x))
+        return x.sum()
+inputs = torch.randn(5, 37, generator=torch.Generator().manual_seed(rank))
+for how in ("bucket", "tensor"):
+    model = torch.nn.parallel.DistributedDataParallel(Shuffled())
+    if how == "tensor":
+        average_by_tensor(model, torch.distributed.group.WORLD)
+    for step in range(2):  # DDP packs its buckets anew after the first
+        model.zero_grad()
+        model(inputs).backward()
+        if rank == 0:
+            torch.save([parameter.grad for parameter in model.parameters()], Path(sys.argv[1]) / f"{how}-{step}.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_gradients_of_four_replicas_do_not_depend_on_how_ddp_packs_them(tmp_path: Path) -> None:
+    """The first step after a resume must round as the same step of a run that went on; DDP's own buckets do not."""
+    with started(["-c", _TWICE, str(tmp_path)], 4, {"OMP_NUM_THREADS": "1"}) as ranks:
+        printed = ranks.output.read()
+        assert ranks.wait() == 0, printed
+    equal = {}
+    for how in ("bucket", "tensor"):
+        first, second = (torch.load(tmp_path / f"{how}-{step}.pt") for step in range(2))
+        assert all(torch.allclose(one, other) for one, other in zip(first, second, strict=True))
+        equal[how] = all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert equal == {"bucket": False, "tensor": True}
+
+
+def test_nanotrons_own_reduction_waits_for_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduced = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, op, group: reduced.append(tensor))
+    tensors = [torch.zeros(1), torch.ones(2)]
+    all_reduce_each(tensors, op=None, group=None, async_op=True).wait()
+    assert reduced == tensors

@@ -16,6 +16,7 @@ from hare.model.config import HareConfig
 from hare.model.convert import read_weights
 from hare.model.nanotron.defects import refuse_unsupported, restore_learning_rate
 from hare.model.nanotron.device import ON_GPU, prepare_process_group, training_device
+from hare.model.nanotron.reduction import average_by_tensor
 from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
@@ -68,6 +69,12 @@ class HareTrainer(DistributedTrainer):
     def is_reporter(self) -> bool:
         """Whether this is the one process that knows the loss and writes the journal."""
         return dist.get_rank(self.parallel_context.world_pg) == int(self.logger_ranks[0])
+
+    def _init_model(self, *arguments: Any, **options: Any) -> Any:
+        model = super()._init_model(*arguments, **options)
+        if not self.config.optimizer.accumulate_grad_in_fp32:  # else nanotron has a way of its own
+            average_by_tensor(model, self.parallel_context.dp_pg)
+        return model
 
     def _load_model_checkpoint(self, model: Any) -> Any:
         with torch.no_grad():  # gloo averages in place, which autograd refuses on parameters

@@ -10,6 +10,7 @@ from torch.distributed import ReduceOp
 from torch.overrides import TorchFunctionMode
 
 import hare.model.nanotron.shim  # noqa: F401
+from hare.model.nanotron.reduction import Done, all_reduce_each
 
 # isort: split
 import nanotron.distributed
@@ -49,13 +50,6 @@ def training_device() -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if ON_GPU else CudaMeansCpu()
 
 
-class _Done:
-    """Stands for the handle of a communication that was not needed."""
-
-    def wait(self) -> None:
-        """Nothing to wait for."""
-
-
 def _all_reduce(tensor: torch.Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Any:
     """torch's, but nothing at all in a group of one, where every reduction leaves the tensor as it is.
 
@@ -64,7 +58,7 @@ def _all_reduce(tensor: torch.Tensor, op: Any = ReduceOp.SUM, group: Any = None,
     """
     if torch.distributed.get_world_size(group) > 1:
         return torch.distributed.all_reduce(tensor, op=op, group=group, async_op=async_op)
-    return _Done() if async_op else None
+    return Done() if async_op else None
 
 
 def prepare_process_group() -> None:
@@ -74,5 +68,6 @@ def prepare_process_group() -> None:
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+    nanotron.distributed.all_reduce_coalesced = all_reduce_each  # NCCL reduces each tensor by itself already
     nanotron.trainer.ParallelContext = GlooContext
     nanotron.trainer.log_memory = lambda logger: None
