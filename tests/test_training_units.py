@@ -34,7 +34,7 @@ def written(folder: Path, step: int, text: str = "weights") -> Checkpoint:
     file = folder / ".partial" / str(step) / "model" / "part.bin"
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    return publish(folder, step, LAYOUT)
+    return publish(folder, step, LAYOUT, kept=2)
 
 
 def test_checkpoints_are_ordered_by_number_and_pruned(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def alone(training: Training) -> Training:
     """One process, long enough for all rounds, nothing saved or validated."""
     return dataclasses.replace(
         training, data_parallel=1, tensor_parallel=1, pipeline_parallel=1, zero_stage=0, tensorboard=False,
-        train_steps=1 << 20, checkpoint_interval=1 << 20, validation_interval=1 << 20, schedule="constant",
+        train_steps=1 << 20, checkpoint_interval=1 << 20, averaged_checkpoints=1,
+        validation_interval=1 << 20, schedule="constant",
     )
 
 

@@ -76,7 +76,8 @@ def _measured(profile: Profile, documents: Path, name: str) -> dict[str, float |
 def _trained(profile: Profile, folder: Path, steps: int) -> TrainedRun:
     training = dataclasses.replace(
         profile.training, train_steps=steps, warmup_steps=max(1, steps // 10), checkpoint_interval=steps,
-        validation_interval=steps, data_parallel=1, tensor_parallel=1, pipeline_parallel=1, zero_stage=0,
+        averaged_checkpoints=1, validation_interval=steps, data_parallel=1, tensor_parallel=1, pipeline_parallel=1,
+        zero_stage=0,
     )
     run: TrainingRun = run_of_arm({"d1": 1.0}, 0, profile.model, profile.tokens, training, Inputs.of(folder))
     return train(run.keyed(folder / "runs", f"steps-{steps}"))

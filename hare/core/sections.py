@@ -175,6 +175,7 @@ class Training:
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     gradient_clip: Positive = 1.0
     checkpoint_interval: Count = 220  # steps
+    averaged_checkpoints: Count = 4  # spread over the last tenth of the steps; their mean is exported
     validation_interval: Count = 110  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does

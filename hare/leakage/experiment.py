@@ -90,8 +90,8 @@ def _optimisation(training: Training, leakage: Leakage, steps: int) -> Training:
     """As the arms are trained, but on one process and thread each, so that runs lie side by side."""
     return dataclasses.replace(
         training, train_steps=steps, warmup_steps=max(1, steps // 20), checkpoint_interval=steps,
-        validation_interval=steps, data_parallel=1, zero_stage=0, gradient_accumulation=training.pipeline_parallel,
-        micro_batch=leakage.leak_micro_batch, cpu_threads=1,
+        averaged_checkpoints=1, validation_interval=steps, data_parallel=1, zero_stage=0,
+        gradient_accumulation=training.pipeline_parallel, micro_batch=leakage.leak_micro_batch, cpu_threads=1,
     )
 
 

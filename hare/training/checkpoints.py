@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hare.core.files import sha256_of, write_json
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
-KEPT = 2  # newest checkpoints kept while a run goes on
+KEPT = 2  # newest checkpoints kept while a run goes on, at the least
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,22 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     """Those in ``folder``, newest first, by number."""
     if not folder.exists():
         return []
-    found = [Checkpoint(path) for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
-    return sorted(found, key=lambda checkpoint: checkpoint.step, reverse=True)
+    listed = [Checkpoint(path) for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
+    return sorted(listed, key=lambda checkpoint: checkpoint.step, reverse=True)
 
 
-def last_good(folder: Path) -> Checkpoint | None:
-    """The newest undamaged checkpoint; damaged ones are named and passed over."""
-    for checkpoint in checkpoints(folder):
-        damage = checkpoint.damage()
-        if not damage:
-            return checkpoint
-        print(f"checkpoint {checkpoint.folder} is passed over: {damage}", flush=True)
-    return None
+def last_good(folder: Path, needed: Collection[int] = ()) -> Checkpoint | None:
+    """The newest undamaged checkpoint whose forerunners at the steps ``needed`` are undamaged too; what is damaged is
+    named, and training goes on before it."""
+    damages = {checkpoint.step: checkpoint.damage() for checkpoint in checkpoints(folder)}
+    for step, damage in damages.items():
+        if damage:
+            print(f"checkpoint {folder / str(step)} is passed over: {damage}", flush=True)
+    good = {step for step, damage in damages.items() if not damage}
+    return next(
+        (Checkpoint(folder / str(step)) for step in sorted(good, reverse=True)
+         if all(earlier in good for earlier in needed if earlier < step)), None,
+    )
 
 
 def refuse_other_layout(checkpoint: Checkpoint, layout: dict[str, int | str]) -> None:
@@ -85,8 +90,8 @@ def refuse_other_layout(checkpoint: Checkpoint, layout: dict[str, int | str]) ->
         )
 
 
-def publish(folder: Path, step: int, layout: dict[str, int | str]) -> Checkpoint:
-    """Make the checkpoint written under ``.partial/<step>`` a real one, and remove all but the newest few."""
+def publish(folder: Path, step: int, layout: dict[str, int | str], kept: int) -> Checkpoint:
+    """Make the checkpoint written under ``.partial/<step>`` a real one, and remove all but the ``kept`` newest."""
     written = folder / PARTIAL / str(step)
     files = sorted(path for path in written.rglob("*") if path.is_file())
     for file in files:
@@ -98,7 +103,7 @@ def publish(folder: Path, step: int, layout: dict[str, int | str]) -> Checkpoint
         shutil.rmtree(final)
     written.replace(final)
     _flush(folder)
-    prune(folder, KEPT)
+    prune(folder, max(KEPT, kept))
     return Checkpoint(final)
 
 

@@ -19,12 +19,12 @@ from hare.core.progress import Progress
 from hare.core.provenance import cores
 from hare.core.secrets import masked
 from hare.core.sections import Training
-from hare.model.convert import export
+from hare.training.averaging import averaged_steps, export_mean
 from hare.training.checkpoints import last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
 from hare.training.processes import Ranks, started
-from hare.training.run import TrainedRun, TrainingRun, finish, finished
+from hare.training.run import HF, TrainedRun, TrainingRun, finish, finished
 
 _TAIL_LINES = 30
 
@@ -62,7 +62,7 @@ def prepare(runs: list[TrainingRun]) -> None:
 
 def is_trained(run: TrainingRun) -> bool:
     """Whether the checkpoint of the run's last step is there, whoever trained it."""
-    newest = last_good(run.folder / "checkpoints")
+    newest = last_good(run.folder / "checkpoints", averaged_steps(run.training))
     return newest is not None and newest.step == run.training.train_steps
 
 
@@ -180,12 +180,12 @@ def _raise_failure(code: int, error: Path, tail: list[str]) -> None:
 
 
 def _finish(run: TrainingRun) -> TrainedRun:
-    """Export the last checkpoint and mark the run as complete."""
-    newest = last_good(run.folder / "checkpoints")
-    if newest is None or newest.step != run.training.train_steps:
+    """Export the mean of the last checkpoints and mark the run as complete."""
+    if not is_trained(run):
         raise HareError(f"{run.folder} has no checkpoint of its last step.", "run the same command again")
-    export(newest.folder, run.folder / "hf", run.tokenizer)
-    prune(run.folder / "checkpoints", kept=1)
+    folder = run.folder / "checkpoints"
+    export_mean([folder / str(step) for step in averaged_steps(run.training)], run.folder / HF, run.tokenizer)
+    prune(folder, kept=1)
     finish(run)
     done = finished(run)
     assert done is not None

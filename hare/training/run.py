@@ -18,6 +18,7 @@ from hare.core.sections import Model, Training
 from hare.tokens.mixture import MixtureSpec
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import Tokenizer
+from hare.training.averaging import averaged_steps
 
 if TYPE_CHECKING:
     import pandas
@@ -31,6 +32,7 @@ _OF_THE_STUDY = (
     "arms", "training_seeds", "parity_steps", "tensorboard", "runs_at_once"
 )
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
+HF = "hf"
 PROBE_FILE = "probe.safetensors"  # in the last checkpoint: what the module in training said of a few tokens
 
 
@@ -70,7 +72,7 @@ class TrainingRun:
 
     @property
     def global_batch(self) -> int:
-        """Sequences a step."""
+        """Sequences per step."""
         return self.training.global_batch
 
     @property
@@ -182,11 +184,17 @@ def _differences(before: Any, now: Any, where: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that has come to its end: its last checkpoint, in which its curves lie too, and its Hugging Face export."""
+    """A run that has come to its end: its last checkpoint, in which its curves lie too, and its Hugging Face export,
+    the mean of the last checkpoints."""
 
     run: TrainingRun
     checkpoint: Path
     hf: Path
+
+    @property
+    def exports(self) -> dict[int, Path]:
+        """The checkpoints that ``hf`` is the mean of, each as a Hugging Face folder, by step."""
+        return {step: self.run.folder / f"{HF}-{step}" for step in averaged_steps(self.run.training)}
 
     @property
     def probe(self) -> Path:
@@ -216,16 +224,21 @@ def _frame(path: Path) -> "pandas.DataFrame":
 
 def finished(run: TrainingRun) -> TrainedRun | None:
     """The trained run when its folder says that it has come to its end and all that it left is intact, else None."""
-    checkpoint, hf = run.folder / "checkpoints" / str(run.training.train_steps), run.folder / "hf"
+    left = _left(run)
     try:
         done = json.loads((run.folder / DONE_FILE).read_text(encoding="utf-8"))
-        whole = all(intact(path, done[name]) for name, path in (("checkpoint", checkpoint), ("hf", hf)))
+        whole = all(intact(path, done[name]) for name, path in left.items())
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return TrainedRun(run, checkpoint, hf) if whole else None
+    return TrainedRun(run, left["checkpoint"], left[HF]) if whole else None
 
 
 def finish(run: TrainingRun) -> None:
     """Write down that the run has come to its end, and the digests of what it left."""
-    checkpoint, hf = run.folder / "checkpoints" / str(run.training.train_steps), run.folder / "hf"
-    write_json(run.folder / DONE_FILE, {"checkpoint": seal_of(checkpoint), "hf": seal_of(hf)})
+    write_json(run.folder / DONE_FILE, {name: seal_of(path) for name, path in _left(run).items()})
+
+
+def _left(run: TrainingRun) -> dict[str, Path]:
+    checkpoint = run.folder / "checkpoints" / str(run.training.train_steps)
+    exports = [HF, *(f"{HF}-{step}" for step in averaged_steps(run.training))]
+    return {"checkpoint": checkpoint} | {name: run.folder / name for name in exports}

@@ -48,7 +48,7 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
         raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
     common = {
         "train_steps": training.parity_steps, "warmup_steps": 1, "tensor_parallel": 1, "pipeline_parallel": 1,
-        "checkpoint_interval": training.parity_steps,
+        "checkpoint_interval": training.parity_steps, "averaged_checkpoints": 1,
     }
     odd = batch // training.micro_batch % 2
     micro = training.micro_batch // 2 if odd else training.micro_batch
@@ -148,11 +148,13 @@ def listing(study: Ablation) -> list[dict[str, object]]:
 
 
 def export_difference(trained: TrainedRun) -> float:
-    """Largest absolute difference between the logits of the exported model and those of the module in training."""
+    """Largest absolute difference between the logits of the last checkpoint's export and those of the module in
+    training."""
     from transformers import MistralForCausalLM
 
-    said = load_file(trained.probe)
-    model = MistralForCausalLM.from_pretrained(trained.hf, dtype=torch.float32)
+    probe = load_file(trained.probe)
+    last = trained.exports[trained.run.training.train_steps]
+    model = MistralForCausalLM.from_pretrained(last, dtype=torch.float32)
     with torch.no_grad():
-        logits = model(said["input_ids"]).logits
-    return float((logits - said["logits"]).abs().max())
+        logits = model(probe["input_ids"]).logits
+    return float((logits - probe["logits"]).abs().max())

@@ -20,6 +20,7 @@ from hare.model.nanotron.reduction import average_by_tensor
 from hare.model.network import HareForTraining
 from hare.model.sizes import training_flops_per_token
 from hare.model.weights import load_slices
+from hare.training.averaging import averaged_steps
 from hare.training.checkpoints import PARTIAL, Checkpoint, publish
 from hare.training.cluster.stop import Stopped, StopRequest
 from hare.training.heldout import HeldoutSequences
@@ -44,6 +45,7 @@ class HareTrainer(DistributedTrainer):
         stop: StopRequest | None = None,
     ):
         self.run, self.heldout, self.stop, self.checkpoints = run, heldout, stop, run.folder / "checkpoints"
+        self.averaged_steps = averaged_steps(run.training)
         self.journal: Journal | None = None
         self.learning_rate = self.peak_flops = 0.0
         self.processor = processor()
@@ -116,6 +118,8 @@ class HareTrainer(DistributedTrainer):
         if self.stop is not None and not last and self.stop.agreed():
             self.save_checkpoint()
             raise Stopped
+        if self.iteration_step in self.averaged_steps and not last and not self._interval_ends():
+            self.save_checkpoint()
 
     def _refuse_nonfinite(self, what: str, value: float) -> None:
         """Stop before anything of this step is saved."""
@@ -135,22 +139,26 @@ class HareTrainer(DistributedTrainer):
 
     def post_training(self) -> None:
         """Called by nanotron after the last step."""
-        if self.iteration_step % self.run.training.checkpoint_interval:
+        if not self._interval_ends():
             self.save_checkpoint()
+
+    def _interval_ends(self) -> bool:
+        """Whether nanotron itself saves a checkpoint after this step."""
+        return self.iteration_step % self.run.training.checkpoint_interval == 0
 
     def save_checkpoint(self) -> Path:
         """Write beside, then publish; returns the folder."""
         with naming_disk_errors(self.checkpoints), torch.no_grad():
             super().save_checkpoint()
         if self.iteration_step == self.run.training.train_steps and self.heldout is not None:
-            found = probe(self, self.heldout.tokens[:1, : PROBE_TOKENS + 1])
-            if self.is_reporter and found is not None:
+            logits = probe(self, self.heldout.tokens[:1, : PROBE_TOKENS + 1])
+            if self.is_reporter and logits is not None:
                 with naming_disk_errors(self.checkpoints):
-                    save_file(found, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
+                    save_file(logits, self.checkpoints / PARTIAL / str(self.iteration_step) / PROBE_FILE)
         dist.barrier(self.parallel_context.world_pg)
         if dist.get_rank(self.parallel_context.world_pg) == 0:
             with naming_disk_errors(self.checkpoints):
                 keep_curves(self.run, self.checkpoints / PARTIAL / str(self.iteration_step))
-                publish(self.checkpoints, self.iteration_step, self.run.layout)
+                publish(self.checkpoints, self.iteration_step, self.run.layout, len(self.averaged_steps))
         dist.barrier(self.parallel_context.world_pg)
         return self.checkpoints / str(self.iteration_step)

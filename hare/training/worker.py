@@ -17,6 +17,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_json
 from hare.model.nanotron.device import ON_GPU, prepare_process_group
 from hare.tokens.mixture import Mixture
+from hare.training.averaging import averaged_steps
 from hare.training.batches import training_batches
 from hare.training.checkpoints import last_good, prune
 from hare.training.cluster.stop import EXIT_CODE, Stopped, StopRequest
@@ -60,7 +61,7 @@ def train_here(run: TrainingRun, stop: StopRequest | None = None) -> None:
     torch.set_num_threads(run.training.cpu_threads)
     with filelock.FileLock(run.folder / f".rank{os.environ['RANK']}.lock"):  # a launch left over may still be writing
         _synchronise()
-        resume = last_good(run.folder / "checkpoints")
+        resume = last_good(run.folder / "checkpoints", averaged_steps(run.training))
         _synchronise()  # all ranks choose before one of them clears away
         if os.environ["RANK"] == "0":
             prune(run.folder / "checkpoints", kept=sys.maxsize)
