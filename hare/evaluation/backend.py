@@ -141,7 +141,7 @@ class SharedPrefixLM(HFLM):
         hidden = self._read(batch)
         scored = [self._score(rows, packed, [continuations[number] for number in packed.paths])
                   for rows, packed in zip(hidden, batch, strict=True)]
-        return [answer for found in scored for answer in found]
+        return [answer for scores in scored for answer in scores]
 
     def _reads_packs(self) -> bool:
         config = self.model.config

@@ -41,20 +41,20 @@ class Answers:
         for (benchmark, arm), rows in items.groupby(["benchmark", "arm"], sort=False):
             for measure, by_arm in values.items():
                 if rows[measure].notna().all():
-                    by_seed = [found.to_numpy() for _, found in rows.groupby("seed", dropna=False)[measure]]
+                    by_seed = [column.to_numpy() for _, column in rows.groupby("seed", dropna=False)[measure]]
                     by_arm.setdefault(arm, {})[benchmark] = np.stack(by_seed)
-        by_arms = [found for by_arm in values.values() for found in by_arm.values()]
-        shapes = {name: found.shape for by_benchmark in by_arms for name, found in by_benchmark.items()}
+        by_arms = [by_benchmark for by_arm in values.values() for by_benchmark in by_arm.values()]
+        shapes = {name: grid.shape for by_benchmark in by_arms for name, grid in by_benchmark.items()}
         return cls(values, Draws.make({name: shape[1] for name, shape in shapes.items()}, resamples, seed))
 
-    def resampled(self, found: ByBenchmark) -> np.ndarray:
-        """Resampled plain means over the benchmarks of ``found``, float[resamples]."""
-        return np.mean([self.draws.means(benchmark, values) for benchmark, values in found.items()], axis=0)
+    def resampled(self, by_benchmark: ByBenchmark) -> np.ndarray:
+        """Resampled plain means over the benchmarks of ``by_benchmark``, float[resamples]."""
+        return np.mean([self.draws.means(benchmark, values) for benchmark, values in by_benchmark.items()], axis=0)
 
     def seed_means(self, measure: str, benchmarks: Iterable[str]) -> np.ndarray:
         """Each arm's mean with each seed, plain over ``benchmarks``: float[arms, seeds]."""
         by_arm = self.values[measure].values()
-        return np.array([np.mean([found[name].mean(axis=1) for name in benchmarks], axis=0) for found in by_arm])
+        return np.array([np.mean([scores[name].mean(axis=1) for name in benchmarks], axis=0) for scores in by_arm])
 
 
 def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
@@ -115,20 +115,20 @@ def _item_sets(items: pd.DataFrame) -> dict[str, int]:
     """A number for each arm, the same for arms that answered the same items: only these can be paired."""
     asked = {arm: frozenset(zip(rows["task"], rows["item"], strict=True)) for arm, rows in items.groupby("arm")}
     distinct = list(dict.fromkeys(asked.values()))
-    return {arm: distinct.index(found) for arm, found in asked.items()}
+    return {arm: distinct.index(asked_items) for arm, asked_items in asked.items()}
 
 
 def _scored(answers: Answers, measure: str, arm: str, chances: pd.Series) -> list[dict[str, Any]]:
     rows = []
-    for benchmark, found in _with_average(answers.values[measure][arm], measure):
-        seeds = Spread.of_scores(answers.seed_means(measure, found))
-        arrays, means = list(found.values()), answers.resampled(found)
+    for benchmark, by_benchmark in _with_average(answers.values[measure][arm], measure):
+        seeds = Spread.of_scores(answers.seed_means(measure, by_benchmark))
+        arrays, means = list(by_benchmark.values()), answers.resampled(by_benchmark)
         single_share = measure in SHARES and benchmark != AVERAGE
         result = share(arrays[0], means, seeds) if single_share else estimate(arrays, means, seeds)
-        chance = chances[list(found)].mean() if measure in SHARES else np.nan
+        chance = chances[list(by_benchmark)].mean() if measure in SHARES else np.nan
         rows.append({
             "arm": arm, "measure": measure, "benchmark": benchmark, "value": result.value, "low": result.low,
-            "high": result.high, "chance": chance, **_counted(found),
+            "high": result.high, "chance": chance, **_counted(by_benchmark),
         })
     return rows
 
@@ -138,29 +138,29 @@ def _differences(answers: Answers, measure: str, arm: str, baseline: str) -> lis
     differences = {benchmark: minuend[benchmark] - subtrahend[benchmark] for benchmark in minuend}
     who = {"arm": arm, "baseline": baseline, "measure": measure}
     rows = []
-    for benchmark, found in _with_average(differences, measure):
-        seeds = Spread.of_differences(answers.seed_means(measure, found))
-        result = estimate(list(found.values()), answers.resampled(found), seeds)
-        rows.append({**who, "benchmark": benchmark, "estimate": result, **_counted(found)})
+    for benchmark, by_benchmark in _with_average(differences, measure):
+        seeds = Spread.of_differences(answers.seed_means(measure, by_benchmark))
+        result = estimate(list(by_benchmark.values()), answers.resampled(by_benchmark), seeds)
+        rows.append({**who, "benchmark": benchmark, "estimate": result, **_counted(by_benchmark)})
     return rows
 
 
-def _with_average(found: ByBenchmark, measure: str) -> Iterable[tuple[str, ByBenchmark]]:
+def _with_average(by_benchmark: ByBenchmark, measure: str) -> Iterable[tuple[str, ByBenchmark]]:
     """Each benchmark by itself, then all of them together as the average."""
-    yield from ((benchmark, {benchmark: values}) for benchmark, values in found.items())
-    if found and measure in _AVERAGED:
-        yield AVERAGE, found
+    yield from ((benchmark, {benchmark: values}) for benchmark, values in by_benchmark.items())
+    if by_benchmark and measure in _AVERAGED:
+        yield AVERAGE, by_benchmark
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     """Spell out the estimates; correct p-values over benchmarks and pairs, for each measure, averages apart."""
     rows = rows.reset_index(drop=True)
-    rows["p"] = [found.p for found in rows["estimate"]]
+    rows["p"] = [result.p for result in rows["estimate"]]
     families = rows.groupby(["measure", rows["benchmark"] == AVERAGE], sort=False)["p"]
     rows["p_holm"] = families.transform(lambda p: holm(list(p)))
     for name in ("low", "high", "resolvable"):
-        rows[name] = [getattr(found, name) for found in rows["estimate"]]
-    rows["difference"] = [found.value for found in rows["estimate"]]
+        rows[name] = [getattr(result, name) for result in rows["estimate"]]
+    rows["difference"] = [result.value for result in rows["estimate"]]
     rows["verdict"] = [
         verdict(row.estimate, row.p_holm, row.measure not in _LOWER_IS_BETTER) for row in rows.itertuples()
     ]
@@ -168,5 +168,5 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
                  "verdict", "items", "seeds"]]
 
 
-def _counted(found: ByBenchmark) -> dict[str, int]:
-    return {"items": sum(v.shape[1] for v in found.values()), "seeds": len(next(iter(found.values())))}
+def _counted(by_benchmark: ByBenchmark) -> dict[str, int]:
+    return {"items": sum(v.shape[1] for v in by_benchmark.values()), "seeds": len(next(iter(by_benchmark.values())))}

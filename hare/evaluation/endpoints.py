@@ -105,13 +105,13 @@ def corpus_items(
 
 def digests(items: Sequence[EndpointItem]) -> dict[str, str]:
     """sha256 of each endpoint's items, in order."""
-    found = {}
+    digest_of = {}
     for endpoint in LABELS:
         chosen = [asdict(item) for item in items if item.endpoint == endpoint]
         if chosen:
             text = json.dumps(chosen, ensure_ascii=False, sort_keys=True)
-            found[endpoint] = hashlib.sha256(text.encode()).hexdigest()
-    return found
+            digest_of[endpoint] = hashlib.sha256(text.encode()).hexdigest()
+    return digest_of
 
 
 def set_table(items: Sequence[EndpointItem]) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def encode(items: Sequence[EndpointItem], tokenizer: Tokenizer, length: int) -> 
 
 def nats(model: MistralForCausalLM, encoded: Sequence[Encoded], progress: Callable[[int], None]) -> np.ndarray:
     """Cross-entropy of each item's scored ids, in nats: float64[items]. Items of like length are read together."""
-    found = np.zeros(len(encoded))
+    losses = np.zeros(len(encoded))
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number].ids))
     while order:
         width = len(encoded[order[-1]].ids)
@@ -178,9 +178,9 @@ def nats(model: MistralForCausalLM, encoded: Sequence[Encoded], progress: Callab
         for row, number in enumerate(together):
             tokens[row, : len(encoded[number].ids)] = torch.tensor(encoded[number].ids)
         for number, value in zip(together, _scored(model, tokens, [encoded[n] for n in together]), strict=True):
-            found[number] = value
+            losses[number] = value
         progress(len(together))
-    return found
+    return losses
 
 
 @torch.no_grad()
@@ -219,5 +219,5 @@ def read_arms(
     ):
         losses = list(pool.map(lambda model: nats(model, encoded, progress.advance), models))
     return pd.concat([
-        frame.assign(arm=arm, seed=seed, nats=found) for (arm, seed), found in zip(folders, losses, strict=True)
+        frame.assign(arm=arm, seed=seed, nats=values) for (arm, seed), values in zip(folders, losses, strict=True)
     ], ignore_index=True)

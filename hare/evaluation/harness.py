@@ -115,8 +115,8 @@ def read_questions(
 def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
     """Write lm-eval's reports as ``<arm>-seed<k>.json`` in ``folder``, which then holds nothing else."""
     with folder_written_whole(folder) as temporary:
-        for found in evaluated:
-            write_json(temporary / f"{found.candidate.label}.json", found.report)
+        for answers in evaluated:
+            write_json(temporary / f"{answers.candidate.label}.json", answers.report)
 
 
 def _key(model: str, benchmark: Benchmark, chosen: dict[str, list[int]], config: Evaluation) -> str:

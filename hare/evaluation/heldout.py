@@ -86,10 +86,10 @@ def task_questions(passages: Sequence[Passage], per_kind: int, seed: int) -> lis
     return _first_of_each((q for q in questions if q), lambda question: question.group, per_kind)
 
 
-def _first_of_each(found: Iterable[Any], group: Any, count: int) -> list[Any]:
+def _first_of_each(candidates: Iterable[Any], group: Any, count: int) -> list[Any]:
     """The first ``count`` of each group; groups by name, each in the order given."""
     by_group: dict[str, list[Any]] = {}
-    for one in found:
+    for one in candidates:
         by_group.setdefault(group(one), []).append(one)
     return [one for name in sorted(by_group) for one in by_group[name][:count]]
 
@@ -125,13 +125,13 @@ def unseen(
         HareError: a held-out document is itself among the training data, or D3 was made from it.
     """
     texts = word_hashes([question.support for question in questions])
-    own = HashSet(np.concatenate([block[inside] for _, block, inside in ngram_blocks(texts, OVERLAP_WORDS)]))
+    hashes = HashSet(np.concatenate([block[inside] for _, block, inside in ngram_blocks(texts, OVERLAP_WORDS)]))
     documents = {question.document for question in questions}
     hits = [np.zeros(0, np.uint64)]
     for batch in batches(track(trained_on, "compare held-out passages with the training data", "documents")):
         _check_disjoint(documents, batch)
-        found = find_matches(word_hashes([row["text"] for row in batch]), {OVERLAP_WORDS: own})
-        hits.append(np.unique(found.hashes[OVERLAP_WORDS]))
+        matches = find_matches(word_hashes([row["text"] for row in batch]), {OVERLAP_WORDS: hashes})
+        hits.append(np.unique(matches.hashes[OVERLAP_WORDS]))
     shares = find_matches(texts, {OVERLAP_WORDS: HashSet(np.concatenate(hits))}).shares(OVERLAP_WORDS)
     seen = shares > share  # NaN, a passage of fewer words, is not seen
     counted = pd.DataFrame([(q.benchmark, q.group) for q in questions], columns=["benchmark", "group"])

@@ -146,13 +146,13 @@ class _KneserNey(_Table):
     def probabilities(self, item: Encoded) -> np.ndarray:
         ids = np.array([-1] * (max(self.orders) - 1) + item.ids)  # before the begin stands what no context knows
         grams = _grams(ids[None], max(self.orders))[-item.scored :]
-        found = np.full(len(grams), 1 / self.vocabulary)
+        shares = np.full(len(grams), 1 / self.vocabulary)
         for order in sorted(self.orders):
             count, total, kinds = self.orders[order].of(grams[:, -order:])
             discount = self.discounts[order]
-            kept = np.maximum(count - discount, 0) + discount * kinds * found
-            found = np.where(total > 0, kept / np.maximum(total, 1), found)
-        return found
+            kept = np.maximum(count - discount, 0) + discount * kinds * shares
+            shares = np.where(total > 0, kept / np.maximum(total, 1), shares)
+        return shares
 
 
 def _discount(counts: np.ndarray) -> float:

@@ -25,24 +25,24 @@ def registered(path: Path = REGISTERED) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def checked(profile: str, found: Mapping[str, str], path: Path = REGISTERED) -> str:
+def checked(profile: str, current: Mapping[str, str], path: Path = REGISTERED) -> str:
     """Compare the sets' digests with those registered for the profile; says in one line what was found.
 
     Raises:
         HareError: a set is not the registered one; all that differ are named.
     """
-    wanted = registered(path)["sets"].get(profile)
-    if wanted is None:
+    expected = registered(path)["sets"].get(profile)
+    if expected is None:
         return f"Profile {profile} is not registered: what follows is exploratory."
-    changed = [name for name in LABELS if wanted.get(name) != found.get(name)]
+    changed = [name for name in LABELS if expected.get(name) != current.get(name)]
     if changed:
-        named = ", ".join(f"{name} ({LABELS[name]}, {str(found.get(name))[:16]}…)" for name in changed)
+        named = ", ".join(f"{name} ({LABELS[name]}, {str(current.get(name))[:16]}…)" for name in changed)
         raise HareError(
             f"Not the texts that were registered for profile {profile}: {named}.",
             f"rerun from notebook 01 with the registered corpus, use a variant, or register anew before any run is "
             f"recorded: `hare register --profile {profile}`",
         )
-    return f"All {len(found)} sets are the registered ones."
+    return f"All {len(current)} sets are the registered ones."
 
 
 def register(profile: str, path: Path = REGISTERED) -> str:

@@ -58,9 +58,9 @@ def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
     pairs = [pair for pair in CONTRASTS if set(pair) <= set(arms)]
     for endpoint in _endpoints(rows):
         losses = losses_of(rows, endpoint, arms)
-        found = [losses.difference(arms.index(arm), arms.index(base)) for arm, base in pairs]
-        corrected = holm([difference.p for difference in found])
-        for (arm, base), difference, p_holm in zip(pairs, found, corrected, strict=True):
+        differences = [losses.difference(arms.index(arm), arms.index(base)) for arm, base in pairs]
+        corrected = holm([difference.p for difference in differences])
+        for (arm, base), difference, p_holm in zip(pairs, differences, corrected, strict=True):
             table.append({
                 "contrast": f"{arm}-{base}", "endpoint": endpoint, "difference": difference.value,
                 "low": difference.low, "high": difference.high, **_equivalence(difference), "p": difference.p,
@@ -105,16 +105,16 @@ def _size(rows: pd.DataFrame, endpoint: str) -> dict[str, int]:
 
 def verdicts(contrasts: pd.DataFrame) -> list[str]:
     """One plain sentence per contrast on the primary endpoint."""
-    said = []
+    sentences = []
     for row in contrasts[contrasts["endpoint"] == PRIMARY].itertuples():
         arm, base = (name.upper() for name in row.contrast.split("-"))
         isolates = CONTRASTS[tuple(row.contrast.split("-"))]
-        said.append(
+        sentences.append(
             f"{arm} against {base} ({isolates}): {row.outcome} on {LABELS[PRIMARY]}, {row.difference:+.4f} bits per "
             f"byte, 95 % interval {row.low:+.4f} to {row.high:+.4f}, {row.seeds} seeds; smallest detectable effect "
             f"{row.minimum_detectable_effect:.4f}."
         )
-    return said
+    return sentences
 
 
 def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -125,13 +125,13 @@ def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
         losses = losses_of(rows, endpoint, arms)
         seeds = losses.seed_means.shape[1]
         pairs = [(a, b) for a in range(len(arms)) for b in range(a)]
-        found = [losses.difference(a, b) for a, b in pairs]
+        differences = [losses.difference(a, b) for a, b in pairs]
         errors = [float((losses.drawn[:, a] - losses.drawn[:, b]).mean(axis=-1).std(ddof=1)) for a, b in pairs]
         spread = losses.spread_of_differences()
         table.append({
             "endpoint": endpoint, "run_sd": float(np.sqrt(spread.variance * seeds)),
             "item_error": float(np.median(errors)) if errors else np.nan, "arms": len(arms), "seeds": seeds,
-            "minimum_detectable_effect": max((one.resolvable for one in found), default=np.nan),
+            "minimum_detectable_effect": max((one.resolvable for one in differences), default=np.nan),
         })
     return pd.DataFrame(table)
 

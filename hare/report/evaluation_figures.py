@@ -22,9 +22,9 @@ def draw_scores(frame: pd.DataFrame) -> Figure:
     picture, axes = plt.subplots(figsize=(7.2, 0.9 + 0.13 * len(benchmarks) * (len(arms) + 1)))
     for row, benchmark in enumerate(benchmarks):
         here = frame[frame.benchmark == benchmark]
-        for found in here.itertuples():
-            place = row + (arms.index(found.arm) - (len(arms) - 1) / 2) * 0.8 / len(arms)
-            _interval(axes, found, place, colours[found.arm])
+        for score in here.itertuples():
+            place = row + (arms.index(score.arm) - (len(arms) - 1) / 2) * 0.8 / len(arms)
+            _interval(axes, score, place, colours[score.arm])
         chance = 100 * here.chance.mean()
         axes.plot([chance, chance], [row - 0.42, row + 0.42], **_GUESSING)
     axes.set_yticks(range(len(benchmarks)), [label_of(name) for name in benchmarks])
@@ -38,8 +38,8 @@ def draw_scores(frame: pd.DataFrame) -> Figure:
     return picture
 
 
-def _interval(axes: Axes, found: object, place: float, colour: str) -> None:
-    value, low, high = (100 * getattr(found, name) for name in ("value", "low", "high"))
+def _interval(axes: Axes, score: object, place: float, colour: str) -> None:
+    value, low, high = (100 * getattr(score, name) for name in ("value", "low", "high"))
     axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
     axes.plot([value], [place], "o", color=colour, markersize=4)
 
@@ -78,5 +78,5 @@ def draw_letters(frame: pd.DataFrame) -> Figure:
 
 def _order(benchmarks: pd.Series) -> list[str]:
     """Benchmarks as they come, the average last."""
-    found = list(dict.fromkeys(benchmarks))
-    return [name for name in found if name != _AVERAGE] + [name for name in found if name == _AVERAGE]
+    names = list(dict.fromkeys(benchmarks))
+    return [name for name in names if name != _AVERAGE] + [name for name in names if name == _AVERAGE]

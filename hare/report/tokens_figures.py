@@ -64,9 +64,9 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
     ours = table.arm != "paper"
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(table)))
     colours = [PART_COLOURS.get(name.split(":")[0].lower(), OTHER_COLOUR) for name in table.file]
-    for row, colour, own in zip(table.itertuples(), colours, ours, strict=True):
+    for row, colour, is_ours in zip(table.itertuples(), colours, ours, strict=True):
         axes.plot([1, row.epochs], [row.Index, row.Index], color=colour, alpha=0.5)
-        axes.plot(row.epochs, row.Index, "o" if own else "D", color=colour)
+        axes.plot(row.epochs, row.Index, "o" if is_ours else "D", color=colour)
         axes.annotate(f"{row.epochs:.3g}", (row.epochs, row.Index), xytext=(0, 6), textcoords="offset points",
                       ha="center", fontsize=8)
     axes.axvline(1, color="black", linewidth=1)

@@ -43,13 +43,13 @@ class Vocabulary:
         Raises:
             HareError: the name is of another kind.
         """
-        own = _OWN.fullmatch(name)
-        if name != PAPER_VOCABULARY and not own:
+        named = _OWN.fullmatch(name)
+        if name != PAPER_VOCABULARY and not named:
             raise HareError(
                 f"vocabulary = {name!r} is no kind of vocabulary.",
                 f"choose {PAPER_VOCABULARY} (the paper's) or own-<number of pieces>, such as own-4096",
             )
-        return cls(int(own[1]) if own else 32_000)
+        return cls(int(named[1]) if named else 32_000)
 
 
 class Tokenizer:
@@ -95,7 +95,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """As `encode`, for many texts on all cores."""
-        return [found.ids for found in self._plain.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [encoding.ids for encoding in self._plain.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ``ids``, without control tokens; bytes that make no character come out as ``�``."""

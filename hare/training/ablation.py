@@ -77,7 +77,7 @@ class PairedLosses:
     @property
     def seed_means(self) -> np.ndarray:
         """Bits per byte, mean over categories: float[arms, seeds]."""
-        return np.mean([found.mean(axis=-1) for found in self.bits.values()], axis=0)
+        return np.mean([values.mean(axis=-1) for values in self.bits.values()], axis=0)
 
     def spread_of_differences(self) -> Spread:
         """Spread over seeds of the mean difference between two arms, pooled over all of them."""
@@ -85,12 +85,12 @@ class PairedLosses:
 
     def score(self, arm: int) -> Estimate:
         """Bits per byte of one arm."""
-        values = [found[arm] for found in self.bits.values()]
+        values = [values[arm] for values in self.bits.values()]
         return estimate(values, self.drawn[:, arm].mean(axis=-1), Spread.of_scores(self.seed_means))
 
     def difference(self, arm: int, base: int) -> Estimate:
         """Bits per byte of one arm minus another's."""
-        values = [found[arm] - found[base] for found in self.bits.values()]
+        values = [values[arm] - values[base] for values in self.bits.values()]
         drawn = (self.drawn[:, arm] - self.drawn[:, base]).mean(axis=-1)
         return estimate(values, drawn, Spread.of_differences(self.seed_means) if arm != base else Spread())
 

@@ -62,10 +62,10 @@ class Journal:
         sums: dict[str, np.ndarray] = {}
         for row in rows:
             sums[row["category"]] = sums.get(row["category"], np.zeros(2)) + (row["nats"], row["bytes"])
-        found = {category: bits_per_byte(*both) for category, both in sorted(sums.items())}
-        self._note(step, found, "heldout_bits_per_byte")
-        said = [f"{category} {value:.3f}" for category, value in found.items()]
-        print(f"{self.run.folder.name} step {step} held-out bits per byte: {', '.join(said)}", flush=True)
+        by_category = {category: bits_per_byte(*both) for category, both in sorted(sums.items())}
+        self._note(step, by_category, "heldout_bits_per_byte")
+        spelled = [f"{category} {value:.3f}" for category, value in by_category.items()]
+        print(f"{self.run.folder.name} step {step} held-out bits per byte: {', '.join(spelled)}", flush=True)
 
     def _note(self, step: int, values: dict[str, float], group: str) -> None:
         """Hand the values to TensorBoard, when asked for."""

@@ -89,16 +89,16 @@ def _refuse_other_shape(run: TrainingRun) -> None:
     """Compare the model of ``run.weights`` with the run's, field by field."""
     assert run.weights is not None
     wanted = HareConfig.of(run.model, Tokenizer.load(run.tokenizer).vocabulary)
-    found = _config_of(run)
-    if found.vocab_size < wanted.vocab_size:
+    config = _config_of(run)
+    if config.vocab_size < wanted.vocab_size:
         raise HareError(
             f"The tokenizer has {wanted.vocab_size} tokens, more than the embedding of {run.weights} with "
-            f"{found.vocab_size} rows.",
+            f"{config.vocab_size} rows.",
             "use the tokenizer that these weights were trained with",
         )
     other = [
-        f"{name} {getattr(found, name)} instead of {getattr(wanted, name)}"
-        for name in _SHAPE if getattr(found, name) != getattr(wanted, name)
+        f"{name} {getattr(config, name)} instead of {getattr(wanted, name)}"
+        for name in _SHAPE if getattr(config, name) != getattr(wanted, name)
     ]
     if other:
         raise HareError(

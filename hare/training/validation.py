@@ -25,9 +25,9 @@ def nats_by_sequence(trainer: DistributedTrainer, heldout: HeldoutSequences) -> 
     starts = range(0, len(nats), trainer.micro_batch_size)
     for start in starts[dist.get_rank(replicas) :: replicas.size()]:
         batch = micro_batch(trainer, heldout.tokens[start : start + trainer.micro_batch_size])
-        found = trainer.unwrapped_model(**_placed(batch, device))["nats"]
-        if isinstance(found, torch.Tensor):
-            nats[start : start + len(found)] = found.double()
+        losses = trainer.unwrapped_model(**_placed(batch, device))["nats"]
+        if isinstance(losses, torch.Tensor):
+            nats[start : start + len(losses)] = losses.double()
     dist.all_reduce(nats, group=replicas)
     return nats.cpu().numpy()
 
