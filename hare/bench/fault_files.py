@@ -1,38 +1,30 @@
-"""Faults in files: each file that a run left is flipped, cut and emptied in turn, and what then becomes of it is seen.
+"""Faults in files: each file that a run left is flipped, cut and emptied, and what then becomes of it is seen.
 
-Most can be judged at once, by what the driver or the reader of a file says of it. What nothing notices is judged by a
-rerun of its stage: either nothing that counts depends on it, or it was used without a word.
+Every one is judged at once, alone, by what the driver or the reader of the file says of it. What nothing notices, and
+a seeded sample of all others, is judged by a rerun of its stage: it makes the same again, or it used the damage without
+a word.
 """
 
 import contextlib
-import dataclasses
+import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hare.bench.fault_ground import Fault, Ground
 from hare.core.chain import Step
 from hare.core.errors import HareError
-from hare.core.manifest import read_manifest
+from hare.core.files import remove
 from hare.core.paths import Workspace, cache_folder
-from hare.core.profile import Profile
-from hare.core.seals import is_sealed, remove, seal_path
+from hare.core.progress import track
+from hare.core.seals import is_sealed, seal_path
 from hare.data.append_log import AppendLog
 from hare.driver.reproduce import Choice, reason_to_run, reproduce
 from hare.driver.state import damaged_picture, read_state, state_path
-from hare.driver.verify import IDENTICAL, NEW, verify
 
+ROUNDS = 3  # of the sample of single files
 _TO_DELETE = re.compile(r"delete (?P<path>/\S+?)[,;:]?(?:\s|$)")
 _UNNAMED = re.compile(r"stopped in cell \d+: [A-Z]\w*(?:Error|Exception|Warning|Interrupt)\b")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What was done to which file, and what became of it; ``said`` is the message, if there was one."""
-
-    name: str
-    outcome: str
-    said: str = ""
 
 
 def flip(content: bytes) -> bytes:
@@ -73,42 +65,35 @@ def files_under(*folders: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.is_symlink() and path.stat().st_size)
 
 
-def seen_at_once(profile: Profile, chain: tuple[Step, ...]) -> tuple[list[Fault], dict[tuple[str, str], list[Path]]]:
-    """Every file of work and results, damaged alone: what the driver says of its step.
-
-    Also returns, by stage and damage, the files of which it says nothing.
-    """
-    workspace, faults = Workspace(profile.name), []
-    unseen: dict[tuple[str, str], list[Path]] = {}
-    for path in files_under(workspace.results, workspace.work):
-        step = _owner(path, workspace, chain)
-        if step is None:
-            continue
-        for damage in DAMAGES:
+def noticed(ground: Ground) -> list[Fault]:
+    """Every damage of every file of work and results, alone, that the driver notices at once."""
+    faults = []
+    for path in track(files_under(ground.workspace.results, ground.workspace.work), "each file alone", "files"):
+        step = owner(path, ground)
+        for damage in DAMAGES if step else ():
             with damaged(path, damage):
-                outcome, said = _noticed(step, profile)
+                outcome, said = _noticed(step, ground)
             if outcome:
-                faults.append(Fault(f"{damage} {_short(path, workspace)}", outcome, said))
-            else:
-                unseen.setdefault((step.stage, damage), []).append(path)
-    return faults, unseen
+                faults.append(Fault(name_of(path, damage), outcome, said))
+    return faults
 
 
-def _owner(path: Path, workspace: Workspace, chain: tuple[Step, ...]) -> Step | None:
+def owner(path: Path, ground: Ground) -> Step | None:
+    """The step to which a file of work or results belongs; None for those of the driver itself."""
+    workspace = ground.workspace
     root = workspace.results if path.is_relative_to(workspace.results) else workspace.work
     parts = path.relative_to(root).parts
-    names = {name: step for step in chain for name in (step.stage, step.notebook, step.number)}
+    names = {name: step for step in ground.chain for name in (step.stage, step.notebook, step.number)}
     return names.get(Path(parts[1]).stem) if parts[0] in ("notebooks", "steps") else names.get(parts[0])
 
 
-def _noticed(step: Step, profile: Profile) -> tuple[str, str]:
+def _noticed(step: Step, ground: Ground) -> tuple[str, str]:
     """survived: the driver would make it again; named: it says what does; '' when all seems well."""
     try:
-        if reason := reason_to_run(step, profile):
+        if reason := reason_to_run(step, ground.profile):
             return "survived", reason
-        workspace = Workspace(profile.name)
-        state = read_state(step, workspace)
-        picture = damaged_picture(workspace, state) if state else None
+        state = read_state(step, ground.workspace)
+        picture = damaged_picture(ground.workspace, state) if state else None
         return ("named", f"{picture}: hare figures") if picture else ("", "")
     except HareError as error:
         return "named", str(error)
@@ -116,34 +101,74 @@ def _noticed(step: Step, profile: Profile) -> tuple[str, str]:
         return "traceback", repr(error)
 
 
-def by_rerun(
-    profile: Profile, chain: tuple[Step, ...], unseen: Mapping[tuple[str, str], Iterable[Path]], record: Path
-) -> list[Fault]:
-    """Damage the unseen files of a stage together, make it run again, and compare with ``record``: its old results."""
-    workspace, faults = Workspace(profile.name), []
-    for (stage, damage), paths in unseen.items():
-        step = next(step for step in chain if step.stage == stage)
-        with contextlib.ExitStack() as stack:
-            for path in paths:
-                stack.enter_context(damaged(path, damage))
-            outcome, said = rerun(profile, chain, step, record)
-        faults += [Fault(f"{damage} {_short(path, workspace)}", outcome, said) for path in paths]
-    return faults
+def together(ground: Ground, step: Step) -> list[Fault]:
+    """Damage every file of a step at once, each in one of the three ways, and make the step run again."""
+    return rerun(ground, step, dict(zip(_files_of(step, ground), _in_turn(), strict=False)))
 
 
-def rerun(profile: Profile, chain: tuple[Step, ...], step: Step, record: Path) -> tuple[str, str]:
-    """Make one step run again: survived when it makes what it made before, named when it says what to do and that does.
+def single(ground: Ground, step: Step, number: int) -> list[Fault]:
+    """Damage one file, drawn by ``number``, of each shard, run or other unit of what a step keeps for itself."""
+    drawn, units = random.Random(f"{step.stage} {number}"), {}
+    for path in _files_of(step, ground):
+        if path.is_relative_to(ground.workspace.work):
+            units.setdefault(_unit(path, ground.workspace), []).append(path)
+    chosen = {drawn.choice(paths): drawn.choice(list(DAMAGES)) for paths in units.values()}
+    return rerun(ground, step, chosen)
+
+
+def _in_turn() -> Iterator[str]:
+    while True:
+        yield from DAMAGES
+
+
+def _files_of(step: Step, ground: Ground) -> list[Path]:
+    """What the step itself made or keeps; its log and its state are the driver's."""
+    files = files_under(ground.workspace.work / step.stage, ground.workspace.results / step.stage)
+    return [path for path in files if path.suffix != ".lock"]
+
+
+def _unit(path: Path, workspace: Workspace) -> str:
+    """What is made as one: a shard by its number, a run by its folder."""
+    parts = path.relative_to(workspace.work).parts
+    return path.stem if path.stem.isdecimal() else "/".join(parts[:3])
+
+
+def rerun(ground: Ground, step: Step, damages: dict[Path, str]) -> list[Fault]:
+    """Damage files together, make their step run again, and judge each: survived when it is as it was before or was
+    made anew and all metrics and artifacts are the same, named when a message said what to do and that did.
 
     Advice to delete something is followed; any other is to run the same command again.
     """
-    workspace = Workspace(profile.name)
-    before, said = read_manifest(workspace, step.stage), ""
+    for path, damage in damages.items():
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    left = {path: path.read_bytes() for path in damages}
+    try:
+        outcome, said = _made_again(ground, step)
+        return [
+            Fault(name_of(path, damage), outcome, said or _became(path, left[path], ground))
+            for path, damage in damages.items()
+        ]
+    finally:
+        ground.restore()
+
+
+def _became(path: Path, damage: bytes, ground: Ground) -> str:
+    if not path.is_file():
+        return "removed by the rerun"
+    content = path.read_bytes()
+    if content == ground.undamaged(path).read_bytes():
+        return "made again, byte for byte"
+    return "nothing reads it" if content == damage else "made again, with times of its own"
+
+
+def _made_again(ground: Ground, step: Step) -> tuple[str, str]:
+    said = ""
     for attempt in range(2):
-        state_path(step, workspace).unlink(missing_ok=True)
+        state_path(step, ground.workspace).unlink(missing_ok=True)
         try:
-            reproduce(profile, Choice(only=step.number), chain)
-            if not same(profile, record) or read_manifest(workspace, step.stage) != before:
-                return ("lost" if said else "silent"), said or "other results, without a word"
+            reproduce(ground.profile, Choice(only=step.number), ground.chain)
+            if differing := ground.unlike(step):
+                return ("lost" if said else "silent"), f"{said} other results: {differing}"
             return ("named" if attempt else "survived"), said
         except HareError as error:
             said = str(error)
@@ -154,17 +179,12 @@ def rerun(profile: Profile, chain: tuple[Step, ...], step: Step, record: Path) -
     return "dead_end", said
 
 
-def same(profile: Profile, record: Path) -> bool:
-    """Whether every metric but cost is what it is in ``record``."""
-    return all(row.outcome in (IDENTICAL, NEW) for row in verify(profile, record).comparisons)
-
-
 def of_the_cache() -> list[Fault]:
     """Every file of the cache, damaged alone: survived when its seal or its log tells."""
     faults = []
-    for path in files_under(cache_folder()):
+    for path in track(files_under(cache_folder()), "the cache", "files"):
+        rows = _rows(path)
         for damage in DAMAGES:
-            rows = _rows(path)
             with damaged(path, damage):
                 told = _seal_tells(path) or (path.suffix == ".jsonl" and all(row in rows for row in _rows(path)))
             name = f"{damage} cache/{path.relative_to(cache_folder()).as_posix()}"
@@ -187,13 +207,10 @@ def _seal_tells(path: Path) -> bool:
     return any(seal_path(place).exists() and not is_sealed(place) for place in places)
 
 
-def _short(path: Path, workspace: Workspace) -> str:
-    for name, root in (("results", workspace.results), ("work", workspace.work)):
+def name_of(path: Path, damage: str) -> str:
+    """A fault by its damage and file."""
+    workspace = Workspace(path.name)
+    for name, root in (("results", workspace.results.parent), ("work", workspace.work.parent)):
         if path.is_relative_to(root):
-            return f"{name}/{path.relative_to(root).as_posix()}"
-    return path.name
-
-
-def as_row(fault: Fault) -> dict[str, str]:
-    """A row of the table of faults."""
-    return dataclasses.asdict(fault) | {"said": " ".join(fault.said.split())[:300]}
+            return f"{damage} {name}/{path.relative_to(root).as_posix()}"
+    return f"{damage} {path.name}"
