@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from toychain import PROFILE, toy_chain
 
-from hare.bench import fault_files
-from hare.bench.fault_files import DAMAGES, Fault, by_rerun, damaged, files_under, of_the_cache, seen_at_once
+from hare.bench.fault_checking import cost_of_checking
+from hare.bench.fault_files import DAMAGES, damaged, files_under, noticed, of_the_cache, rerun, single, together
+from hare.bench.fault_ground import Fault, Ground
+from hare.bench.fault_kills import killed
 from hare.bench.fault_values import outcome_of, wrong_values
 from hare.bench.faults import OUTCOMES, counts
 from hare.core.paths import Workspace
@@ -25,27 +27,54 @@ total += int(kept.read_text() or 5) - 1
 """
 
 
-def test_every_file_of_a_run_is_noticed_or_not_needed(roots: Path) -> None:
-    chain = toy_chain(roots / "notebooks", length=2)
+def _ground(roots: Path, extra: dict[str, str], length: int) -> Ground:
+    chain = toy_chain(roots / "notebooks", extra, length)
     reproduce(PROFILE, chain=chain)
-    record = Path(shutil.copytree(Workspace(PROFILE.name).results, roots / "record"))
-    faults, unseen = seen_at_once(PROFILE, chain)
+    workspace = Workspace(PROFILE.name)
+    for name, folder in (("work", workspace.work), ("results", workspace.results)):
+        shutil.copytree(folder, roots / "pristine" / name)
+    return Ground(PROFILE, chain, roots / "pristine", AppendLog(roots / "faults.jsonl"))
+
+
+def test_every_file_of_a_run_is_noticed_or_made_again(roots: Path) -> None:
+    ground = _ground(roots, {}, 2)
+    faults = noticed(ground)
     assert len(faults) > 30 and not [fault for fault in faults if fault.outcome in BAD]
-    assert not [path for paths in unseen.values() for path in paths if path.is_relative_to(record.parent / "results")]
-    some = dict(list(unseen.items())[:1])
-    assert not [fault for fault in by_rerun(PROFILE, chain, some, record) if fault.outcome in BAD]
+    (ground.workspace.work / "corpus" / "note.txt").write_text("read by nobody")
+    shutil.copy(ground.workspace.work / "corpus" / "note.txt", ground.pristine / "work" / "corpus")
+    faults = together(ground, ground.chain[0])
+    assert {fault.outcome for fault in faults} == {"survived"}
+    said = {fault.name.rsplit("/", 1)[-1]: fault.said for fault in faults}
+    assert said["note.txt"] == "nothing reads it" and said["number.txt"] == "made again, byte for byte"
+    assert {fault.outcome for fault in single(ground, ground.chain[0], 0)} == {"survived"}
 
 
 def test_the_campaign_would_see_a_silent_fault_and_a_traceback(roots: Path) -> None:
-    chain = toy_chain(roots / "notebooks", {"corpus": USES_A_FILE}, length=1)
-    reproduce(PROFILE, chain=chain)
-    workspace = Workspace(PROFILE.name)
-    record = Path(shutil.copytree(workspace.results, roots / "record"))
-    kept = workspace.work / "corpus" / "kept.txt"
-    for damage in ("flip", "empty"):
-        assert by_rerun(PROFILE, chain, {("corpus", damage): [kept]}, record)[0].outcome == "silent"
+    ground = _ground(roots, {"corpus": USES_A_FILE}, 1)
+    kept = ground.workspace.work / "corpus" / "kept.txt"
+    assert rerun(ground, ground.chain[0], {kept: "empty"})[0].outcome == "silent"
+    assert kept.read_text() == "1", "all is restored"
     kept.write_text("one")
-    assert by_rerun(PROFILE, chain, {("corpus", "flip"): [kept]}, record)[0].outcome == "traceback"
+    assert rerun(ground, ground.chain[0], {kept: "flip"})[0].outcome == "traceback"
+
+
+def test_a_kill_is_survived_and_counted_once(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = _ground(roots, {}, 1)
+    driver = "import sys; sys.path.insert(0, {!r}); from toychain import *; from hare.driver.reproduce import *; "
+    driver += "reproduce(PROFILE, Choice(force=True), toy_chain(Path({!r}), length=1))"
+    program = driver.format(str(Path(__file__).parent), str(roots / "notebooks"))
+    monkeypatch.setattr("hare.bench.fault_kills._command", lambda ground, step: ["-c", program])
+    fault = killed(ground, 3)
+    assert fault.outcome == "survived" and "01_count" in fault.said
+    assert ground.once("kill 3", lambda: [fault]) == [fault]
+    ground.log.close()
+    again = Ground(PROFILE, ground.chain, ground.pristine, AppendLog(roots / "faults.jsonl"))
+    assert again.once("kill 3", lambda: pytest.fail("it is in the log")) == [fault]
+
+
+def test_checking_costs_little_of_a_run(roots: Path) -> None:
+    chain = toy_chain(roots / "notebooks", length=1)
+    assert cost_of_checking(PROFILE, chain) == {}
 
 
 def test_what_lies_in_the_cache_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +113,4 @@ def test_faults_are_counted_by_outcome() -> None:
         "faults.total": 3, "faults.survived": 2, "faults.named": 0, "faults.silent": 1, "faults.traceback": 0,
         "faults.dead_end": 0, "faults.lost": 0,
     }
-    assert fault_files.as_row(faults[2])["said"] == "x y"
+    assert faults[2].row()["said"] == "x y"

@@ -8,6 +8,7 @@ import sys
 import psutil
 
 from hare.bench.fault_ground import Fault, Ground
+from hare.core.chain import Step
 from hare.driver.leftovers import end_processes
 from hare.driver.reproduce import Choice, reproduce
 from hare.driver.state import read_state
@@ -24,10 +25,8 @@ def killed(ground: Ground, number: int) -> Fault:
     drawn, step = random.Random(number), ground.chain[number % len(ground.chain)]
     state = read_state(step, ground.workspace)
     seconds = drawn.uniform(0, state.wall_seconds if state else 1)
-    command = [sys.executable, "-m", "hare.cli", "reproduce", "--profile", ground.profile.source, "--force"]
-    driver = subprocess.Popen(
-        [*command, "--only", step.number], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, *_command(ground, step)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         driver.wait(seconds)
     name, family = _kill_one(driver, drawn)
@@ -45,6 +44,10 @@ def killed(ground: Ground, number: int) -> Fault:
         why = f"{left} processes or files were left behind" if left else f"other results: {differing}"
         return Fault(f"kill {number:02d}", "lost", f"{said}: {why}")
     return Fault(f"kill {number:02d}", "survived", f"{said}; the driver ended with {ended}")
+
+
+def _command(ground: Ground, step: Step) -> list[str]:
+    return ["-m", "hare.cli", "reproduce", "--profile", ground.profile.source, "--only", step.number, "--force"]
 
 
 def _kill_one(driver: subprocess.Popen, drawn: random.Random) -> tuple[str, list[psutil.Process]]:
