@@ -244,3 +244,21 @@ def test_a_step_on_request_waits_to_be_named_and_later_ones_do_without_it(
     assert reproduce(PROFILE, chain=chain) == 0
     assert reproduce(PROFILE, Choice(first="2"), chain) == 2, "the step itself, and the one that may read it"
     assert reproduce(PROFILE, chain=chain) == 0
+
+
+def test_a_step_that_reads_results_alone_works_from_a_record_without_its_artifacts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
+    count, _, draw = toy_chain(tmp_path / "notebooks")
+    draw = dataclasses.replace(draw, needs=("corpus",), reads_results=True)
+    nbformat.write(toy_notebook(dataclasses.replace(draw, needs=()), PROFILE), draw.source)
+    reproduce(PROFILE, Choice(only="1"), (count, draw))
+    shutil.rmtree(tmp_path / "work")
+    assert reproduce(PROFILE, Choice(only="3"), (count, draw)) == 1
+    assert "01_count · its recorded results are used" in capfd.readouterr().err
+    shutil.rmtree(tmp_path / "work")
+    (_workspace().results / "corpus" / "metrics.json").unlink()
+    with pytest.raises(HareError, match="needs what 01_count makes, but it has not run to its end"):
+        reproduce(PROFILE, Choice(only="3"), (count, draw))

@@ -11,14 +11,13 @@ from hare.core import provenance
 from hare.core.chain import Step, step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import is_finite_number, remove, write_json, written_whole
-from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest, verified, write_manifest
+from hare.core.manifest import MANIFEST, METRICS, PARAMETERS, read_manifest, verified, write_manifest
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
 from hare.core.reading import METRICS_DIGEST, read_json, read_record
 from hare.core.secrets import masked_values
 from hare.core.tables import escape_tables, number_in_table
 
-METRICS = "metrics.json"
 SectionType = TypeVar("SectionType")
 
 

@@ -19,7 +19,7 @@ import filelock
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors, remove, remove_leftovers, write_text, written_whole
-from hare.core.manifest import MANIFEST
+from hare.core.manifest import MANIFEST, METRICS
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import Profile
 from hare.core.secrets import masked
@@ -177,11 +177,18 @@ class _Run:
         return f"[{self.chain.index(step) + 1}/{len(self.chain)}] {step.notebook}"
 
     def _check_earlier(self, chosen: tuple[Step, ...]) -> None:
-        """Steps before the chosen ones must have left what they make; that they are out of date is only said."""
+        """Steps before the chosen ones must have left what they make; that they are out of date is only said.
+
+        Where results alone are read, as they are in a fresh clone, the record of a step suffices.
+        """
         needed = {stage for step in chosen for stage in step.needs} - {step.stage for step in chosen}
         for step in (step for step in self.chain if step.stage in needed):
             state = read_state(step, self.workspace)
             if state is None and step.on_request and not any(chosen_step.on_request for chosen_step in chosen):
+                continue
+            recorded = (self.workspace.results / step.stage / METRICS).exists()
+            if state is None and recorded and all(chosen_step.reads_results for chosen_step in chosen):
+                _say(f"{self._label(step)} · its recorded results are used")
                 continue
             damaged = damage(step, self.workspace, state) if state else None
             if state is None or damaged:
