@@ -87,7 +87,7 @@ def test_measures_of_every_precision(files: dict[str, Path]) -> None:
 def test_the_tool_answers_as_it_does_in_torch(folder: Path, tmp_path: Path) -> None:
     saved = save_for_chat(load_for_chat(folder, seed=0), tmp_path / "tool")
     files = {"fp32": export_gguf(saved, tmp_path / "tool.gguf", "fp32")}
-    items = plain_set("test", {function.name: 1 for function in FUNCTIONS}, 0) + hard_set(1, 0)[:3]
+    items = plain_set("test", {function.name: 1 for function in FUNCTIONS}, 0) + hard_set("test", 1, 0)[:3]
     requests = [*(item.request for item in items), "", "call 112; open the camera"]
     ours = ToolModel("tool", load_saved(saved)).answer(requests)
     theirs = readings(Llama(files["fp32"], 512), saved, requests)

@@ -1,5 +1,7 @@
 """The Berkeley sets with their own checker, and the model that reads schemas."""
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,25 @@ def test_questions_are_learnt_by_their_answers_alone(folder: Path) -> None:
     assert training_examples(dialogue, items, 60, 0) == examples
     assert not set(schema._tools()) & {
         one.name for name in bfcl.SETS for item in bfcl.items(name) for one in item.functions}
+
+
+def test_an_invented_function_differs_from_its_twin_by_the_noun_alone() -> None:
+    for number in range(30):
+        request, ((wanted, yes), (other, no)), slots = schema._invented(random.Random(number), ())
+        ours, theirs = (set(re.findall(r"[a-z]+", text.lower())) for text in (wanted, other))
+        assert yes and not no and ours != theirs
+        noun = next(iter(ours - theirs))
+        assert noun in request.lower() and all(value in request for _, value in slots)
+    assert not set(schema._tools()["kept_aside"]) & set(schema._tools()["written"])
+
+
+def test_the_limit_is_set_where_functions_kept_aside_are_best_told_apart(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SchemaModel(load_for_chat(folder, 0))
+    monkeypatch.setattr(model, "_wanted", lambda pairs: [
+        -2.0 - number % 2 for number in range(len(pairs))])  # wanted and unwanted in turn, all below 0
+    assert model.calibrate(0) == 1.0 and model.limit == -3.0
 
 
 def test_a_run_answers_all_three_sets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from tests.chat_toys import KINDS, toy_dialogue
 COUNTS = tool_data.training_counts(published("api_calling"), 0.1)
 TRAIN = tool_data.plain_set("train", COUNTS, 0)
 TEST = tool_data.plain_set("test", dict.fromkeys(COUNTS, 36), 0)
-HARD = tool_data.hard_set(2, 0)
+HARD = tool_data.hard_set("test", 2, 0)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -49,7 +49,7 @@ def test_train_and_test_share_nothing(other: list) -> None:
 
 def test_training_takes_no_way_that_a_test_set_keeps() -> None:
     tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
-    tests += [grammar.words_of(found.core) for _, found in grammar.hard_phrasings()]
+    tests += [grammar.words_of(found.core) for _, found in grammar.hard_phrasings("test")]
     for phrasing in grammar.phrasings("train")[::3]:
         for way in {grammar.one_way(phrasing, random.Random(seed)) for seed in range(8)}:
             assert not set("[|]") & set(way) and not grammar.is_kept_back(phrasing.function, way)
@@ -314,9 +314,28 @@ def test_what_training_shows_shares_nothing_with_other_splits() -> None:
     assert max(grammar.jaccard(one, other) for one in cores for other in tests) <= grammar.CLOSE
 
 
+def test_requests_go_on_with_what_belongs_in_no_slot() -> None:
+    rng = random.Random(0)
+    items = [variation.varied(item, rng) for item in TRAIN[::3] for _ in range(10)]
+    more = [item for item in items if len(item.values) > len(tool_data.drawn_again(item, random.Random(1)).values)]
+    assert 0.1 < len(more) / len(items) < 0.6
+    joined = [item for item in items if any(name.endswith("9") for name, _ in item.values)]
+    assert joined and all(objection_to(item.call, item.request) == "" for item in items)
+    small = [item for item in items if item.call.function == "call_contact" and item.request.islower()]
+    assert small and all(item.call.arguments[0] in item.request for item in small)
+
+
+def test_what_training_says_is_known_with_opener_closer_and_choice() -> None:
+    assert grammar.training_says("no_call", "First of all, what time is it")
+    assert grammar.training_says("no_call", "skip the track") and grammar.training_says("no_call", "RESUME this song!!")
+    assert not grammar.training_says("no_call", "jump over the track")
+    assert not grammar.training_says("call_number", "skip the track")
+    assert not any(grammar.training_says(item.call.function, item.core) for item in human_set(160, 0))
+
+
 def test_made_up_names_are_nobody_elses() -> None:
     rng = random.Random(0)
-    names = {variation._made_up(rng) for _ in range(5000)}
+    names = {variation.made_up(rng) for _ in range(5000)}
     others = {value.lower() for split in ("validation", "test") for kind in ("given", "family", "title", "place")
               for value in grammar.values(kind, split)}
     assert not names & others and len(names) > 3000
@@ -419,7 +438,7 @@ def test_recall_and_what_is_offered() -> None:
 
 
 def test_worked_examples_are_valid_calls_that_share_nothing_with_the_other_splits() -> None:
-    others = [*tool_data.plain_set("test", dict.fromkeys(COUNTS, 50), 0), *tool_data.hard_set(5, 0),
+    others = [*tool_data.plain_set("test", dict.fromkeys(COUNTS, 50), 0), *tool_data.hard_set("test", 5, 0),
               *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 50), 0)]
     values = {value for item in others for value in item.call.arguments}
     assert set(retrieval.WORKED_EXAMPLES) == set(BY_NAME)

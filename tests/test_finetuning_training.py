@@ -334,7 +334,7 @@ def test_the_phone_shows_the_marks_of_what_it_does(start: Path) -> None:
 
 def test_a_run_answers_every_set_and_is_saved(start: Path, tmp_path: Path) -> None:
     items = plain_set("train", {"call_contact": 6, "open_camera": 4}, 0)
-    sets = {"test": plain_set("test", {"call_contact": 2}, 0), "hard": hard_set(1, 0)[:3]}
+    sets = {"test": plain_set("test", {"call_contact": 2}, 0), "hard": hard_set("test", 1, 0)[:3]}
     run = runs.Run(runs.COPYING, COPIED, start, Schedule(2, 4, 1e-3, seed=1))
     done = runs.carried_out(run, items, sets, tmp_path / "tool")
     assert set(done["rows"].system) == {runs.COPYING, runs.COPYING_GRAMMAR} and len(done["rows"]) == 10

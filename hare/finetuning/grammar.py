@@ -28,6 +28,7 @@ _NO_OPENER, _NO_CLOSER = 0.4, 0.75  # how many requests have none, for one that 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")  # the innermost ones
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _WORD = re.compile(r"\{\w+\}|[\w']+")  # not `hare.data.words`: a slot is a word here
+_NUMBERED = re.compile(r"\d+\}")
 _TEST = "test_phrasings.yaml"
 CLOSE = 0.8  # share of words that a training phrasing may have in common with a test phrasing
 _NUMBERS = ("##########", "###-###-####", "+## ### ### ####", "### ####", "#####", "### ### ####", "###-####")
@@ -65,9 +66,9 @@ def phrasings(split: str) -> list[Phrasing]:
     return listed if split != "train" else [phrasing for phrasing in listed if _a_way(phrasing, random.Random(0), 100)]
 
 
-def hard_phrasings() -> list[tuple[str, Phrasing]]:
-    """Kind of difficulty and phrasing, for the second test set."""
-    hard = _data("phrasings.yaml")["hard"]
+def hard_phrasings(split: str) -> list[tuple[str, Phrasing]]:
+    """Kind of difficulty and phrasing: of the second test set, or those to choose by (validation)."""
+    hard = _data("phrasings.yaml")["hard"][split]
     return [
         (kind, Phrasing(function, core))
         for kind, by_function in hard.items() for function, cores in by_function.items() for core in cores
@@ -108,9 +109,28 @@ def is_kept_back(function: str, core: str) -> bool:
     return any(jaccard(words, other) > CLOSE for size in sizes for other in _test_words().get(size, ()))
 
 
+def training_says(function: str, core: str) -> bool:
+    """Whether a training item can be phrased like this, with or without an opener and a closer, whatever its case."""
+    return bool(_sayable(function).fullmatch("".join(core.lower().split())))
+
+
+@cache
+def _sayable(function: str) -> re.Pattern[str]:
+    """Every way through the training phrasings of a function, without its spaces."""
+    cores = "|".join(_ways(phrasing.core) for phrasing in phrasings("train") if phrasing.function == function)
+    before, after = ("|".join(map(_ways, dict.fromkeys(said))) for said in (openers("train"), closers("train", False)))
+    return re.compile(f"(?:{before})(?:{cores})(?:{after})")
+
+
+def _ways(core: str) -> str:
+    """A pattern of all ways through a core's choices."""
+    signs = {"[": "(?:", "]": ")", "|": "|"}
+    return "".join(signs.get(sign, re.escape(sign)) for sign in core.lower() if not sign.isspace())
+
+
 def words_of(core: str) -> frozenset[str]:
-    """The different words of a phrasing, its slots among them, in lower case."""
-    return frozenset(_WORD.findall(core.lower()))
+    """The different words of a phrasing in lower case, its slots among them by their kind."""
+    return frozenset(_WORD.findall(_NUMBERED.sub("}", core.lower())))
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
@@ -120,15 +140,16 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 @cache
 def _cores_kept_back() -> frozenset[str]:
-    others = [*phrasings("validation"), *phrasings("test"), *(phrasing for _, phrasing in hard_phrasings())]
-    return frozenset(phrasing.core for phrasing in others)
+    plain = [phrasing for split in SPLITS[1:] for phrasing in phrasings(split)]
+    hard = [phrasing for split in SPLITS[1:] for _, phrasing in hard_phrasings(split)]
+    return frozenset(phrasing.core for phrasing in (*plain, *hard))
 
 
 @cache
 def _test_words() -> dict[int, set[frozenset[str]]]:
     """`words_of` both test sets' phrasings, by their number."""
     by_size: dict[int, set[frozenset[str]]] = {}
-    for phrasing in (*phrasings("test"), *(hard for _, hard in hard_phrasings())):
+    for phrasing in (*phrasings("test"), *(hard for _, hard in hard_phrasings("test"))):
         words = words_of(phrasing.core)
         by_size.setdefault(len(words), set()).add(words)
     return by_size
@@ -151,6 +172,12 @@ def closers(split: str, after_text: bool) -> list[str]:
     listed = _data("phrasings.yaml")["closers"][split]
     weighted = [""] * round(_NO_CLOSER * len(listed)) + listed
     return [closer for closer in weighted if not after_text or not closer.startswith(" ")]
+
+
+def around(place: str) -> list[str]:
+    """What training says around a request without its belonging to it: ``before``, ``after``, and the ``joiners`` to a
+    second request."""
+    return _data("phrasings.yaml")["around"][place]
 
 
 def bucket(value: str) -> float:

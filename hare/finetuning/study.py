@@ -26,6 +26,7 @@ from hare.synthesis.engines.generator import Generator
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
 _GENERATION_BATCH = 16
 _CALIBRATION = 28  # validation requests
+_HARD_VALIDATION = 4  # of each function and kind of difficulty
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def make_sets(config: Finetuning, published: pd.DataFrame) -> ToolSets:
     seed, names = config.finetuning_seeds[0], [function.name for function in FUNCTIONS]
     sets = ToolSets(
         plain_set("train", training_counts(published, config.tool_data_share), seed),
-        plain_set("validation", dict.fromkeys(names, min(VALIDATION_ITEMS, config.tool_test_items)), seed),
+        [*plain_set("validation", dict.fromkeys(names, min(VALIDATION_ITEMS, config.tool_test_items)), seed),
+         *hard_set("validation", min(_HARD_VALIDATION, config.tool_hard_items), seed)],
         plain_set("test", dict.fromkeys(names, config.tool_test_items), seed),
-        hard_set(config.tool_hard_items, seed),
+        hard_set("test", config.tool_hard_items, seed),
         human_set(config.tool_human_items, seed),
     )
     for items in (sets.train, *sets.scored().values()):

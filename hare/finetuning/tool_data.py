@@ -70,11 +70,12 @@ def plain_set(
     return items
 
 
-def hard_set(per_kind: int, seed: int) -> list[ToolItem]:
-    """``per_kind`` items of each kind and function: indirect, distractor, two intents, and typos in test phrasings."""
+def hard_set(split: str, per_kind: int, seed: int) -> list[ToolItem]:
+    """``per_kind`` items of each kind and function: indirect, distractor, two intents, and typos in the split's plain
+    phrasings."""
     seen: set[str] = set()
     by_kind: dict[tuple[str, str], list[Phrasing]] = {}
-    for kind, phrasing in [*hard_phrasings(), *(("typos", test) for test in phrasings("test"))]:
+    for kind, phrasing in [*hard_phrasings(split), *(("typos", plain) for plain in phrasings(split))]:
         by_kind.setdefault((kind, phrasing.function), []).append(phrasing)
     items = []
     for (kind, name), candidates in by_kind.items():
@@ -82,10 +83,10 @@ def hard_set(per_kind: int, seed: int) -> list[ToolItem]:
         for number in range(per_kind):
             phrasing = candidates[number % len(candidates)]
             if kind == "typos":
-                phrasing = dataclasses.replace(phrasing, core=_with_typo(phrasing.core, rng))
-            item_id = f"hard-{kind}-{name}-{number}"
+                phrasing = dataclasses.replace(phrasing, core=with_typo(phrasing.core, rng))
+            item_id = f"{'hard' if split == 'test' else split}-{kind}-{name}-{number}"
             try:
-                items.append(_new_item(item_id, "test", kind, phrasing, seen, rng))
+                items.append(_new_item(item_id, split, kind, phrasing, seen, rng))
             except HareError:
                 continue  # a phrasing without slots has few forms
     return items
@@ -133,7 +134,7 @@ def drawn_again(item: ToolItem, rng: random.Random) -> ToolItem:
     return _item(item.id, item.split, item.kind, Phrasing(item.call.function, item.pattern), rng)
 
 
-def _with_typo(core: str, rng: random.Random) -> str:
+def with_typo(core: str, rng: random.Random) -> str:
     """One letter swapped, dropped or doubled in each of up to two words that are no slot."""
     words = core.split(" ")
     places = [place for place, word in enumerate(words) if word.isalpha() and len(word) >= 4]

@@ -51,6 +51,7 @@ def schema_answers(folder: Path, train: Sequence[ToolItem], config: Finetuning, 
     examples = training_examples(model.dialogue, train, schedule.steps * schedule.batch, seed)
     trained = fine_tune(model.network, batches_of(examples, schedule), schedule, f"{SCHEMA}, seed {seed}")
     system = SchemaModel(model)
+    system.calibrate(seed)
     rows = [_rows(items, system.answer(items), SCHEMA, seed) for items in map(bfcl.items, bfcl.SETS)]
     costs = {"system": SCHEMA, "seed": seed, "steps": trained.steps, "seconds": trained.seconds, "loss": trained.loss}
     return {"rows": pd.concat(rows, ignore_index=True), "costs": costs}

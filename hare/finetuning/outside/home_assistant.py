@@ -1,8 +1,8 @@
 """A test set phrased by people: English sentence templates that contributors wrote for Home Assistant's intents.
 
 One of its intents is a function of ours: the weather of a named place. Every other intent is a request that our phone
-has no function for, and must get no call; the weather without a place is left out, since our function needs one. Never
-trained on, and nothing is chosen by it.
+has no function for, and must get no call; the weather without a place is left out, since our function needs one, and so
+is what training says in the same words. Never trained on, and nothing is chosen by it.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from hare.data.archives import archive_of, read_member
 from hare.finetuning.functions import NO_CALL, Call
-from hare.finetuning.grammar import values
+from hare.finetuning.grammar import training_says, values
 from hare.finetuning.tool_data import ToolItem
 
 _PACKAGE, _MEMBER = "home-assistant-intents", "home_assistant_intents/data/en.json"
@@ -59,10 +59,11 @@ def _new_item(item_id: str, template: str, function: str, rng: random.Random, se
     for _ in range(_ATTEMPTS):
         place = rng.choice(values("place", "test"))
         core = " ".join(expanded(template, rng, keep="name" if function != NO_CALL else "").replace(";", ", ").split())
-        if core in seen:
+        core = core.replace("{name}", "{place}")
+        if core in seen or training_says(function, core):
             continue
         seen.add(core)
-        request = core.replace("{name}", place)
+        request = core.replace("{place}", place)
         call = Call(function, (place,) if function != NO_CALL else ())
         return [ToolItem(item_id, "test", "plain", request, call, core, core, core, (("place", place),))]
     return []

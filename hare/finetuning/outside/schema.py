@@ -12,21 +12,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from hare.core.progress import track
 from hare.finetuning.decoding import TorchReader
 from hare.finetuning.dialogue import ChatModel, Dialogue, Example
-from hare.finetuning.functions import FUNCTIONS, Call
+from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call
 from hare.finetuning.grammar import draw, kind_of
 from hare.finetuning.marks import marks_of, pieces_of
 from hare.finetuning.outside.bfcl import BfclItem, Parameter, Schema
 from hare.finetuning.tool_data import ToolItem
+from hare.finetuning.variation import made_up
 
 _YES, _NO = 0, len(FUNCTIONS) - 1  # the functional tokens that stand for them
 _BATCH = 64
+_SHARES = (0.5, 0.3, 0.2)  # of invented, written and the phone's functions
+_CHOSEN_BY = 200  # requests for functions kept aside
 _LONGEST = 60  # pieces of a request that are marked; of a longer one the beginning
 _NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*|[-+]?\.\d+")
+
+Tool = dict[str, Any]
+Drawn = tuple[str, list[tuple[str, bool]], list[tuple[str, str]]]  # request, descriptions and whether wanted, slots
 
 
 @cache
@@ -35,37 +42,53 @@ def _tools() -> dict[str, Any]:
 
 
 def training_examples(dialogue: Dialogue, phone: Sequence[ToolItem], count: int, seed: int) -> list[Example]:
-    """``count`` questions with answers: of the functions written for training, and of the phone's own."""
+    """``count`` questions with answers: of functions invented or written for training, and of the phone's own."""
     rng = random.Random(seed)
-    described = {name: tool["description"] for name, tool in _tools().items()}
-    described |= {function.name: function.description for function in FUNCTIONS[:-1]}
     examples: list[Example] = []
     while len(examples) < count:
-        name, request, slots = _drawn(rng) if rng.random() < 0.7 else _of_phone(rng.choice(phone))
-        other = rng.choice([one for one in described if one != name])
-        shown = [(name, True), (other, False)] if name in described else [(other, False)]
-        for function, wanted in shown:
-            ids = _question(dialogue, f"{function}: {described[function]}", request)
+        drawn = rng.choices((_invented, _written, _of_phone), _SHARES)[0]
+        request, shown, slots = drawn(rng, phone)
+        for described, wanted in shown:
+            ids = _question(dialogue, described, request)
             answer = dialogue.api_ids[_YES if wanted else _NO]
             examples.append(Example((*ids, answer), (False,) * len(ids) + (True,)))
         examples += [_marked(dialogue, text, request, value) for text, value in slots]
     return examples[:count]
 
 
-def _drawn(rng: random.Random) -> tuple[str, str, list[tuple[str, str]]]:
-    """Name, request, and per parameter its description and value."""
-    name = rng.choice(list(_tools()))
-    tool = _tools()[name]
+def _invented(rng: random.Random, phone: Sequence[ToolItem]) -> Drawn:
+    """A function of a made-up noun, beside the same one of another noun."""
+    form = rng.choice(_tools()["invented"])
+    tool, other = ({**form, "noun": made_up(rng)} for _ in range(2))
+    name, another = (one["name"].replace("{noun}", one["noun"]) for one in (tool, other))
+    return _asked(rng, name, tool, another, other)
+
+
+def _written(rng: random.Random, phone: Sequence[ToolItem], part: str = "written") -> Drawn:
+    (name, tool), (another, other) = rng.sample(list(_tools()[part].items()), 2)
+    return _asked(rng, name, tool, another, other)
+
+
+def _asked(rng: random.Random, name: str, tool: Tool, another: str, other: Tool) -> Drawn:
+    """A request for a function, in its own words."""
     values = {key: draw(kind_of(kind), "train", rng) for key, (kind, _) in tool["parameters"].items()}
-    request = rng.choice(tool["phrasings"]).format(**values)
+    request = rng.choice(tool["phrasings"]).format(**values, noun=tool.get("noun", ""))
     slots = [(f"{key}: {text}", values[key]) for key, (_, text) in tool["parameters"].items()]
-    return name, request[:1].upper() + request[1:] if rng.random() < 0.5 else request, slots
+    shown = [(_described(name, tool), True), (_described(another, other), False)]
+    return request[:1].upper() + request[1:] if rng.random() < 0.5 else request, shown, slots
 
 
-def _of_phone(item: ToolItem) -> tuple[str, str, list[tuple[str, str]]]:
+def _described(name: str, tool: Tool) -> str:
+    return f"{name}: {tool['description'].replace('{noun}', tool.get('noun', ''))}"
+
+
+def _of_phone(rng: random.Random, phone: Sequence[ToolItem]) -> Drawn:
+    item = rng.choice(phone)
     function = next(function for function in FUNCTIONS if function.name == item.call.function)
+    other = rng.choice([one for one in FUNCTIONS[:-1] if one is not function])
+    shown = [(f"{one.name}: {one.description}", one is function) for one in (function, other) if one.name != NO_CALL]
     names = [f"{slot.name}: The {slot.name} of the call." for slot in function.slots]
-    return function.name, item.request, list(zip(names, item.call.arguments, strict=True))
+    return item.request, shown, list(zip(names, item.call.arguments, strict=True))
 
 
 def _question(dialogue: Dialogue, described: str, request: str) -> list[int]:
@@ -92,14 +115,27 @@ class SchemaModel:
 
     def __init__(self, model: ChatModel):
         self._network, self._dialogue = model.network, model.dialogue
+        self.limit = 0.0
+
+    def calibrate(self, seed: int) -> float:
+        """Set the log-odds above which a function counts as wanted, by functions kept from training; the share of the
+        descriptions, wanted and unwanted alike, that it then tells apart."""
+        rng = random.Random(seed)
+        drawn = [_written(rng, (), "kept_aside") for _ in range(_CHOSEN_BY)]
+        pairs = [(request, described, wanted) for request, shown, _ in drawn for described, wanted in shown]
+        scores = np.array(self._wanted([(request, described) for request, described, _ in pairs]))
+        wanted = np.array([wanted for _, _, wanted in pairs])
+        shares = [np.mean((scores > limit) == wanted) for limit in np.sort(scores)]
+        self.limit = float(np.sort(scores)[int(np.argmax(shares))])
+        return float(max(shares))
 
     def answer(self, items: Sequence[BfclItem]) -> list[tuple[str, dict[str, Any]] | None]:
         """The call (function, arguments by name) that each request asks for; None where no function is wanted."""
         pairs = [(number, schema) for number, item in enumerate(items) for schema in item.functions]
-        wanted = self._wanted([(items[number].request, schema) for number, schema in pairs])
+        wanted = self._wanted([(items[number].request, f"{one.name}: {one.description}") for number, one in pairs])
         best: dict[int, tuple[float, Schema]] = {}
         for (number, schema), score in zip(pairs, wanted, strict=True):
-            if score > max(0.0, best.get(number, (0.0, schema))[0]):
+            if score > best.get(number, (self.limit, schema))[0]:
                 best[number] = (score, schema)
         asked = [(number, one) for number, (_, schema) in best.items() for one in schema.parameters if one.required]
         values = self._values([(items[number].request, one) for number, one in asked])
@@ -108,10 +144,9 @@ class SchemaModel:
             calls[number][one.name] = value
         return [(best[number][1].name, calls[number]) if number in best else None for number in range(len(items))]
 
-    def _wanted(self, pairs: Sequence[tuple[str, Schema]]) -> list[float]:
-        """Log-odds that a request wants a function, in the order given."""
-        prompts = [_question(self._dialogue, f"{schema.name}: {schema.description}", request)
-                   for request, schema in pairs]
+    def _wanted(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Log-odds that a request wants the function described beside it, in the order given."""
+        prompts = [_question(self._dialogue, described, request) for request, described in pairs]
         choices = [self._dialogue.api_ids[_YES], self._dialogue.api_ids[_NO]]
         scores: dict[int, float] = {}
         for batch in track(_batches(prompts), "functions wanted", "batches"):
