@@ -98,17 +98,17 @@ def _minhash(documents: Sequence[Document], folder: Path) -> dict[str, float]:
     searched = [*texts, *near]
     size = sum(map(utf8_length, searched)) / 1e6
     started = time.process_time()
-    found = {item.index for item in duplicates(signatures_of(searched))}
+    ours_removed = {item.index for item in duplicates(signatures_of(searched))}
     ours = time.process_time() - started
     started = time.process_time()
-    theirs_found = _datatrove_duplicates(searched, folder)
+    theirs_removed = _datatrove_duplicates(searched, folder)
     theirs = time.process_time() - started
     planted = range(len(texts), len(searched))
     return {
         "minhash_mb_per_s_per_core": size / ours, "datatrove_minhash_mb_per_s_per_core": size / theirs,
         "minhash_vs_datatrove": theirs / ours,
-        "minhash_recall_jaccard_0_8": sum(index in found for index in planted) / len(planted),
-        "datatrove_minhash_recall_jaccard_0_8": sum(index in theirs_found for index in planted) / len(planted),
+        "minhash_recall_jaccard_0_8": sum(index in ours_removed for index in planted) / len(planted),
+        "datatrove_minhash_recall_jaccard_0_8": sum(index in theirs_removed for index in planted) / len(planted),
     }
 
 

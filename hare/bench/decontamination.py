@@ -53,7 +53,7 @@ def bench(profile: Profile) -> dict[str, float]:
     texts = _texts(profile)
     index = build_index(sizes_of(profile.decontamination))
     only = {_N: index.sets[_N]}
-    metrics = {"decontamination_index_mb": sum(len(found.hashes) * 8 for found in only.values()) / 1e6}
+    metrics = {"decontamination_index_mb": sum(len(hash_set.hashes) * 8 for hash_set in only.values()) / 1e6}
     for size in track(_SIZES_MB, f"decontaminate at N = {_N}", "sizes"):
         metrics[f"decontamination_mb_per_s_per_core.{size}_mb"] = _rate(texts, size, lambda b: _ours(b, only))
     rates = [metrics[f"decontamination_mb_per_s_per_core.{size}_mb"] for size in _SIZES_MB]
@@ -147,8 +147,8 @@ def _datatrove_filter(folder: Path, tokenizer: WordTokenizer | str) -> NGramsDec
     made = NGramsDecontFilter(str(folder), config, language=tokenizer)
     hashes = set()
     for row in benchmarks.rows("arc_challenge", "test"):
-        found = made.tokenizer.word_tokenize(simplify_text(row["question"], config.norm_config))
-        hashes |= {made.hash_func(" ".join(found[i : i + _N])) for i in range(len(found) - _N + 1)}
+        words = made.tokenizer.word_tokenize(simplify_text(row["question"], config.norm_config))
+        hashes |= {made.hash_func(" ".join(words[i : i + _N])) for i in range(len(words) - _N + 1)}
     np.array(sorted(hashes), config.hash_config.np_descr).tofile(folder / "arc.index.hashes")
     made.load_index_hashes()
     return made

@@ -61,8 +61,8 @@ def damaged(path: Path, damage: str) -> Iterator[None]:
 
 def files_under(*folders: Path) -> list[Path]:
     """Every file that can be damaged."""
-    found = (path for folder in folders for path in folder.rglob("*"))
-    return sorted(path for path in found if path.is_file() and not path.is_symlink() and path.stat().st_size)
+    paths = (path for folder in folders for path in folder.rglob("*"))
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink() and path.stat().st_size)
 
 
 def noticed(ground: Ground) -> list[Fault]:
@@ -72,9 +72,9 @@ def noticed(ground: Ground) -> list[Fault]:
         step = owner(path, ground)
         for damage in DAMAGES if step else ():
             with damaged(path, damage):
-                outcome, said = _noticed(step, ground)
+                outcome, message = _noticed(step, ground)
             if outcome:
-                faults.append(Fault(name_of(path, damage), outcome, said))
+                faults.append(Fault(name_of(path, damage), outcome, message))
     return faults
 
 
@@ -143,9 +143,9 @@ def rerun(ground: Ground, step: Step, damages: dict[Path, str]) -> list[Fault]:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     left = {path: path.read_bytes() for path in damages}
     try:
-        outcome, said = _made_again(ground, step)
+        outcome, message = _made_again(ground, step)
         return [
-            Fault(name_of(path, damage), outcome, said or _became(path, left[path], ground))
+            Fault(name_of(path, damage), outcome, message or _became(path, left[path], ground))
             for path, damage in damages.items()
         ]
     finally:
@@ -162,21 +162,21 @@ def _became(path: Path, damage: bytes, ground: Ground) -> str:
 
 
 def _made_again(ground: Ground, step: Step) -> tuple[str, str]:
-    said = ""
+    message = ""
     for attempt in range(2):
         state_path(step, ground.workspace).unlink(missing_ok=True)
         try:
             reproduce(ground.profile, Choice(only=step.number), ground.chain)
             if differing := ground.unlike(step):
-                return ("lost" if said else "silent"), f"{said} other results: {differing}"
-            return ("named" if attempt else "survived"), said
+                return ("lost" if message else "silent"), f"{message} other results: {differing}"
+            return ("named" if attempt else "survived"), message
         except HareError as error:
-            said = str(error)
-            if _UNNAMED.search(said):
-                return "traceback", said
+            message = str(error)
+            if _UNNAMED.search(message):
+                return "traceback", message
             for match in _TO_DELETE.finditer(error.fix):
                 remove(Path(match["path"]))
-    return "dead_end", said
+    return "dead_end", message
 
 
 def of_the_cache() -> list[Fault]:

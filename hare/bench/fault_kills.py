@@ -32,18 +32,18 @@ def killed(ground: Ground, number: int) -> Fault:
     name, family = _kill_one(driver, drawn)
     ended = driver.wait()
     alive = psutil.wait_procs(family, timeout=_SECONDS_TO_END)[1]
-    said = f"{name} in {step.notebook} after {seconds:.1f} s"
+    place = f"{name} in {step.notebook} after {seconds:.1f} s"
     try:
         reproduce(ground.profile, Choice(only=step.number), ground.chain)
     except Exception as error:  # the next run must always go on
         ground.restore()
-        return Fault(f"kill {number:02d}", "lost", f"{said}: {error!r}")
+        return Fault(f"kill {number:02d}", "lost", f"{place}: {error!r}")
     left = len(alive) + end_processes(f"{ground.workspace.work}:") + _temporary_files(ground)
     if left or (differing := ground.unlike(step)):
         ground.restore()
         why = f"{left} processes or files were left behind" if left else f"other results: {differing}"
-        return Fault(f"kill {number:02d}", "lost", f"{said}: {why}")
-    return Fault(f"kill {number:02d}", "survived", f"{said}; the driver ended with {ended}")
+        return Fault(f"kill {number:02d}", "lost", f"{place}: {why}")
+    return Fault(f"kill {number:02d}", "survived", f"{place}; the driver ended with {ended}")
 
 
 def _command(ground: Ground, step: Step) -> list[str]:

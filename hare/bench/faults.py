@@ -64,5 +64,5 @@ def _kills(prepared: Ground) -> list[Fault]:
 
 def counts(faults: list[Fault]) -> dict[str, float]:
     """How many faults there were, and how many of each outcome."""
-    found = Counter(fault.outcome for fault in faults)
-    return {"faults.total": len(faults), **{f"faults.{outcome}": found[outcome] for outcome in OUTCOMES}}
+    by_outcome = Counter(fault.outcome for fault in faults)
+    return {"faults.total": len(faults), **{f"faults.{outcome}": by_outcome[outcome] for outcome in OUTCOMES}}

@@ -97,7 +97,7 @@ def measured(training: Training, size: Size, variants: dict[str, Variant], secon
             print(f"{name}: does not run here: {error.problem.splitlines()[-1]}", flush=True)
             continue
         metrics |= _metrics(name, size, blocks, rate)
-        curves[name] = [found["loss"] for found in blocks if found.get("loss") is not None]
+        curves[name] = [block["loss"] for block in blocks if block.get("loss") is not None]
         speed = metrics[f"gpu.{name}.tokens_per_s"]
         print(f"{name}: {speed:,.0f} tokens/s, MFU {metrics[f'gpu.{name}.mfu']:.0%}", flush=True)
     return metrics | _apart(curves)

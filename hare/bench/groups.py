@@ -41,16 +41,16 @@ def bench(profile: Profile, groups: list[str]) -> dict[str, float]:
     unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
         raise HareError(f"There is no benchmark named {', '.join(unknown)}.", f"choose among {', '.join(GROUPS)}")
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     failed: list[HareError] = []
     for group in groups or [name for name in GROUPS if name != GPU]:
         try:
-            found |= _measure(profile, group)
+            metrics |= _measure(profile, group)
         except HareError as error:
             failed.append(HareError(f"{group}: {error.problem}", error.fix))
     if failed:
         raise HareError("\n".join(error.problem for error in failed), "; ".join(error.fix for error in failed))
-    return found
+    return metrics
 
 
 def _measure(profile: Profile, group: str) -> dict[str, float]:

@@ -53,17 +53,17 @@ def on_a_real_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     texts = [text for half in halves for text in half[:_PEER_ITEMS]]
     few = texts[:: len(texts) // _PEER_LOOP_ITEMS][:_PEER_LOOP_ITEMS]
     compared = [text for half in halves for text in half[:_PEER_COMPARED // 2]]
-    found = compare(model, tokenizer, compared, measure)
+    agreement = compare(model, tokenizer, compared, measure)
     prefixes, changed = prefixes_tokenised_differently(
         tokenizer, [*halves[0], *halves[1]], model.config.max_position_embeddings, measure)
     scores = score(model, tokenizer, texts, measure, f"{PEER}, intervals")
     widths = {name: difference_of(100 * values[None], 1, resamples, 0) for name, values in (
         ("starts", scores.at_starts), ("everywhere", scores.everywhere))}
     named = {
-        "leakage_agreement.decisions": found.decisions, "leakage_agreement.continued": found.continued,
-        "leakage_agreement.differ_from_ids": found.differ_from_ids,
-        "leakage_agreement.differ_from_text": found.differ_from_text,
-        "leakage_agreement.unexplained": found.differ_though_same_prefix,
+        "leakage_agreement.decisions": agreement.decisions, "leakage_agreement.continued": agreement.continued,
+        "leakage_agreement.differ_from_ids": agreement.differ_from_ids,
+        "leakage_agreement.differ_from_text": agreement.differ_from_text,
+        "leakage_agreement.unexplained": agreement.differ_though_same_prefix,
         "leakage_agreement.prefixes": prefixes, "leakage_agreement.prefixes_tokenised_differently": changed,
     }
     named |= {f"leakage_interval_width_points.{name}": width["high"] - width["low"] for name, width in widths.items()}

@@ -31,14 +31,14 @@ def compare(cases: dict[str, list[Case]], clean: Sequence[str], index: Benchmark
         name: float(np.quantile(cosines, 1 - _FALSE_ALARMS, method="higher"))
         for name, cosines in _cosines(clean, neighbours, index, proposed).items()
     }
-    found = {}
-    for kind, own in cases.items():
-        case_of_text = np.repeat(np.arange(len(own)), [len(case) for case in own])
-        for name, cosines in _cosines([text for case in own for text in case], neighbours, index, proposed).items():
-            share = len(np.unique(case_of_text[cosines > least[name]])) / len(own)
+    shares = {}
+    for kind, planted in cases.items():
+        case_of_text = np.repeat(np.arange(len(planted)), [len(case) for case in planted])
+        for name, cosines in _cosines([text for case in planted for text in case], neighbours, index, proposed).items():
+            share = len(np.unique(case_of_text[cosines > least[name]])) / len(planted)
             ending = ".false_positive_rate" if kind in (CLEAN, CLEAN_DOCUMENTS) else ""
-            found[f"neighbours.{name}.{kind}{ending}"] = share
-    return found
+            shares[f"neighbours.{name}.{kind}{ending}"] = share
+    return shares
 
 
 def _nearest(texts: Sequence[str], neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def zero_shot(lm: SharedPrefixLM, benchmark: Benchmark, items: int, seed: int) -
     task = benchmark.tasks[name]
     task.set_config("num_fewshot", 0)
     task.build_all_requests(samples=rows)
-    lm.what = f"SmolLM2 on {name}, no examples"
+    lm.task_shown = f"SmolLM2 on {name}, no examples"
     answered = zip(task.instances, lm.loglikelihood(task.instances), strict=True)
     by_item = [list(item) for _, item in itertools.groupby(answered, lambda pair: pair[0].doc_id)]
     return np.array([task.process_results(item[0][0].doc, [answer for _, answer in item])["acc_norm"]
@@ -56,6 +56,6 @@ def zero_shot(lm: SharedPrefixLM, benchmark: Benchmark, items: int, seed: int) -
 
 
 def _named(name: str, scores: np.ndarray) -> dict[str, float]:
-    found = share(scores[None], Draws.make({name: len(scores)}, _RESAMPLES, 0).means(name, scores[None]), Spread())
-    return {name: 100 * found.value, f"{name}.low": 100 * found.low, f"{name}.high": 100 * found.high,
+    estimated = share(scores[None], Draws.make({name: len(scores)}, _RESAMPLES, 0).means(name, scores[None]), Spread())
+    return {name: 100 * estimated.value, f"{name}.low": 100 * estimated.low, f"{name}.high": 100 * estimated.high,
             f"{name}.items": len(scores)}

@@ -119,7 +119,7 @@ def _cost(profile: Profile) -> dict[str, float]:
     wall, processor = time.perf_counter(), time.process_time()
     answers: dict[int, Generation] = {}
     for form in WEIGHTS:
-        places = [place for place, (_, own) in enumerate(pairs) if own == form]
+        places = [place for place, (_, form_of_pair) in enumerate(pairs) if form_of_pair == form]
         requests = [request_for(pairs[place][0], prompts[place], 0) for place in places]
         given = answer_together(requests, decoding_of(form, config.d2_max_new_tokens))
         answers |= dict(zip(places, given, strict=True))

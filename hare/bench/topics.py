@@ -42,20 +42,20 @@ def compare(d1: Sequence[str], seed: int) -> dict[str, float]:
     """
     embeddings: dict[str, Callable[[Sequence[str]], np.ndarray]] = {"lsa": latent_semantics(d1, seed), "minilm": embed}
     embed(d1[:1])
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for source in _LABELLED:
         texts, labels = labelled_passages(source, _PASSAGES, seed)
         topics = min(_MOST_TOPICS, len(np.unique(labels)))
         for name, embedded in embeddings.items():
             started = time.perf_counter()
             vectors = embedded(texts)
-            found[f"topics.{source}.{name}.seconds"] = time.perf_counter() - started
+            metrics[f"topics.{source}.{name}.seconds"] = time.perf_counter() - started
             with threadpool_limits(1):
                 rows = [agreement(vectors, labels, topics, seed + again) for again in range(_CLUSTERINGS)]
             for measure in rows[0]:
                 values, key = [row[measure] for row in rows], f"topics.{source}.{name}.{measure}"
-                found |= {key: float(np.mean(values)), f"{key}.low": min(values), f"{key}.high": max(values)}
-    return found
+                metrics |= {key: float(np.mean(values)), f"{key}.low": min(values), f"{key}.high": max(values)}
+    return metrics
 
 
 def latent_semantics(texts: Sequence[str], seed: int) -> Callable[[Sequence[str]], np.ndarray]:

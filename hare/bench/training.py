@@ -111,7 +111,7 @@ def in_turns(run: TrainingRun, names: list[str]) -> Blocks:
             for name, process in processes.items():
                 blocks[name].append(block(name, process, error_log(run, name), steps[name]))
                 steps[name] = max(1, round(SECONDS_PER_BLOCK / min(block["seconds"] for block in blocks[name])))
-    return {name: found[1:] for name, found in blocks.items()}
+    return {name: timed[1:] for name, timed in blocks.items()}
 
 
 def error_log(run: TrainingRun, name: str) -> Path:
@@ -147,8 +147,8 @@ def block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) -
     for line in process.stdout:
         if line.startswith(REPLY):
             return json.loads(line.removeprefix(REPLY))
-    said = errors.read_text(encoding="utf-8")[-2000:]
-    raise HareError(f"The benchmark's process {name!r} stopped:\n{said}", "fix what its log names")
+    log = errors.read_text(encoding="utf-8")[-2000:]
+    raise HareError(f"The benchmark's process {name!r} stopped:\n{log}", "fix what its log names")
 
 
 def median_seconds(blocks: list[dict[str, float]]) -> float:

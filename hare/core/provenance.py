@@ -88,10 +88,10 @@ def peak_rss_mb() -> float:
     getrusage counts from the size of the process that started this one; /proc, where there is one, does not.
     """
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _BYTES_OF_MAXRSS
-    return round(max(_own_peak_bytes(), children) / 1e6, 1)
+    return round(max(_peak_bytes(), children) / 1e6, 1)
 
 
-def _own_peak_bytes() -> int:
+def _peak_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

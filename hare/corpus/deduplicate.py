@@ -163,13 +163,13 @@ class _Duplicates(Block):
         """Prepare for a shard; see `Block.start`."""
         decided = json.loads((Path(self.decisions) / f"{rank:05d}.json").read_text(encoding="utf-8"))
         rows = (row[:3] for row in decided["removed"] if row[3] == self.exact)
-        self.found = {name: (of, similarity) for name, of, similarity in rows}
+        self.repeats = {name: (of, similarity) for name, of, similarity in rows}
 
     def judge(self, document: Document) -> Removal | list[Edit]:
         """Why the document is removed, or the edits made to its text; see `Block.judge`."""
-        if document.id not in self.found:
+        if document.id not in self.repeats:
             return []
-        of, similarity = self.found[document.id]
+        of, similarity = self.repeats[document.id]
         return Removal(f"repeats {of}", similarity)
 
 

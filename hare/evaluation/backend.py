@@ -47,7 +47,7 @@ class SharedPrefixLM(HFLM):
         transformers.utils.logging.disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         super().__init__(pretrained=str(folder), device=device, batch_size=batch_size)
-        self.what = "evaluate"  # what is being done, on progress lines
+        self.task_shown = "evaluate"  # what is being done, on progress lines
         self.truncated = 0  # requests so far that lost their beginning, because the model's context is too short
         self.journal: Journal | None = None  # keeps answered batches, where there is one
         self._encoded: dict[str, list[int]] = {}
@@ -87,7 +87,7 @@ class SharedPrefixLM(HFLM):
         for context, options in (request.args for request in requests):
             room = self.max_length - options.get("max_gen_toks", self.max_gen_toks)
             self.truncated += len(self.tok_encode(context)) > room
-        with Progress(self.what, len(requests), "examples") as self._generated:
+        with Progress(self.task_shown, len(requests), "examples") as self._generated:
             return super().generate_until(requests, disable_tqdm=True)
 
     def _model_generate(self, context: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
@@ -125,7 +125,7 @@ class SharedPrefixLM(HFLM):
             )
         inputs = [tuple((context + cont)[-(self.max_length + 1) :][:-1]) for _, context, cont in requests]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        with Progress(self.what, len(requests), "examples") as progress:
+        with Progress(self.task_shown, len(requests), "examples") as progress:
             for batch in batches(pack(inputs), self.batch_size * TOKENS_PER_SEQUENCE):
                 numbers = [number for packed in batch for number in packed.paths]
                 asked = [[inputs[number], requests[number][2]] for number in numbers]

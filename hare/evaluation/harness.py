@@ -161,7 +161,7 @@ def _code() -> dict[str, str]:
 
 def _read(lm: SharedPrefixLM, questions: Sequence[Question], label: str) -> list[dict[str, Any]]:
     pairs = [(question.context, choice) for question in questions for choice in question.choices]
-    lm.what = f"{label} on held-out text"
+    lm.task_shown = f"{label} on held-out text"
     asked = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
     answers = iter(lm.loglikelihood(asked))
     rows = []
@@ -179,7 +179,7 @@ def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]],
     for name in chosen:
         benchmark.tasks[name].set_fewshot_seed(DEFAULT_OTHER_SEED)
     with quietly():
-        lm.what = f"{label} on {benchmark.name}"
+        lm.task_shown = f"{label} on {benchmark.name}"
         asked = benchmark.asked(chosen)
         tasks = {"tasks": {name: benchmark.tasks[name] for name in chosen}}
         groups = {"groups": {asked.name: asked}} if benchmark.protocol.group else {}

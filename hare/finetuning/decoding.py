@@ -56,7 +56,7 @@ def left_padded(chunks: Sequence[Sequence[int]], device: torch.device) -> tuple[
 
 def decode(
     model: ChatModel, prompts: Sequence[Sequence[int]], requests: Sequence[Sequence[int]] | None = None,
-    longest: int = LONGEST_ANSWER, what: str = "decode",
+    longest: int = LONGEST_ANSWER, task: str = "decode",
 ) -> list[list[int]]:
     """Answers to ``prompts``, ids up to the end; with the ids of the ``requests`` under the grammar of copied calls.
 
@@ -65,7 +65,7 @@ def decode(
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers: list[list[int]] = [[] for _ in prompts]
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
-    for batch in track(batches, what, "batches") if len(batches) > 1 else batches:
+    for batch in track(batches, task, "batches") if len(batches) > 1 else batches:
         copied = None if requests is None else [requests[number] for number in batch]
         decoded = _decode_batch(model, [prompts[number] for number in batch], copied, longest)
         for number, answer in zip(batch, decoded, strict=True):

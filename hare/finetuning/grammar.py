@@ -118,7 +118,7 @@ def training_says(function: str, core: str) -> bool:
 def _sayable(function: str) -> re.Pattern[str]:
     """Every way through the training phrasings of a function, without its spaces."""
     cores = "|".join(_ways(phrasing.core) for phrasing in phrasings("train") if phrasing.function == function)
-    before, after = ("|".join(map(_ways, dict.fromkeys(said))) for said in (openers("train"), closers("train", False)))
+    before, after = ("|".join(map(_ways, dict.fromkeys(ends))) for ends in (openers("train"), closers("train", False)))
     return re.compile(f"(?:{before})(?:{cores})(?:{after})")
 
 

@@ -105,7 +105,7 @@ def allowed_marks(slots: int, marks: Sequence[int]) -> list[int]:
 
 
 def decode_marked(
-    new_reader: Callable[[int], Reader], dialogue: Dialogue, requests: Sequence[str], what: str
+    new_reader: Callable[[int], Reader], dialogue: Dialogue, requests: Sequence[str], task: str
 ) -> list[Reading]:
     """The likeliest function, then its likeliest marks that fill every slot and make a call which may be executed.
 
@@ -116,7 +116,7 @@ def decode_marked(
     order = sorted(range(len(requests)), key=lambda number: len(requests[number]))
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     readings: dict[int, Reading] = {}
-    for batch in track(batches, what, "batches") if len(batches) > 1 else batches:
+    for batch in track(batches, task, "batches") if len(batches) > 1 else batches:
         chosen = [requests[number] for number in batch]
         readings |= dict(zip(batch, _decode_batch(new_reader(len(batch)), dialogue, chosen), strict=True))
     return [readings[number] for number in range(len(requests))]

@@ -61,7 +61,7 @@ def batches_of(examples: Sequence[Example], schedule: Schedule) -> list[list[Exa
 
 
 def fine_tune(
-    model: MistralForCausalLM, batches: Sequence[Sequence[Example]], schedule: Schedule, what: str
+    model: MistralForCausalLM, batches: Sequence[Sequence[Example]], schedule: Schedule, task: str
 ) -> Trained:
     """Train all weights of ``model`` in place on the scored tokens of ``batches``."""
     started, losses = time.monotonic(), []
@@ -71,7 +71,7 @@ def fine_tune(
     optimizer = torch.optim.AdamW(
         [{"params": rest}, {"params": [embedding]}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )
-    with Progress(what, len(batches), "steps") as progress:
+    with Progress(task, len(batches), "steps") as progress:
         for step, batch in enumerate(batches):
             rate = schedule.learning_rate * _rate(step, len(batches))
             for group, share in zip(optimizer.param_groups, (1.0, _EMBEDDING_RATE), strict=True):

@@ -47,16 +47,16 @@ class ToolModel:
             return decode_marked(lambda rows: TorchReader(network, rows), dialogue, requests, self.name)
         prompts = [dialogue.request_ids(request) for request in requests]
         copied = [dialogue.text_ids(request) for request in requests] if self.decoding == GRAMMAR else None
-        answers = decode(self.model, prompts, copied, what=self.name)
+        answers = decode(self.model, prompts, copied, task=self.name)
         return [read_functional(dialogue, answer, request) for answer, request in zip(answers, requests, strict=True)]
 
 
 def train_tool(
-    model: ChatModel, items: Sequence[ToolItem], schedule: Schedule, form: str, what: str
+    model: ChatModel, items: Sequence[ToolItem], schedule: Schedule, form: str, task: str
 ) -> Trained:
     """Fine-tune all weights on requests and calls, in place; every pass says the items in other words."""
     examples = [example_in(model.dialogue, item, form) for item in in_all_passes(items, schedule)]
-    return fine_tune(model.network, batches_of(examples, schedule), schedule, what)
+    return fine_tune(model.network, batches_of(examples, schedule), schedule, task)
 
 
 def in_all_passes(items: Sequence[ToolItem], schedule: Schedule) -> list[ToolItem]:

@@ -32,8 +32,9 @@ def draw_score_and_leakage(frame: pd.DataFrame) -> Figure:
             axes.annotate(row.model, (getattr(row, split), row.score), xytext=(-6 if crowded else 6, 0), va="center",
                           textcoords="offset points", ha="right" if crowded else "left", fontsize=8,
                           fontweight="bold" if row.model == "HARE" else "normal")
-        found = correlations.loc[split]
-        axes.set_title(f"{found.label}: {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]", fontsize=9)
+        correlation = correlations.loc[split]
+        interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
+        axes.set_title(f"{correlation.label}: {correlation.value:.2f} {interval}", fontsize=9)
         axes.set_xlabel("mean printed leakage Δ, points")
         axes.margins(x=0.2)
     panels[0].set_ylabel("average leaderboard score, %")
@@ -96,16 +97,16 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
 
 def ablation_finding(differences: pd.DataFrame) -> str:
     """A verdict in words. Columns: arm, value, low, high, seeds."""
-    found = []
+    clauses = []
     for row in differences.itertuples():
         if row.seeds < _SEEDS_THAT_TELL:
-            found.append(f"{row.arm.upper()}: one seed cannot tell")
+            clauses.append(f"{row.arm.upper()}: one seed cannot tell")
         elif pd.isna(row.low) or row.low <= 0 <= row.high:
-            found.append(f"{row.arm.upper()}: no difference seen")
+            clauses.append(f"{row.arm.upper()}: no difference seen")
         else:
             direction = "worse" if row.value > 0 else "better"
-            found.append(f"{row.arm.upper()}: {abs(row.value):.3f} bits per byte {direction}")
-    return "; ".join(found)
+            clauses.append(f"{row.arm.upper()}: {abs(row.value):.3f} bits per byte {direction}")
+    return "; ".join(clauses)
 
 
 @figure("study", "leaderboard")

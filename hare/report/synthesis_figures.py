@@ -53,9 +53,9 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
     picture, axes = plt.subplots(1, len(names), figsize=(9.6, 3.2), sharey=True, layout="constrained")
     forms = list(dict.fromkeys(frame["form"]))[::-1]
     for axis, (measure, name) in zip(axes, names.items(), strict=True):
-        own = frame[frame["measure"] == measure].set_index("form").reindex(forms)
-        spread = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
-        axis.errorbar(own["value"], np.arange(len(forms)), xerr=spread, fmt="o", color=_COLOURS[0], capsize=3)
+        rows = frame[frame["measure"] == measure].set_index("form").reindex(forms)
+        spread = np.clip([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0, None)
+        axis.errorbar(rows["value"], np.arange(len(forms)), xerr=spread, fmt="o", color=_COLOURS[0], capsize=3)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.set_xlim(left=0)
     axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
@@ -92,11 +92,11 @@ def diversity(frame: pd.DataFrame) -> Figure:
     """Columns ``part``, ``measure``, ``value``, ``low``, ``high``: six measures of the parts and their mixtures."""
     picture, axes = plt.subplots(2, 3, figsize=(9.2, 5.6), layout="constrained")
     for axis, (measure, name) in zip(axes.flat, _PANELS.items(), strict=True):
-        own = frame[frame["measure"] == measure]
-        spread = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
-        places = np.arange(len(own))
-        axis.bar(places, own["value"], yerr=spread, color=_COLOURS[: len(own)], width=0.65)
-        axis.set_xticks(places, own["part"].str.upper().str.replace("+", "\n+", n=1), fontsize=7.5)
+        rows = frame[frame["measure"] == measure]
+        spread = np.clip([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0, None)
+        places = np.arange(len(rows))
+        axis.bar(places, rows["value"], yerr=spread, color=_COLOURS[: len(rows)], width=0.65)
+        axis.set_xticks(places, rows["part"].str.upper().str.replace("+", "\n+", n=1), fontsize=7.5)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.grid(axis="x", visible=False)
     headline(picture, _diversity_finding(frame))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SENTENCEPIECE_FILE = "tokenizer.model"  # beside tokenizer.json, where the vocabulary is sentencepiece's
 PAPER_VOCABULARY = "mistral-32k"
-_OWN = re.compile(r"own-([1-9][0-9]*)")
+_TRAINED_HERE = re.compile(r"own-([1-9][0-9]*)")
 _SPACE = "▁"  # what sentencepiece writes for a space
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
@@ -43,7 +43,7 @@ class Vocabulary:
         Raises:
             HareError: the name is of another kind.
         """
-        named = _OWN.fullmatch(name)
+        named = _TRAINED_HERE.fullmatch(name)
         if name != PAPER_VOCABULARY and not named:
             raise HareError(
                 f"vocabulary = {name!r} is no kind of vocabulary.",

@@ -138,8 +138,8 @@ def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
     tail: list[str] = []
     steps, taken = sum(run.training.train_steps for run in runs), {run.folder.name: 0 for run in runs}
     folders, current = {run.folder.name: run.folder for run in runs}, runs[0].folder
-    what = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
-    with Progress(what, steps, "steps") as progress:
+    task = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
+    with Progress(task, steps, "steps") as progress:
         for line in lines:
             if news := _news(line):
                 current, taken[news["run"]] = folders[news["run"]], news["step"]

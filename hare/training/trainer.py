@@ -121,12 +121,12 @@ class HareTrainer(DistributedTrainer):
         if self.iteration_step in self.averaged_steps and not last and not self._interval_ends():
             self.save_checkpoint()
 
-    def _refuse_nonfinite(self, what: str, value: float) -> None:
+    def _refuse_nonfinite(self, quantity: str, value: float) -> None:
         """Stop before anything of this step is saved."""
         if not math.isfinite(value):
             first = self.consumed_train_samples - self.global_batch_size
             raise HareError(
-                f"The {what} of step {self.iteration_step} is {value} (samples {first} to "
+                f"The {quantity} of step {self.iteration_step} is {value} (samples {first} to "
                 f"{self.consumed_train_samples - 1} of {self.run.folder.name}). The checkpoints before it are kept.",
                 "lower learning_rate or gradient_clip, or look at those samples (`Mixture.sample` reads them); if the "
                 "same step fails again, delete the newest checkpoint, whose weights may have grown too large already",

@@ -32,8 +32,8 @@ def write_findings(recorded: Recorded, path: Path = README) -> Path:
     """
     text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        what = f"{path.name} lacks the two marks between which the findings stand."
-        raise HareError(what, f"restore it: git checkout {path.name}")
+        problem = f"{path.name} lacks the two marks between which the findings stand."
+        raise HareError(problem, f"restore it: git checkout {path.name}")
     before, rest = text.split(BEGIN)
     write_text(path, before + findings(recorded) + rest.split(END)[1])
     return path

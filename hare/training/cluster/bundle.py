@@ -127,9 +127,9 @@ def _code(profile: Profile) -> dict[str, Path]:
     if not listed:
         raise HareError(f"{REPOSITORY} is no git repository, so what is its code is not known.", "clone it with git")
     kept = [name for name in listed if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
-    own = Path(profile.source)
+    file = Path(profile.source)
     files = {f"code/{name}": REPOSITORY / name for name in kept if (REPOSITORY / name).is_file()}
-    return {**files, f"code/{own.name}": own} if own.is_file() else files
+    return {**files, f"code/{file.name}": file} if file.is_file() else files
 
 
 def _earlier(profile: Profile) -> dict[str, Path | bytes]:
@@ -190,9 +190,9 @@ def _excerpts() -> dict[str, bytes]:
         for spec in SPECS.values():
             for subset in spec.subsets():
                 for source in spec.sources.values():
-                    found = source(subset)
-                    if found is not None and not found.extra:
-                        next(iter(found.read()), None)
+                    place = source(subset)
+                    if place is not None and not place.extra:
+                        next(iter(place.read()), None)
     later = [step for step in CHAIN if step.number >= FIRST and not step.on_request]
     excerpts = {}
     for package in sorted({package for step in later for package in archives_read(step)}):

@@ -76,21 +76,21 @@ def planned_run(profile: Profile) -> TrainingRun:
     return TrainingRun(folder, profile.model, training, mixture, {}, Path("tokens/tokenizer"), mixture.seed)
 
 
-def _checked(profile: Profile, run: TrainingRun, files: dict[str, str], found: Estimate) -> tuple[str, ...]:
-    said = [_check_yaml(profile, run, files[YAML])]
-    said += [check_shell(name, files[name]) for name in (TORCHRUN, SLURM)]
+def _checked(profile: Profile, run: TrainingRun, files: dict[str, str], estimate: Estimate) -> tuple[str, ...]:
+    lines = [_check_yaml(profile, run, files[YAML])]
+    lines += [check_shell(name, files[name]) for name in (TORCHRUN, SLURM)]
     nodes, gpus = machines(run.processes, profile.cluster.gpus_per_node)
-    said.append(f"{nodes} x {gpus} GPUs = data {run.training.data_parallel} x tensor {run.training.tensor_parallel} x "
+    lines.append(f"{nodes} x {gpus} GPUs = data {run.training.data_parallel} x tensor {run.training.tensor_parallel} x "
                 f"pipeline {run.training.pipeline_parallel}")
     if run.training.precision == "float32":
-        said.append("precision is float32: the speed above is for 16 bits and will not be reached")
-    if not found.chosen.fits:
+        lines.append("precision is float32: the speed above is for 16 bits and will not be reached")
+    if not estimate.chosen.fits:
         raise HareError(
-            f"Profile {profile.name} needs {found.chosen.total_gb:.1f} GB on its fullest GPU, by formula: too much.",
-            "lower micro_batch, turn on recompute_activations, or take the layout recommended:\n" + str(found),
+            f"Profile {profile.name} needs {estimate.chosen.total_gb:.1f} GB on its fullest GPU, by formula: too much.",
+            "lower micro_batch, turn on recompute_activations, or take the layout recommended:\n" + str(estimate),
         )
-    said.append(f"{found.chosen.total_gb:.1f} GB on the fullest GPU fit")
-    return tuple(said)
+    lines.append(f"{estimate.chosen.total_gb:.1f} GB on the fullest GPU fit")
+    return tuple(lines)
 
 
 def _check_yaml(profile: Profile, run: TrainingRun, text: str) -> str:
