@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     command("site", _site, "Lay out notebooks, figures and article as pages to be opened from disk.")
     verify = command("verify", _verify, "Compare a rerun's results with the record, verdicts first; exit code 0 or 1.")
     verify.add_argument("--against", type=Path, metavar="DIR", help="the record; else the commit's results")
+    verify.add_argument("--record", action="store_true", help="keep the outcome in results/<profile>/verification")
     chat = command("chat", _chat, "Talk to the fine-tuned model of a profile; a line is a message.")
     chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
@@ -148,10 +149,13 @@ def _site(chosen: argparse.Namespace) -> int:
 
 
 def _verify(chosen: argparse.Namespace) -> int:
-    from hare.driver.verify import verify
+    from hare.driver.verify import keep, verify
 
-    verification = verify(load_profile(chosen.profile), chosen.against)
+    profile = load_profile(chosen.profile)
+    verification = verify(profile, chosen.against)
     print("\n".join(verification.lines()))
+    if chosen.record:
+        print(f"\nkept in {keep(verification, profile)}")
     return 0 if verification.agrees else 1
 
 

@@ -83,7 +83,7 @@ def _place(name: str) -> Path:
 @EVERY_DAMAGE
 @pytest.mark.parametrize("name", [
     "work/steps/02.json", "work/synthesis/manifest.json", "work/synthesis/number.txt", "results/synthesis/metrics.json",
-    "results/synthesis/sums.csv", "results/notebooks/02_double.ipynb", "results/notebooks/02_double.html",
+    "results/synthesis/sums.csv", "results/notebooks/02_double.ipynb",
 ])
 def test_what_is_damaged_is_not_called_done(
     copied: tuple[ToyStep, ...], name: str, harm: Callable[[Path], None]

@@ -23,7 +23,7 @@ from hare.core.paths import Workspace
 from hare.core.secrets import MASK
 from hare.core.tables import escaped_table
 from hare.driver.executed import clean, keep, keep_failed, names_of_this_machine, without
-from hare.driver.pages import safe_html, to_html
+from hare.driver.pages import safe_html
 from hare.driver.private import private_folder
 from hare.driver.reproduce import reproduce
 
@@ -81,8 +81,9 @@ def test_hostile_text_stays_text_in_every_kind_of_output(text: str, tmp_path: Pa
     notebook = new_notebook(cells=cells, metadata=NOTEBOOK)
     nbformat.write(notebook, tmp_path / "draft.ipynb")
     keep(tmp_path / "draft.ipynb", tmp_path / "kept.ipynb", Workspace("toy"))
-    assert _live((tmp_path / "kept.html").read_text()) == []
     kept = nbformat.read(tmp_path / "kept.ipynb", as_version=4)
+    for output in kept.cells[0].outputs:
+        assert _live(output.get("data", {}).get("text/html", "")) == []
     for output in kept.cells[0].outputs[: len(tables)]:
         assert _live(output.data["text/html"]) == []
         shown = HTMLParserText.of(output.data["text/html"])
@@ -115,8 +116,6 @@ def test_tables_keep_their_form() -> None:
     assert "<style" not in plain and '<table class="dataframe"' in plain and "<thead>" in plain
     assert safe_html("<h2>t</h2><p><strong>b</strong> <a href='https://x.example/y'>l</a></p>").count("<") == 8
     assert '<img src="figure.svg"' in safe_html('<img src="figure.svg" alt="x">')
-    page = to_html(new_notebook(cells=[new_markdown_cell("# One\n\n| a | b |\n|--|--|\n| 1 | 2 |")]), "<t>")
-    assert "<td>1</td>" in page and "<title>&lt;t&gt;</title>" in page and "default-src 'none'" in page
 
 
 def test_secrets_are_in_neither_notebook_nor_page(tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_secrets_are_in_neither_notebook_nor_page(tmp_path: Path) -> None:
     ]
     notebook = new_notebook(cells=[new_code_cell(f'generator = "{secret}"', outputs=outputs[:2])], metadata=NOTEBOOK)
     clean(notebook, [])
-    assert "pass1234word" not in nbformat.writes(notebook) + to_html(notebook, "t")
+    assert "pass1234word" not in nbformat.writes(notebook)
     draft, failed = tmp_path / "draft.ipynb", tmp_path / "failed" / "x.ipynb"
     notebook.cells.append(new_code_cell(f"'{secret}'", outputs=outputs))
     nbformat.write(notebook, draft)

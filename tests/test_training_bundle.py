@@ -33,8 +33,7 @@ def _has_run(stage: str, files: dict[str, str]) -> None:
     write_json(workspace.work / stage / "manifest.json", {top: sha256_of(workspace.work / stage / top) for top in tops})
     write_json(workspace.work / stage / "parameters.json", {})
     write_json(workspace.results / stage / "metrics.json", {"metrics": {}})
-    for path in (executed_path(step, workspace), executed_path(step, workspace).with_suffix(".html")):
-        write_text(path, "executed")
+    write_text(executed_path(step, workspace), "executed")
     write_state(step, workspace, {"key": "1"}, 1.0, 1.0)
 
 

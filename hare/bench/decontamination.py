@@ -84,7 +84,7 @@ def _neighbours(profile: Profile) -> dict[str, float]:
 
     config = profile.decontamination
     folder, seed = Workspace(profile.name).work / "decontamination" / "heldout", config.decontamination_seed
-    clean, index = curve.sample_texts(folder, config.curve_documents, seed), build_index([_N])
+    clean, index = curve.sample_texts(folder, config.curve_documents, seed, as_written=True), build_index([_N])
     cases = planted.plant(index, clean[::2], config.planted_items, seed)
     return compare(cases, planted.clean_documents(clean[1::2], 4 * config.planted_items, seed), index)
 

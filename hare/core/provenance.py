@@ -55,13 +55,15 @@ def cores() -> int:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory and accelerator; torch is asked only when it is already loaded."""
+    """Processor, cores, memory, instruction set, accelerator; torch is asked only when it is already loaded."""
     described: dict[str, Any] = {
         "processor": _processor_name(),
         "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
     }
     torch = sys.modules.get("torch")
+    if torch is not None:
+        described["instruction_set"] = torch.backends.cpu.get_cpu_capability()  # ATEN_CPU_CAPABILITY may lower it
     if torch is not None and torch.cuda.is_available():
         described["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return described

@@ -1,7 +1,6 @@
 """How much would go at another n or another threshold."""
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +39,17 @@ def overlap_curve(part: str, texts: Sequence[str], index: BenchmarkIndex) -> pd.
     return pd.DataFrame(rows, columns=["part", "ngram", "threshold", "documents", "dropped", "share", "low", "high"])
 
 
-def sample_texts(folder: Path, count: int, seed: int) -> list[str]:
-    """Texts of ``count`` documents of a part, drawn without replacement; all of them when there are fewer."""
-    total = sum(1 for shard in shard_files(folder) for _ in shard.open("rb"))
-    chosen = set(np.random.default_rng(seed).permutation(total)[:count].tolist())
-    documents = (document for shard in shard_files(folder) for document in read_jsonl(shard))
-    return [document["text"] for number, document in enumerate(islice(documents, total)) if number in chosen]
+def sample_texts(folder: Path, count: int, seed: int, as_written: bool = False) -> list[str]:
+    """Texts of ``count`` documents of a part, drawn without replacement; all of them when there are fewer.
+
+    ``as_written``: only of documents whose source kept punctuation and capitals.
+    """
+    eligible = [number for number, document in enumerate(_documents(folder))
+                if not as_written or document.get("metadata", {}).get("punctuated", True)]
+    order = np.random.default_rng(seed).permutation(len(eligible))[:count].tolist()
+    chosen = {eligible[place] for place in order}
+    return [document["text"] for number, document in enumerate(_documents(folder)) if number in chosen]
+
+
+def _documents(folder: Path) -> Iterator[dict]:
+    return (document for shard in shard_files(folder) for document in read_jsonl(shard))

@@ -1,9 +1,12 @@
 """Nearest benchmark items in a space of words: what finds a paraphrase that no n-gram of the original is left of.
 
 Every item is one vector: a dimension for each word, weighted by how rare the word is among the items (TF-IDF, each
-word counted once), of length 1. A document is compared window by window with all items, by the cosine. This is the
-plainest of embeddings: it needs no model and no download, and it knows no synonyms; a paraphrase is found by the rarer
-words, names and numbers that it keeps. Whether a neural embedding would find more is measured by
+word counted once), of length 1. A document is compared window by window with all items, by the cosine. Windows are
+long: the few rare words that a stretch of running text happens to share with a short item weigh less in them, so that
+the threshold can be lower and paraphrases that stand alone are found; inside a longer document fewer are.
+
+This is the plainest of embeddings: it needs no model and no download, and it knows no synonyms; a paraphrase is found
+by the rarer words, names and numbers that it keeps. Whether a neural embedding would find more is measured by
 `hare.bench.neural_neighbours`.
 """
 
@@ -18,7 +21,7 @@ from hare.decontamination.index import BenchmarkIndex
 from hare.decontamination.ngrams import Matches
 from hare.decontamination.rarity import Rarity, words_of_items
 
-WINDOW = 60  # words; a document is read in windows that overlap by half
+WINDOW = 120  # words; a document is read in windows that overlap by half
 _COMMON = 0.02  # words in more than this share of the items tell nothing apart and are left out
 _WINDOWS_AT_ONCE = 512
 
@@ -103,7 +106,10 @@ class NeighbourRule:
         return self.neighbours.nearest(matches.words)[1] > self.cosine
 
 
-def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.001) -> NeighbourRule:
-    """The rule whose threshold only ``share`` of some clean documents lie above."""
+def calibrated(neighbours: Neighbours, clean: Sequence[str], share: float = 0.0005) -> NeighbourRule:
+    """The rule whose threshold only ``share`` of some clean documents lie above.
+
+    Half of the one in a thousand that is aimed at, since a threshold from some thousand documents is uncertain itself.
+    """
     cosines = neighbours.nearest(word_hashes(clean))[1]
     return NeighbourRule(neighbours, float(np.quantile(cosines, 1 - share, method="higher")))

@@ -1,4 +1,4 @@
-"""Executed notebooks made fit to be committed: no paths, clock readings or secrets; each with a page of its own."""
+"""Executed notebooks made fit to be committed: no paths, clock readings, secrets or live markup."""
 
 import contextlib
 import getpass
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.secrets import masked, masked_values
-from hare.driver.pages import KINDS, safe_html, to_html
+from hare.driver.pages import KINDS, safe_html
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -21,14 +21,13 @@ _WARNING_CELL = re.compile(r"(?:/[^\s/\"'<>]+)*/ipykernel_\d+/\d+\.py")
 
 
 def keep(draft: Path, target: Path, workspace: Workspace) -> None:
-    """Clean the executed notebook ``draft`` and save it as ``target``, with an HTML copy beside it."""
+    """Clean the executed notebook ``draft`` and save it as ``target``."""
     import nbformat
 
     notebook = nbformat.read(draft, as_version=4)
     clean(notebook, names_of_this_machine(workspace))
     nbformat.validate(notebook)
     write_text(target, nbformat.writes(notebook) + "\n")
-    write_text(target.with_suffix(".html"), to_html(notebook, target.stem))
 
 
 def keep_failed(draft: Path, target: Path) -> None:

@@ -33,7 +33,7 @@ def state_path(step: Step, workspace: Workspace) -> Path:
 
 
 def executed_path(step: Step, workspace: Workspace) -> Path:
-    """Where the executed notebook is kept; its HTML copy lies beside it."""
+    """Where the executed notebook is kept."""
     return workspace.results / "notebooks" / f"{step.notebook}.ipynb"
 
 
@@ -99,11 +99,10 @@ def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
     paths = {f"work/{step.stage}/{name}": workspace.work / step.stage / name for name in made}
     executed = executed_path(step, workspace)
     results = [path for path in (workspace.results / step.stage).rglob("*") if path.is_file()]
-    for path in sorted([*results, executed, executed.with_suffix(".html")]):
+    for path in sorted([*results, executed]):
         paths[f"results/{path.relative_to(workspace.results).as_posix()}"] = path
-    copies = (executed, executed.with_suffix(".html"))
     return {
         name: seal_of(path) | {"drawn": str(
-            name.startswith("results/") and path not in copies and (step.reads_results or path.suffix in _DRAWN)
+            name.startswith("results/") and path != executed and (step.reads_results or path.suffix in _DRAWN)
         )} for name, path in paths.items()
     }

@@ -4,16 +4,21 @@ Three outcomes for a metric that both sides hold: *identical*; *within*, when it
 or, where there is none, within `TOLERANCE` of it; *differs*. Speed, memory and time are no claims and are not compared.
 """
 
+import csv
 import json
 import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hare.core.errors import HareError
+from hare.core.files import write_json, written_whole
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
+from hare.core.provenance import digest_of, git_commit, of_run
+from hare.core.reading import METRICS_DIGEST
+from hare.core.statistics import wilson_interval
 
 TOLERANCE = 0.01  # relative, for a metric without an interval
 IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
@@ -21,6 +26,7 @@ _BOUNDS = (".low", ".high")
 _COST = re.compile(r"seconds|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
 _CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
 _RECORD = "metrics.json"
+_NO_STAGES = {"bench", "verification"}  # records that are no stage's
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,19 @@ class Verification:
     comparisons: list[Comparison]
     verdicts: list[str]
     explanations: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The outcome in numbers: how many metrics and verdicts were compared, and how many came out how."""
+        compared = [row for row in self.comparisons if row.outcome != NEW]
+        identical, total = self.count(IDENTICAL), len(compared)
+        low, high = wilson_interval(identical, total)
+        return {
+            "compared": total, "identical": identical, "within": self.count(WITHIN), "differs": self.count(DIFFERS),
+            "missing": self.count(MISSING), "identical_share": identical / max(total, 1), "identical_share.low": low,
+            "identical_share.high": high, "verdicts": len(self.verdicts),
+            "verdicts_changed": sum("CHANGED" in line for line in self.verdicts),
+        }
 
     @property
     def agrees(self) -> bool:
@@ -94,9 +113,24 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
             + (f" in {against}." if against else " in the checked-out commit."),
             "name a folder of results: hare verify --against DIR",
         )
-    stages = sorted(record.keys() & rerun.keys() - {"bench"})
+    stages = sorted(record.keys() & rerun.keys() - _NO_STAGES)
     comparisons = [row for stage in stages for row in _compare(stage, record[stage], rerun[stage])]
     return Verification(comparisons, _verdicts(record, rerun), _explanations(record, rerun))
+
+
+def keep(verification: Verification, profile: Profile) -> Path:
+    """Keep a verification under ``results/<profile>/verification``: its numbers, and every metric's outcome as CSV."""
+    folder = Workspace(profile.name).results / "verification"
+    rows = [asdict(row) for row in verification.comparisons]
+    with written_whole(folder / "outcomes.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, Comparison.__dataclass_fields__, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    metrics = verification.metrics
+    origin = {"command": f"hare verify {profile.option} --against DIR --record", "git_commit": git_commit(),
+              "differences": verification.explanations, METRICS_DIGEST: digest_of(metrics)}
+    write_json(folder / _RECORD, {"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)})
+    return folder / _RECORD
 
 
 def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
@@ -174,7 +208,7 @@ def _sign(name: str, metrics: dict[str, float]) -> str:
 def _explanations(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
     """Differences in provenance that could explain a different number, each once, with the stages it concerns."""
     stages: dict[str, list[str]] = {}
-    for stage in sorted(record.keys() & rerun.keys() - {"bench"}):
+    for stage in sorted(record.keys() & rerun.keys() - _NO_STAGES):
         before, after = record[stage]["provenance"], rerun[stage]["provenance"]
         for line in _provenance_differences(before, after):
             stages.setdefault(line, []).append(stage)
@@ -183,9 +217,10 @@ def _explanations(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
 
 def _provenance_differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     lines = []
-    for part, label in (("processor", "another processor"), ("gpus", "another accelerator")):
+    for part, label in (("processor", "another processor"), ("instruction_set", "other instructions of the processor"),
+                        ("gpus", "another accelerator")):
         old, new = (side.get("hardware", {}).get(part) for side in (before, after))
-        if old != new:
+        if old != new and (part != "instruction_set" or None not in (old, new)):  # older records lack it
             lines.append(f"{label}: {old} → {new}")
     if before.get("git_commit") != after.get("git_commit"):
         lines.append(f"other code: {str(before.get('git_commit'))[:12]} → {str(after.get('git_commit'))[:12]}")

@@ -7,12 +7,11 @@ from matplotlib.figure import Figure
 
 from hare.report.figures import figure
 from hare.report.printed_leakage import rank_correlations
-from hare.report.style import headline
+from hare.report.style import MODELS, arm_label, headline
 
 _OURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _GREY, _HARE = "#999999", "#D55E00"
 _LABEL = (2.5, 0.9)  # room that a model's name takes in Figure 1: points of leakage, points of score
-_ARM = r"d1(\+d\d)*"
 _SPREAD = 0.6  # of the room between two rows
 _PUBLISHED_UP = 0.2
 _SEEDS_THAT_TELL = 2
@@ -137,7 +136,7 @@ def _label(frame: pd.DataFrame, benchmark: str) -> str:
 
 
 def _leaderboard_finding(ours: pd.DataFrame) -> str:
-    tested = ours[ours.model.str.fullmatch(_ARM)].dropna(subset=["low", "chance"])
+    tested = ours[~ours.model.isin(MODELS)].dropna(subset=["low", "chance"])
     if tested.empty:
         return "Published scores; none of our arms has been measured"
     above = (tested.low > tested.chance).sum()
@@ -174,7 +173,7 @@ def _leakage_finding(frame: pd.DataFrame, ours: pd.DataFrame) -> str:
     finding = f"Published: largest Δ is {worst.value:.1f}, {worst.model} on {worst.place}"
     if ours.empty:
         return finding
-    tested = ours[ours.model.str.fullmatch(_ARM)].dropna(subset=["low"])
+    tested = ours[~ours.model.isin(MODELS)].dropna(subset=["low"])
     return f"{finding}; of {len(tested)} intervals of our clean arms {(tested.low > 0).sum()} lie above 0"
 
 
@@ -205,5 +204,5 @@ def _model_legend(axes: plt.Axes, ours: list[str]) -> None:
                plt.Line2D([], [], marker="D", linestyle="", color=_HARE, label="HARE, published")]
     for number, model in enumerate(ours):
         colour = _OURS[number % len(_OURS)]
-        handles.append(plt.Line2D([], [], marker="o", linestyle="", color=colour, label=f"{model}, ours"))
+        handles.append(plt.Line2D([], [], marker="o", linestyle="", color=colour, label=f"{arm_label(model)}, ours"))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

@@ -61,7 +61,7 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
     axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
     passed = frame[frame["measure"] == "yield"].set_index("form")["value"]
     headline(
-        picture, f"{passed.idxmax().replace('_', ' ')} passes most often ({passed.max():.0%}), "
+        picture, f"{passed.idxmax().replace('_', ' ').capitalize()} passes most often ({passed.max():.0%}), "
         f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})",
     )
     return picture

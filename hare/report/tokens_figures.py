@@ -12,22 +12,22 @@ _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff e
 
 @figure("tokens", "composition")
 def draw_composition(frame: pd.DataFrame) -> Figure:
-    """Tokens by source. Columns: file, source, category, tokens."""
-    table = frame.sort_values(["file", "tokens"], ascending=[False, True], kind="stable")
-    labels = [" · ".join(filter(None, (row.source or part_label(row.file), row.category)))
-              for row in table.fillna("").itertuples()]
-    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.27 * len(table)))
+    """Tokens by category, a dot per part. Columns: file, source, category, tokens."""
+    table = frame.fillna({"category": "other"}).groupby(["file", "category"], as_index=False).tokens.sum()
+    categories = table.groupby("category").tokens.sum().sort_values().index
+    picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(categories)))
     colours = [PART_COLOURS.get(name, OTHER_COLOUR) for name in table.file]
-    axes.scatter(table.tokens / 1e6, range(len(table)), s=60, c=colours)
-    axes.set_yticks(range(len(table)), labels)
-    axes.set_ylim(-0.7, len(table) - 0.3)
+    shift = 0.1 * (table.file.rank(method="dense") - 3)  # parts of one size would hide one another
+    axes.scatter(table.tokens / 1e6, categories.get_indexer(table.category) + shift, s=40, c=colours)
+    axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
     axes.set_xlabel("tokens, millions (log scale)")
     sums = frame.groupby("file").tokens.sum() / 1e6
     _legend(axes, {name: f"{part_label(name)}: {sums[name]:,.2f} M tokens" for name in sums.index})
-    largest = table.loc[table.tokens.idxmax()]
-    share = largest.tokens / frame[frame.file == largest.file].tokens.sum()
-    headline(picture, f"{largest.source} is the largest source, {share:.0%} of {part_label(largest.file)}")
+    first = table[table.file == "d1"]
+    largest = first.loc[first.tokens.idxmax()]
+    headline(picture, f"{largest.category.capitalize()} is the largest category, "
+             f"{largest.tokens / first.tokens.sum():.0%} of D1's tokens")
     return picture
 
 
@@ -40,8 +40,8 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
         table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read") / 1e6
         axes.stackplot(table.index, table.T, colors=[PART_COLOURS.get(name, OTHER_COLOUR) for name in table.columns])
         axes.set_title(arm_label(arm))
-        axes.set_xlabel("optimizer step")
         axes.margins(x=0)
+    panels[0][len(arms) // 2].set_xlabel("optimizer step")
     panels[0][0].set_ylabel("tokens read, millions")
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
     shares = last / last.sum()
@@ -68,7 +68,7 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
         axes.plot([1, row.epochs], [row.Index, row.Index], color=colour, alpha=0.5)
         axes.plot(row.epochs, row.Index, "o" if is_ours else "D", color=colour)
         axes.annotate(f"{row.epochs:.3g}", (row.epochs, row.Index), xytext=(0, 6), textcoords="offset points",
-                      ha="center", fontsize=8)
+                      ha="center", fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
     axes.axvline(1, color="black", linewidth=1)
     axes.axvline(_MANY_EPOCHS, color="black", linewidth=1, linestyle=":")
     for times, label in ((1, "once"), (_MANY_EPOCHS, f"{_MANY_EPOCHS} times")):
@@ -94,4 +94,4 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
 
 def _legend(axes: plt.Axes, labels: dict[str, str]) -> None:
     handles = [plt.Rectangle((0, 0), 1, 1, color=PART_COLOURS.get(name, OTHER_COLOUR)) for name in labels]
-    axes.legend(handles, labels.values(), loc="best", fontsize=8)
+    axes.legend(handles, labels.values(), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

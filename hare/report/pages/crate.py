@@ -10,7 +10,7 @@ from hare.report.recorded import STAGES, Recorded
 METADATA = "ro-crate-metadata.json"
 _TYPES = {
     ".json": "application/json", ".csv": "text/csv", ".svg": "image/svg+xml", ".pdf": "application/pdf",
-    ".parquet": "application/vnd.apache.parquet", ".ipynb": "application/x-ipynb+json", ".html": "text/html",
+    ".parquet": "application/vnd.apache.parquet", ".ipynb": "application/x-ipynb+json",
 }
 _PAPER = "https://arxiv.org/abs/2406.11410"
 _LICENSE = "https://www.apache.org/licenses/LICENSE-2.0"
