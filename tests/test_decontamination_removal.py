@@ -105,7 +105,7 @@ def test_build_index_is_the_same_every_time(index: BenchmarkIndex) -> None:
 def write_part(folder: Path, texts: list[str]) -> Path:
     documents = [{"text": text, "id": f"doc-{i}", "metadata": {"source": "s"}} for i, text in enumerate(texts)]
     write_jsonl(folder / "00000.jsonl", documents[::2])
-    write_jsonl(folder / "00001.jsonl", documents[1::2])
+    write_jsonl(folder / "00009.jsonl", documents[1::2])
     return folder
 
 
@@ -202,10 +202,10 @@ def test_the_curve_falls_with_threshold_and_with_n(tmp_path: Path, index: Benchm
     items = [text for case in planted.plant(index, [CLEAN], 20, 0)["verbatim"] for text in case]
     folder = write_part(tmp_path / "part", [*items, CLEAN, "short"])
     assert sorted(sample_texts(folder, 99, seed=0)) == sorted([*items, CLEAN, "short"])
-    write_jsonl(folder / "00001.jsonl", [{"text": "bare", "id": "b", "metadata": {"punctuated": False}}])
+    write_jsonl(folder / "00009.jsonl", [{"text": "bare", "id": "b", "metadata": {"punctuated": False}}])
     assert "bare" in sample_texts(folder, 99, seed=0)
     assert "bare" not in sample_texts(folder, 99, seed=0, as_written=True)
-    (folder / "00001.jsonl").unlink()
+    (folder / "00009.jsonl").unlink()
     assert len(sample_texts(folder, 5, seed=0)) == 5
     frame = overlap_curve("part", sample_texts(folder, 99, seed=0), index)
     dropped = frame.pivot(index="threshold", columns="ngram", values="dropped").to_numpy()
