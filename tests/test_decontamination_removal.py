@@ -202,10 +202,10 @@ def test_the_curve_falls_with_threshold_and_with_n(tmp_path: Path, index: Benchm
     items = [text for case in planted.plant(index, [CLEAN], 20, 0)["verbatim"] for text in case]
     folder = write_part(tmp_path / "part", [*items, CLEAN, "short"])
     assert sorted(sample_texts(folder, 99, seed=0)) == sorted([*items, CLEAN, "short"])
-    write_jsonl(folder / "00009.jsonl", [{"text": "bare", "id": "b", "metadata": {"punctuated": False}}])
+    write_jsonl(folder / "00099.jsonl", [{"text": "bare", "id": "b", "metadata": {"punctuated": False}}])
     assert "bare" in sample_texts(folder, 99, seed=0)
     assert "bare" not in sample_texts(folder, 99, seed=0, as_written=True)
-    (folder / "00009.jsonl").unlink()
+    (folder / "00099.jsonl").unlink()
     assert len(sample_texts(folder, 5, seed=0)) == 5
     frame = overlap_curve("part", sample_texts(folder, 99, seed=0), index)
     dropped = frame.pivot(index="threshold", columns="ngram", values="dropped").to_numpy()
