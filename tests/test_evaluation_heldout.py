@@ -95,7 +95,7 @@ def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[P
     quoted = made[3].support
     half = " ".join(made[5].support.split()[:25])
     folder = write(tmp_path / "d1", [trained(f"He wrote: {quoted.upper()}"), trained(half), trained("Nothing alike.")])
-    kept, counted = unseen(made, read_documents(folder), 0.5)
+    kept, counted = unseen(made, read_documents(folder), 0.5, 2)
     assert kept == made[:3] + made[4:10], "nor is a single passage of a source of any use"
     assert counted.to_dict("records") == [
         {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9},
@@ -108,4 +108,4 @@ def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[P
 ])
 def test_a_document_that_was_trained_on_is_refused(row: dict, passages: list[Passage], tmp_path: Path) -> None:
     with pytest.raises(HareError, match="Held-out documents are among the training data: letters/3"):
-        unseen(text_questions(passages, 60, 0, source_of), read_documents(write(tmp_path / "d1", [row])), 0.5)
+        unseen(text_questions(passages, 60, 0, source_of), read_documents(write(tmp_path / "d1", [row])), 0.5, 2)

@@ -41,6 +41,7 @@ LABELS = {
 PRIMARY = "p"
 BENCHMARKS = ("arc_challenge", "mmlu", "hellaswag", "winogrande", "gsm8k")
 SEED = 0  # of the choice of items: part of the pre-registered sets, never of a profile
+FEWEST_SHARE = 1 / 8  # of the passages or tasks asked for: a group with fewer is left out
 OVERLAP_SHARE = 0.2  # a passage goes when more of its word 8-grams stands in the training data
 _BATCH_TOKENS = 8192
 _NEUTRAL = "neutral_text"
@@ -86,7 +87,7 @@ def corpus_items(
 
     N: passages of the neutral sources in the folders ``documents``. H1: one passage per document held out of training,
     by category. H2: D2's pages kept out. H3: tasks built from held-out passages, by kind. Passages that stand in what
-    the arms read, the folders ``parts`` by part, are left out (`unseen`).
+    the arms read, the folders ``parts`` by part, are left out, and so are groups of which little is left (`unseen`).
     """
     passages = [passage for passage in heldout_passages(heldout, SEED) if passage.source not in kept_out.sources]
     neutral = (passage for row in kept_out.of_sources(documents) for passage in passages_of(row, SEED))
@@ -97,7 +98,7 @@ def corpus_items(
         for question in text_questions(list(neutral), per_group, SEED, lambda passage: passage.source)
     ]
     read = (row for folder in parts.values() for row in read_documents(folder) if kept_out.reads(row))
-    kept, counted = unseen(questions, read, OVERLAP_SHARE)
+    kept, counted = unseen(questions, read, OVERLAP_SHARE, max(2, round(FEWEST_SHARE * per_group)))
     items = [EndpointItem(_ENDPOINTS[q.benchmark], q.group, q.context, q.choices[q.gold]) for q in kept]
     pages = (row["text"] for row in read_documents(parts["d2"]) if row["id"] in kept_out.pages)
     return items + [EndpointItem("h2", "d2", "", text) for text in pages], counted

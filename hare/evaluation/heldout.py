@@ -29,8 +29,7 @@ from hare.synthesis.topics import fit_topics
 
 TEXT, TASKS = "heldout_text", "heldout_tasks"
 OVERLAP_WORDS = 8  # the longest n-grams of the paper's rule for D3
-_FEWEST = 2  # questions of a group
-_PASSAGES_PER_CATEGORY = 40
+_PASSAGES_PER_CATEGORY = 80
 _TOPICS = 12
 _PASSAGES_PER_TOPIC = 20
 _TRUE_FALSE = ("True", "False")
@@ -113,13 +112,13 @@ def _task_question(item: Item) -> Question | None:
 
 
 def unseen(
-    questions: Sequence[Question], trained_on: Iterable[dict[str, Any]], share: float
+    questions: Sequence[Question], trained_on: Iterable[dict[str, Any]], share: float, fewest: int
 ) -> tuple[list[Question], pd.DataFrame]:
     """The questions whose passages are not in the training data nearly word for word, and the count of the others.
 
     ``trained_on`` are documents. A question goes when more than ``share`` of its passage's word 8-grams stand there;
-    and so does the last one of its group, since one alone has no interval. The count has the columns benchmark,
-    group, made, overlapping, kept.
+    and so does a group of which fewer than ``fewest`` are left, since each group counts alike. The count has the
+    columns benchmark, group, made, overlapping, kept.
 
     Raises:
         HareError: a held-out document is itself among the training data, or D3 was made from it.
@@ -136,8 +135,8 @@ def unseen(
     seen = shares > share  # NaN, a passage of fewer words, is not seen
     counted = pd.DataFrame([(q.benchmark, q.group) for q in questions], columns=["benchmark", "group"])
     counted = counted.assign(made=1, overlapping=seen.astype(int), kept=(~seen).astype(int))
-    alone = counted.groupby(["benchmark", "group"])["kept"].transform("sum") < _FEWEST
-    counted.loc[alone, "kept"] = 0
+    few = counted.groupby(["benchmark", "group"])["kept"].transform("sum") < fewest
+    counted.loc[few, "kept"] = 0
     kept = [question for question, stays in zip(questions, counted["kept"], strict=True) if stays]
     return kept, counted.groupby(["benchmark", "group"], sort=False, as_index=False).sum()
 

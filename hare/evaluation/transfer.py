@@ -36,7 +36,7 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per arm and endpoint: arm, endpoint, bits_per_byte, low, high, difference (from the first arm),
     difference_low, difference_high, items, seeds."""
     arms, table = list(dict.fromkeys(rows["arm"])), []
-    for endpoint in _endpoints(rows):
+    for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
         for number, arm in enumerate(arms):
             score, change = losses.score(number), losses.difference(number, 0)
@@ -56,7 +56,7 @@ def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
     """
     arms, table = list(dict.fromkeys(rows["arm"])), []
     pairs = [pair for pair in CONTRASTS if set(pair) <= set(arms)]
-    for endpoint in _endpoints(rows):
+    for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
         differences = [losses.difference(arms.index(arm), arms.index(base)) for arm, base in pairs]
         corrected = holm([difference.p for difference in differences])
@@ -94,7 +94,8 @@ def _equivalence(difference: Estimate) -> dict[str, float]:
             "p_equivalence": float(t.sf(nearest, difference.freedom))}
 
 
-def _endpoints(rows: pd.DataFrame) -> list[str]:
+def endpoints_of(rows: pd.DataFrame) -> list[str]:
+    """The endpoints that these rows hold, in their order."""
     return [endpoint for endpoint in LABELS if endpoint in set(rows["endpoint"])]
 
 
@@ -121,7 +122,7 @@ def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What limits each endpoint: endpoint, run_sd (of a difference between two runs of one seed, bits per byte),
     item_error (of a difference, from the items), arms, seeds, minimum_detectable_effect (the worst pair)."""
     arms, table = list(dict.fromkeys(rows["arm"])), []
-    for endpoint in _endpoints(rows):
+    for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
         seeds = losses.seed_means.shape[1]
         pairs = [(a, b) for a in range(len(arms)) for b in range(a)]
