@@ -1,4 +1,4 @@
-"""What all figures share: a colour by an arm's position and its label by its name; colours of the parts."""
+"""What all figures share: the colours and labels of arms, and the colours of parts."""
 
 import textwrap
 from collections.abc import Iterable
@@ -7,7 +7,10 @@ from matplotlib.figure import Figure
 
 _LETTERS_PER_INCH = 10.5  # of a headline
 
-ARM_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#7F7F7F", "#4B3F72")
+ARM_COLOURS = {  # the study's arms, in the order of every figure and table
+    "a": "#0072B2", "a1": "#4B3F72", "a2": "#56B4E9", "b": "#E69F00", "c": "#CC79A7", "c0": "#D55E00", "d": "#009E73",
+}
+_OTHER_ARMS = ("#7F7F7F", "#8C6D31", "#17BECF", "#AEC7E8", "#BCBD22")
 TABLE_COLOUR = "#555555"  # of n-gram tables, which are no arms
 PART_COLOURS = {
     "d1": "#0072B2", "d2": "#E69F00", "d3": "#009E73", "d3_passages": "#56B4E9", "d3_shuffled": "#CC79A7",
@@ -21,11 +24,13 @@ PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
-    """A colour for each arm, by its position: arm → hex; an n-gram table is grey wherever it stands."""
+    """A colour for each arm: arm → hex, in the order of `ARM_COLOURS`; other arms follow as they come, and an n-gram
+    table is grey wherever it stands."""
     names = list(dict.fromkeys(arms))
-    places = [name for name in names if name not in TABLES]
-    return {name: TABLE_COLOUR if name in TABLES else ARM_COLOURS[places.index(name) % len(ARM_COLOURS)]
-            for name in names}
+    known = [name for name in ARM_COLOURS if name in names]
+    others = [name for name in names if name not in (*known, *TABLES)]
+    colours = ARM_COLOURS | {name: _OTHER_ARMS[place % len(_OTHER_ARMS)] for place, name in enumerate(others)}
+    return {name: colours.get(name, TABLE_COLOUR) for name in [*known, *others, *(n for n in names if n in TABLES)]}
 
 
 def arm_label(arm: str) -> str:
