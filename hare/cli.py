@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
     bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
     bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
-    power = command("power", _power, "Say how many seeds would decide an effect, from the recorded study's noise.")
+    power = command("power", _power, "Say how many seeds or tokens would decide an effect, from the recorded noise.")
     power.add_argument("--effect", type=float, default=0.01, metavar="BPB", help="bits per byte; 0.01")
     power.add_argument("--endpoint", default="p", metavar="E", help="p, n, h1, h2 or h3; p")
     command("register", _register, "Write the digests of the study's sets of texts into paper/preregistration.yaml.")

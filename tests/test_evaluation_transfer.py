@@ -78,6 +78,37 @@ def test_the_seeds_that_an_effect_takes() -> None:
     assert power.seeds_for(0.001, 0.02, 0.01, 3) is None, "no number of seeds removes what the items leave"
 
 
+def spreads(exponent: float, arms: int = 5, seeds: int = 9) -> pd.DataFrame:
+    tokens = [100_000, 200_000, 400_000, 800_000]
+    run_sd = [0.04 * (count / 1e5) ** -exponent for count in tokens]
+    return pd.DataFrame({"tokens": tokens, "run_sd": run_sd, "arms": arms, "seeds": seeds})
+
+
+def test_tokens_needed_follow_the_spread_between_runs() -> None:
+    decline = power.Decline.of(spreads(0.5))
+    assert decline.exponent == pytest.approx(0.5) and decline.is_seen
+    study = pd.Series({"run_sd": 0.02, "item_error": 0.001, "arms": 5, "seeds": 9})
+    effect = power.minimum_detectable_effect(0.01, 0.001, 5, 9)
+    assert power.tokens_for(effect, study, 1e6, decline) == pytest.approx(4e6), "half the spread takes four times"
+    assert power.tokens_for(0.001, study, 1e6, decline) is None, "items forbid it"
+    assert power.tokens_for(effect, study, 1e6, power.Decline.of(spreads(0.0))) is None, "no fall was seen"
+    assert not power.Decline.of(spreads(0.0).iloc[:1]).is_seen
+
+
+def test_the_spread_along_training_is_that_of_differences() -> None:
+    random = np.random.default_rng(1)
+    made = [
+        {"arm": arm, "seed": seed, "tokens": tokens, "step": tokens, "category": "one", "sequence": 0, "bytes": 1000,
+         "nats": np.log(2) * 1000 * (2 + shared[seed] + sd * random.standard_normal())}
+        for shared in [random.standard_normal(60)] for tokens, sd in ((100, 0.2), (400, 0.1))
+        for arm in "abc" for seed in range(60)
+    ]
+    table = power.noise_by_tokens(pd.DataFrame(made))
+    assert table["tokens"].tolist() == [100, 400]
+    assert np.allclose(table["run_sd"], [0.2 * np.sqrt(2), 0.1 * np.sqrt(2)], rtol=0.2)
+    assert power.noise_by_tokens(pd.DataFrame([row for row in made if row["arm"] == "a"])).empty
+
+
 def test_power_is_printed_from_the_record(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
     with pytest.raises(HareError, match=r"noise\.csv is missing"):
@@ -85,7 +116,14 @@ def test_power_is_printed_from_the_record(tmp_path: object, monkeypatch: pytest.
     folder = tmp_path / "laptop" / "training"  # type: ignore[operator]
     folder.mkdir(parents=True)
     transfer.noise_table(rows({"a": 0.0, "b": 0.0, "c": 0.0})).to_csv(folder / "noise.csv", index=False)
-    assert re.search(r"To decide 0\.01: \d+ seeds per arm\.", power.printed("laptop", 0.01, "p"))
+    with pytest.raises(HareError, match=r"noise_by_tokens\.csv is missing"):
+        power.printed("laptop", 0.01, "p")
+    spreads(0.5).to_csv(folder / "noise_by_tokens.csv", index=False)
+    printed = power.printed("laptop", 0.01, "p")
+    assert re.search(r"To decide 0\.01: \d+ seeds per arm\.", printed)
+    assert "to the power of -0.50 ± " in printed
+    spreads(0.5).iloc[:1].to_csv(folder / "noise_by_tokens.csv", index=False)
+    assert "cannot be told" in power.printed("laptop", 0.01, "p")
     for effect, endpoint in ((0.0, "p"), (-1.0, "p"), (float("nan"), "p"), (0.01, "h9"), (0.01, "n")):
         with pytest.raises(HareError):
             power.printed("laptop", effect, endpoint)
