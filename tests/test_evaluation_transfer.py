@@ -9,8 +9,10 @@ import pytest
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
+from hare.core.sections import Training
 from hare.evaluation import power, preregistration, transfer
-from hare.evaluation.endpoints import LABELS, PRIMARY
+from hare.evaluation.endpoints import FEWEST_SHARE, LABELS, OVERLAP_SHARE, PRIMARY
+from hare.training.averaging import LAST_SHARE
 
 
 def rows(effects: dict[str, float], seeds: int = 4, noise: float = 0.004) -> pd.DataFrame:
@@ -139,6 +141,10 @@ def test_code_and_registration_say_the_same() -> None:
         assert f"{arm.upper()} − {base.upper()} (" in text
     for endpoint in LABELS:
         assert f"**{endpoint.upper()}" in text
+    assert "more than a fifth of the word 8-grams" in text and OVERLAP_SHARE == 1 / 5
+    assert "less than an eighth of the number asked for" in text and FEWEST_SHARE == 1 / 8
+    assert f"the mean of its last {Training().averaged_checkpoints} checkpoints" in text
+    assert "in the last twentieth of the steps" in text and LAST_SHARE == 1 / 20
     for sets in registered["sets"].values():
         assert set(sets) == set(LABELS) and all(re.fullmatch("[0-9a-f]{64}", digest) for digest in sets.values())
 

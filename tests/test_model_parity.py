@@ -112,7 +112,7 @@ def test_initial_weights_depend_on_name_and_seed_alone() -> None:
     assert not torch.equal(first, initial_weight("decoder.0.pp_block.attn.qkv_proj.weight", (8, 4), 1, config))
     wide = initial_weight("decoder.0.pp_block.mlp.gate_up_proj.weight", (512, 512), 0, config).std()
     narrow = initial_weight("decoder.0.pp_block.mlp.down_proj.weight", (512, 512), 0, config).std()
-    assert wide.item() == pytest.approx(0.02, rel=0.02)
+    assert wide.item() == pytest.approx(SHAPE.hidden_size**-0.5, rel=0.02)
     assert (wide / narrow).item() == pytest.approx((2 * SHAPE.layers) ** 0.5, rel=0.02)
 
 

@@ -120,7 +120,7 @@ class Tokens:
     stage1_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0867  # of the steps, on D1 alone; the paper: 52B of 600B
     neutral_sources: AnyNumber[Text] = ("tales", "eu-regulations")  # sources that no arm reads: neutral text
     endpoint_items: Count = 300  # items of each benchmark on which the arms are compared
-    heldout_items: Count = 40  # held-out passages per category, tasks per kind, neutral passages per source
+    heldout_items: Count = 80  # held-out passages per category, tasks per kind, neutral passages per source
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -175,7 +175,7 @@ class Training:
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     gradient_clip: Positive = 1.0
     checkpoint_interval: Count = 220  # steps
-    averaged_checkpoints: Count = 4  # spread over the last tenth of the steps; their mean is exported
+    averaged_checkpoints: Count = 4  # spread over the last twentieth of the steps; their mean is exported
     validation_interval: Count = 110  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does

@@ -12,7 +12,7 @@ from hare.core.files import folder_written_whole
 from hare.core.sections import Training
 from hare.model.convert import export
 
-LAST_SHARE = 0.1  # of the steps, over which the averaged checkpoints are spread
+LAST_SHARE = 0.05  # of the steps, over which the averaged checkpoints are spread
 WEIGHTS = "model.safetensors"
 
 
