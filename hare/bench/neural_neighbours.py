@@ -48,7 +48,7 @@ def _nearest(texts: Sequence[str], neighbours: Neighbours) -> tuple[np.ndarray, 
 def _cosines(
     texts: Sequence[str], neighbours: Neighbours, index: BenchmarkIndex, proposed: float
 ) -> dict[str, np.ndarray]:
-    """Both cosines of each text's nearest window and item, float [texts]; a text that is not proposed has neural 0."""
+    """Both cosines of each text's nearest window and item, float[texts]; a text that is not proposed has neural 0."""
     items, by_words, firsts = _nearest(texts, neighbours)
     chosen = np.flatnonzero(by_words > proposed)
     known = index.lookup(items[chosen].tolist())

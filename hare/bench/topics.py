@@ -59,7 +59,7 @@ def compare(d1: Sequence[str], seed: int) -> dict[str, float]:
 
 
 def latent_semantics(texts: Sequence[str], seed: int) -> Callable[[Sequence[str]], np.ndarray]:
-    """What turns texts into unit vectors, float64 [texts, 64], by the words that go together in ``texts``."""
+    """What turns texts into unit vectors, float64[texts, 64], by the words that go together in ``texts``."""
     space: Any = make_pipeline(
         TfidfVectorizer(
             max_features=20_000, min_df=2, max_df=0.3, sublinear_tf=True, stop_words="english",
@@ -71,7 +71,7 @@ def latent_semantics(texts: Sequence[str], seed: int) -> Callable[[Sequence[str]
 
 
 def labelled_passages(source: str, count: int, seed: int) -> tuple[list[str], np.ndarray]:
-    """The first passages of ``count`` randomly drawn texts of a source, and the label of each, str [passages]."""
+    """The first passages of ``count`` randomly drawn texts of a source, and the label of each, str[passages]."""
     entry = next(entry for entry in SOURCES if entry.name == source)
     rows = list(orange_labels(archive_of(entry.package), entry.members))
     random.Random(seed).shuffle(rows)
@@ -81,7 +81,7 @@ def labelled_passages(source: str, count: int, seed: int) -> tuple[list[str], np
 
 
 def agreement(vectors: np.ndarray, labels: np.ndarray, topics: int, seed: int) -> dict[str, float]:
-    """How well ``topics`` clusters of ``vectors``, float [texts, width], agree with ``labels``, str [texts]."""
+    """How well ``topics`` clusters of ``vectors``, float[texts, width], agree with ``labels``, str[texts]."""
     assigned = KMeans(topics, n_init=2, random_state=seed).fit(vectors).labels_
     _, numbers = np.unique(labels, return_inverse=True)
     commonest = sum(int(np.bincount(numbers[assigned == topic]).max()) for topic in np.unique(assigned))

@@ -61,7 +61,10 @@ class Spread:
 
     @classmethod
     def of_differences(cls, seed_means: np.ndarray) -> "Spread":
-        """Spread of the difference between two arms' means: what arms and seeds do not explain by themselves."""
+        """Spread of the difference between two arms' means, from ``seed_means``, float64[arms, seeds].
+
+        It is the interaction: what arms and seeds do not explain by themselves.
+        """
         arms, seeds = seed_means.shape
         freedom = (arms - 1) * (seeds - 1)
         if freedom == 0:
@@ -96,8 +99,8 @@ def _weights(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray
 def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> Estimate:
     """The plain mean over benchmarks of the means of ``values``, each float[seeds, items].
 
-    ``means`` are resampled over items. The interval is their percentile interval, stretched from the spread over items
-    to that over items and seeds, and from the normal's width to Student's.
+    ``means``, float64[draws], are resampled over items. The interval is their percentile interval, stretched from the
+    spread over items to that over items and seeds, and from the normal's width to Student's.
     """
     value, over_items = float(np.mean([by_seed.mean() for by_seed in values])), float(means.std(ddof=1))
     error = math.hypot(over_items, math.sqrt(seeds.variance))
@@ -122,7 +125,8 @@ def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
 def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
     """As `estimate`, for the share of items that are right: between 0 and 1.
 
-    None or all of them right leaves nothing to resample; then the bounds are Wilson's.
+    ``values``: float64[seeds, items], 0 or 1; ``means``: float64[draws], resampled. None or all of them right leaves
+    nothing to resample; then the bounds are Wilson's.
     """
     estimated, items = estimate([values], means, seeds), values.shape[1]
     if 0 < estimated.value < 1:

@@ -52,7 +52,10 @@ def lines_of(identifier: str, text: str) -> NDArray:
 
 
 def shared(lines: NDArray) -> NDArray[np.bool_]:
-    """Which of the ``lines`` of all documents, in order, stand in enough documents and not there for the first time."""
+    """Which of all documents' ``lines``, LINE[lines] in order, stand in enough documents: bool[lines].
+
+    The first occurrence of a line does not count.
+    """
     order = lines["line"].argsort(kind="stable")
     ordered = lines["line"][order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(lines) else order

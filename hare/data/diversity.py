@@ -17,14 +17,14 @@ _RESAMPLES = 200
 
 
 def topic_entropy(topics: np.ndarray, count: int) -> float:
-    """Entropy in nats of topic assignments, int [texts]; log(``count``) when all topics are equally frequent."""
+    """Entropy in nats of topic assignments, int[texts]; log(``count``) when all topics are equally frequent."""
     shares = np.bincount(topics, minlength=count) / max(1, len(topics))
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum()) + 0.0
 
 
 def topic_coverage(topics: np.ndarray, count: int) -> float:
-    """Share of the topics that hold at least one text."""
+    """Share of the topics that hold at least one text; ``topics``: int64[texts]."""
     return len(np.unique(topics)) / count
 
 
@@ -42,7 +42,7 @@ def distinct_ngrams(texts: Sequence[str], order: int, budget: int) -> float:
 
 
 def dispersion(vectors: np.ndarray) -> float:
-    """Mean cosine distance of two different rows of unit vectors, float32 [texts, width]; 0 for a single text."""
+    """Mean cosine distance of two different rows of unit vectors, float32[texts, width]; 0 for a single text."""
     count = len(vectors)
     if count < 2:
         return 0.0
@@ -51,13 +51,16 @@ def dispersion(vectors: np.ndarray) -> float:
 
 
 def quality_spread(bits: np.ndarray) -> float:
-    """From the 10th to the 90th percentile of bits per word: small means even quality."""
+    """From the 10th to the 90th percentile of bits per word, float64[texts]: small means even quality."""
     low, high = np.quantile(bits, [0.1, 0.9])
     return float(high - low)
 
 
 def bootstrapped(values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int) -> tuple:
-    """Value, 2.5 and 97.5 percentile of the resampled value, and the number of texts."""
+    """Value, 2.5 and 97.5 percentile of the resampled value, and the number of texts.
+
+    ``values``: float64[texts] or float64[texts, columns]; ``statistic`` turns some of its rows into a number.
+    """
     if not len(values):
         return 0.0, 0.0, 0.0, 0
     draw, value = np.random.default_rng(seed), float(statistic(values))

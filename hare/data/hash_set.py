@@ -56,7 +56,7 @@ class HashSet:
         return is_member
 
     def contains_likely(self, hashes: np.ndarray) -> np.ndarray:
-        """The same for ``hashes`` most of which are in the set: the filter is not asked."""
+        """As `contains`, uint64[m] to bool[m], for hashes most of which are in the set: the filter is not asked."""
         place = self._directory[_leading(hashes, self._directory_shift)].astype(np.int64)
         below = np.arange(len(hashes))
         while len(below):

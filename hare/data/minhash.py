@@ -48,11 +48,11 @@ class Signatures:
         return len(self.digests)
 
     def band_keys(self, band: int) -> NDArray[np.uint64]:
-        """As `Searchable.band_keys`."""
+        """As `Searchable.band_keys`: uint64[documents]."""
         return band_keys(self.values, band)
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """As `Searchable.rows`."""
+        """As `Searchable.rows`: int64[some] to uint32[some, VALUES]."""
         return self.values[indices]
 
 

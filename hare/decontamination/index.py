@@ -83,7 +83,7 @@ class BenchmarkIndex:
         return items
 
     def items_with(self, n: int, hashes: np.ndarray) -> pd.DataFrame:
-        """Every item that holds one of these n-grams: columns ``hash`` (uint64) and ``item``, distinct and sorted."""
+        """Every item that holds one of the n-grams ``hashes``, uint64[m]: columns ``hash`` and ``item``, sorted."""
         wanted, tables = HashSet(hashes), []
         for low, block, inside in ngram_blocks(self.words, n):
             starts = np.flatnonzero(wanted.contains(block) & inside)

@@ -14,7 +14,8 @@ _BLOCK = 1 << 15  # n-grams hashed at once, so that the temporary arrays stay in
 def ngram_blocks(words: WordHashes, n: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """All n-grams of a batch, block by block.
 
-    Yields the position of the block's first word, the hashes (uint64) and which of them stay inside one text (bool).
+    Yields the position of the block's first word, the hashes, uint64[n-grams], and which stay inside one text,
+    bool[n-grams].
     """
     inside = np.ones(max(len(words.hashes) - n + 1, 0), bool)
     for end in words.offsets[1:-1].tolist():

@@ -48,7 +48,7 @@ def shortened(hashes: np.ndarray) -> np.ndarray:
 
 
 def words_of_items(index: BenchmarkIndex) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of short hash, uint32, and item, int32, every pair once, for some thousands of items at a time."""
+    """Pairs of short hash, uint32[pairs], and item, int32[pairs], each once, for some thousands of items at a time."""
     for low in range(0, index.items, _ITEMS_AT_ONCE):
         first, last = np.searchsorted(index.item_of_passage, (low, low + _ITEMS_AT_ONCE))
         words = slice(index.words.offsets[first], index.words.offsets[last])

@@ -105,7 +105,7 @@ def paired(weight: np.ndarray, heads: int) -> np.ndarray:
 
 
 def stored(path: Path) -> dict[str, tuple[np.ndarray, Kind]]:
-    """What a GGUF file holds, by llama.cpp's names: weights turned back into float32, and how they are stored.
+    """The tensors of a GGUF file by llama.cpp's names: weights as float32[…], and how they are stored.
 
     Raises:
         HareError: the file is missing, no GGUF file, or was cut short.

@@ -35,7 +35,10 @@ def table_losses(windows: np.ndarray, encoded: Sequence[Encoded], vocabulary: in
 
 
 def heldout_bits(windows: np.ndarray, inputs: Inputs, tokens: Tokens, training: Training) -> dict[str, float]:
-    """Bits per byte of the tables on the sequences of the learning curves, mean over categories: name → value."""
+    """Bits per byte of the tables on the sequences of the learning curves, mean over categories: name → value.
+
+    ``windows``: int64[windows, length + 1], the text that the tables count.
+    """
     heldout = heldout_sequences(
         inputs.heldout, inputs.tokenizer, tokens.sequence_length, training.validation_sequences
     )
@@ -51,7 +54,7 @@ def endpoint_bits(
     windows: np.ndarray, items: Sequence[EndpointItem], tokenizer: Tokenizer, length: int
 ) -> pd.DataFrame:
     """Bits per byte of the tables on the endpoints, as rows of a transfer table: arm (the table), endpoint,
-    bits_per_byte."""
+    bits_per_byte. ``windows``: int64[windows, length + 1], the text that the tables count."""
     encoded, rows = encode(items, tokenizer, length), []
     losses = table_losses(windows, encoded, tokenizer.size)
     for endpoint in dict.fromkeys(item.endpoint for item in items):

@@ -29,7 +29,7 @@ class Pack:
         return len(self.tokens)
 
     def add(self, number: int, sequence: Sequence[int], shared: int, neighbour: np.ndarray) -> None:
-        """Add ``sequence``, whose first ``shared`` tokens are those of the path ``neighbour``."""
+        """Add ``sequence``, whose first ``shared`` tokens are those of the path ``neighbour``, int64[nodes]."""
         trunk, start = neighbour[:shared], len(self)
         self.tokens.extend(sequence[shared:])
         self.positions.extend(range(shared, len(sequence)))

@@ -26,7 +26,7 @@ class Pairs:
     rewritten: tuple[Scores, ...]
 
     def values(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """Originals [N] and rewrites [N], averaged over versions, of the items that could be scored in all of them."""
+        """Originals and rewrites, float64[N] each, averaged over versions, of the items scored in all of them."""
         original = getattr(self.original, kind)
         rewritten = np.array([getattr(scores, kind) for scores in self.rewritten])
         kept = ~np.isnan(original) & ~np.isnan(rewritten).any(axis=0)
@@ -45,7 +45,9 @@ def measure_set(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samp
 
 
 def difference_of(values: np.ndarray, decisions: int, resamples: int, seed: int) -> dict[str, float]:
-    """``delta``, ``low``, ``high`` of per-item differences [models, items]: items resampled, models a random effect.
+    """``delta``, ``low``, ``high`` of per-item differences, float64[models, items].
+
+    Items are resampled, models are a random effect.
 
     Where no item differs, whether nothing is continued or as much of both, there is nothing to resample. The bounds are
     then those of a share of which not one case was seen (Wilson's) in ``decisions`` per item of one model, on either

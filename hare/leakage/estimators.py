@@ -86,7 +86,10 @@ def auc(planted: np.ndarray, never: np.ndarray) -> float:
 
 
 def power(planted: np.ndarray, never: np.ndarray, items: int, rng: np.random.Generator, draws: int = _DRAWS) -> float:
-    """How often ``items`` items of each kind, drawn with replacement, differ at 5 % by a one-sided rank test."""
+    """How often ``items`` items of each kind, drawn with replacement, differ at 5 % by a one-sided rank test.
+
+    ``planted``: float64[planted items]; ``never``: float64[items never planted].
+    """
     drawn_planted = planted[rng.integers(len(planted), size=(draws, items))]
     drawn_never = never[rng.integers(len(never), size=(draws, items))]
     p = mannwhitneyu(drawn_planted, drawn_never, alternative="greater", axis=1, method="asymptotic").pvalue
@@ -144,7 +147,8 @@ def combined_p(p: Sequence[float]) -> float:
 def negative_control(values: Values, times: np.ndarray, seed: int) -> pd.DataFrame:
     """The same test on a model that never read any of the items: no group may differ from the never-planted one.
 
-    Columns: estimator, dose, p (exact), corrected (Holm over all rows), leaked (whether the control fails).
+    ``times``: int64[items]. Columns: estimator, dose, p (exact), corrected (Holm over all rows), leaked (whether the
+    control fails).
     """
     rows = []
     for estimator, of_items in values.items():

@@ -51,7 +51,7 @@ class Scores:
 class Encoded:
     """Token ids of one text, and how many ids (a beginning-of-text token) stand before it."""
 
-    ids: np.ndarray  # int64 [leading + tokens]
+    ids: np.ndarray  # int64[leading + tokens]
     leading: int
     answer: int = 0  # the text's token at which its answer begins; the number of its tokens where there is none
 
@@ -62,7 +62,7 @@ class Encoded:
 
 
 def starting_points(tokens: int, max_positions: int, measure: Measure) -> np.ndarray:
-    """Evenly spaced starting points, int64 [starts], for a text of ``tokens`` tokens; empty when it is too short.
+    """Evenly spaced starting points, int64[starts], for a text of ``tokens`` tokens; empty when it is too short.
 
     As in the method's code: from token 2 to length - n, both included, rounded down; a text of fewer than n + 2 tokens
     is left out. Short texts get some starting points twice.
@@ -132,9 +132,9 @@ def _score_one(sample: Encoded, matches: np.ndarray, nats: np.ndarray, max_posit
 
 
 def continued_exactly(matches: np.ndarray, ngram: int) -> np.ndarray:
-    """Bool [tokens - ngram + 1]: whether greedy continuation from before each token gives the next ``ngram`` tokens.
+    """bool[tokens - ngram + 1]: whether greedy continuation from before each token gives the next ``ngram`` tokens.
 
-    ``matches`` is bool [tokens]: whether the most likely token, after all tokens before it, is the original one.
+    ``matches`` is bool[tokens]: whether the most likely token, after all tokens before it, is the original one.
     """
     return np.lib.stride_tricks.sliding_window_view(matches, ngram).all(axis=1)
 
@@ -151,7 +151,7 @@ def _batches(samples: Sequence[Encoded]) -> Iterator[list[int]]:
 
 def score_starts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
                  label: str = "leakage") -> np.ndarray:
-    """``at_starts`` of `score` alone, float64 [N], several times faster: the same answers from far fewer logits.
+    """``at_starts`` of `score` alone, float64[N], several times faster: the same answers from far fewer logits.
 
     The vocabulary-wide product is computed only where the answer is still open: first for the first token of every
     n-gram, then for the second token of those n-grams whose first one agreed, and so on.
@@ -172,7 +172,7 @@ def score_starts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tex
 @torch.inference_mode()
 def _decisions(model: PreTrainedModel, batch: Sequence[Encoded], starts: Sequence[np.ndarray],
                measure: Measure) -> list[np.ndarray]:
-    """Bool [starts] for each sample: whether the n-gram at each starting point is continued exactly."""
+    """bool[starts] for each sample: whether the n-gram at each starting point is continued exactly."""
     tokens, hidden = _hidden(model, batch)
     row = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(s) for s in starts])).to(model.device)
     first = np.concatenate([s + sample.leading for s, sample in zip(starts, batch, strict=True)])
@@ -189,7 +189,7 @@ def _decisions(model: PreTrainedModel, batch: Sequence[Encoded], starts: Sequenc
 
 @torch.inference_mode()
 def predictions(model: PreTrainedModel, batch: Sequence[Encoded]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each sample: whether each token is the most likely one, bool [tokens], and its nats, float64 [tokens]."""
+    """For each sample: whether each token is the most likely one, bool[tokens], and its nats, float64[tokens]."""
     tokens, hidden = _hidden(model, batch)
     lengths = [len(sample.ids) for sample in batch]
     real = torch.arange(1, tokens.shape[1])[None, :] < torch.tensor(lengths)[:, None]

@@ -114,7 +114,7 @@ def assigned(items_per_dose: dict[int, int], seed: int) -> np.ndarray:
 
 
 def planted_tokens(items: Sequence[LeakItem], times: np.ndarray, tokenizer: Tokenizer) -> int:
-    """Tokens that all planted occurrences take together, begin and end of each counted."""
+    """Tokens that all planted occurrences take together, begin and end of each counted; ``times``: int64[items]."""
     sizes = np.array([len(ids) + 2 for ids in tokenizer.encode_batch([item.text for item in items])])
     return int((sizes * times).sum())
 
@@ -123,8 +123,8 @@ def plant(items: Sequence[LeakItem], times: np.ndarray, tokenizer: Tokenizer, so
           seed: int) -> None:
     """Write a token file of at least ``tokens`` tokens: documents of ``source``, with the items between them.
 
-    Each item stands ``times`` times, each time as a document of its own between two others, all places equally likely.
-    Where ``source`` is shorter than what is needed, it starts again from its beginning.
+    Item k stands ``times[k]`` times, int64[items], each time as a document of its own between two others, all places
+    equally likely. Where ``source`` is shorter than what is needed, it starts again from its beginning.
     """
     rng = np.random.default_rng([seed, 1])
     encoded = [np.array([tokenizer.begin, *ids, tokenizer.end], TOKEN_TYPE)

@@ -43,7 +43,7 @@ class Agreement:
 
 def generated_decisions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sample: Encoded, measure: Measure,
                         retokenise: bool) -> np.ndarray:
-    """Bool [starts]: whether greedy generation from each starting point gives the sample's next n tokens."""
+    """bool[starts]: whether greedy generation from each starting point gives the sample's next n tokens."""
     starts = starting_points(sample.tokens, model.config.max_position_embeddings, measure).tolist()
     prefixes = [prefix_ids(tokenizer, sample, start, retokenise) for start in starts]
     return np.array([_continues(model, prefix, _ngram(sample, start, measure))

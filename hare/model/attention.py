@@ -53,7 +53,7 @@ def document_numbers(input_ids: torch.Tensor, begin: int) -> torch.Tensor:
 def attended(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, boundaries: Boundaries | None = None
 ) -> torch.Tensor:
-    """Causal attention of [batch, heads, sequence, head_size]; ``key`` and ``value`` may have fewer heads.
+    """Causal attention of float[batch, heads, sequence, head_size]; ``key`` and ``value`` may have fewer heads.
 
     flash-attn where it is installed (CUDA, 16 bits), else PyTorch's own fused kernels.
     """
@@ -74,8 +74,8 @@ def flash_is_installed() -> bool:
 def flash_attended(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, boundaries: Boundaries | None
 ) -> torch.Tensor:
-    """The same through flash-attn (Dao 2023), which wants [batch, sequence, heads, head_size], or with boundaries
-    all documents of the batch in one line."""
+    """`attended` through flash-attn (Dao 2023), which wants float[batch, sequence, heads, head_size], or with
+    boundaries all documents of the batch in one line."""
     import flash_attn
 
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))

@@ -32,7 +32,7 @@ def refuse_without_torchao() -> None:
 
 
 def linear_float8(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """``tensor @ weight.T`` of [..., in] and [out, in], forward and backward products in 8 bits."""
+    """``tensor @ weight.T`` of float[…, in] and float[out, in], forward and backward products in 8 bits."""
     return torch.func.functional_call(_template(*weight.shape), {"weight": weight}, tensor)
 
 

@@ -70,7 +70,7 @@ class HareForTraining(NanotronModel):
         return self.head(hidden_states=self.hidden_states(input_ids, documents), label_ids=label_ids)
 
     def hidden_states(self, input_ids: Shared, documents: torch.Tensor | None = None) -> Shared:
-        """What the head sees: [sequence, batch, hidden]."""
+        """The input of the head, float[sequence, batch, hidden], from two int64[batch, sequence]; see `forward`."""
         self.boundaries.current = None if documents is None else Boundaries(documents)
         hidden_states = self.token_embedding(input_ids=input_ids)["hidden_states"]
         for layer in self.decoder:

@@ -18,20 +18,20 @@ from hare.core.errors import HareError
 
 
 def normalised(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """Root-mean-square norm of […, hidden], computed in fp32 (Zhang and Sennrich 2019)."""
+    """Root-mean-square norm of float[…, hidden], computed in fp32 (Zhang and Sennrich 2019)."""
     wide = hidden_states.float()
     wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
     return weight * wide.to(hidden_states.dtype)
 
 
 def rotated_by(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Rotate halves of [batch, heads, sequence, head_size] by angles of [sequence, head_size]."""
+    """Rotate halves of float[batch, heads, sequence, head_size] by angles of float[sequence, head_size]."""
     first, second = heads.chunk(2, dim=-1)
     return heads * cosines + torch.cat((-second, first), dim=-1) * sines
 
 
 def gated(gate_up: torch.Tensor) -> torch.Tensor:
-    """SwiGLU (Shazeer 2020): […, 2 · width] to […, width]."""
+    """SwiGLU (Shazeer 2020): float[…, 2 · width] to float[…, width]."""
     gate, up = gate_up.chunk(2, dim=-1)
     return F.silu(gate) * up
 

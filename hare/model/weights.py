@@ -17,7 +17,7 @@ _INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight")
 
 
 def initial_weight(name: str, shape: tuple[int, ...], seed: int, config: HareConfig) -> torch.Tensor:
-    """The whole parameter ``name`` as float32: a function of name and seed alone.
+    """The whole parameter ``name``, float32[*shape]: a function of name and seed alone.
 
     Norms are ones; matrices are normal with ``initializer_range``, divided by the square root of twice the number of
     layers where they write into the residual path (Radford et al. 2019). nanotron 0.4 draws the same numbers on every
@@ -33,7 +33,7 @@ def initial_weight(name: str, shape: tuple[int, ...], seed: int, config: HareCon
 
 @torch.no_grad()
 def load_slices(model: NanotronModel, whole: Callable[[str, tuple[int, ...]], torch.Tensor]) -> None:
-    """Fill this process's parameters from whole tensors; ``whole(name, shape)`` gives one.
+    """Fill this process's parameters from whole tensors; ``whole(name, shape)`` gives one, float32[*shape].
 
     Raises:
         HareError: a tensor has another shape than the model's parameter.

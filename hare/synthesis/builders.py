@@ -145,11 +145,11 @@ def _altered(sentence: str, material: Material, draw: random.Random) -> str | No
         number = draw.choice(numbers)
         changed = str(int(number) + draw.choice((-1, 1)) * draw.randint(1, max(3, int(number) // 8)))
         return re.sub(rf"(?<![\w.,]){number}\b", changed.lstrip("-") or "1", sentence, count=1)
-    own = names(sentence)
+    its_names = names(sentence)
     others = [name for name in material.topic.names if name not in material.passage.text]
-    if not own or not others:
+    if not its_names or not others:
         return None
-    return sentence.replace(draw.choice(own), draw.choice(others))
+    return sentence.replace(draw.choice(its_names), draw.choice(others))
 
 
 def ordering(material: Material, draw: random.Random) -> Item | None:

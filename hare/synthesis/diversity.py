@@ -52,9 +52,9 @@ class Part:
     """Texts in random order, with what is measured on each of them."""
 
     texts: tuple[str, ...]
-    topics: np.ndarray  # int [texts]
-    vectors: np.ndarray  # float32 [texts, width], unit length
-    bits: np.ndarray  # float64 [texts]: bits per word; NaN for a text of one word
+    topics: np.ndarray  # int[texts]
+    vectors: np.ndarray  # float32[texts, width], unit length
+    bits: np.ndarray  # float64[texts]: bits per word; NaN for a text of one word
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -157,8 +157,8 @@ def _dispersion_row(vectors: np.ndarray) -> tuple:
     A bootstrap would draw texts twice, and take each one's distance from itself for a distance.
     """
     value, count = dispersion(vectors), len(vectors)
-    own = 1 - (vectors @ vectors.sum(axis=0) - (vectors**2).sum(axis=1)) / max(1, count - 1)  # mean distance of each
-    margin = 1.96 * 2 * float(own.std()) / math.sqrt(max(1, count))
+    distances = 1 - (vectors @ vectors.sum(axis=0) - (vectors**2).sum(axis=1)) / max(1, count - 1)  # each one's mean
+    margin = 1.96 * 2 * float(distances.std()) / math.sqrt(max(1, count))
     return value, value - margin, value + margin, count
 
 
@@ -172,10 +172,10 @@ def _rarefied(values: np.ndarray, statistic: Callable[[np.ndarray], float], size
 
 def metrics(frame: pd.DataFrame) -> dict[str, float]:
     """The measures as recorded: ``diversity.<part>.<measure>``, with interval where there is one."""
-    found = {}
+    values = {}
     for row in frame.itertuples():
         name = f"diversity.{row.part}.{row.measure}"
-        found[name] = float(row.value)
+        values[name] = float(row.value)
         if row.low < row.high:
-            found |= {f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
-    return found
+            values |= {f"{name}.low": float(row.low), f"{name}.high": float(row.high)}
+    return values

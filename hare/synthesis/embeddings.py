@@ -55,7 +55,7 @@ def one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors of the texts, float32 [texts, 384]; of a text longer than 64 tokens only these count.
+    """Unit vectors of the texts, float32[texts, 384]; of a text longer than 64 tokens only these count.
 
     A text's vector depends on neither the number of cores nor, but for the last digits, on the texts beside it.
     """
@@ -67,9 +67,10 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     order = sorted(range(len(texts)), key=lambda i: len(tokens[i]))
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     with one_core_each(cores()) as pool, Progress("embed texts", float(len(texts)), "texts") as progress:
-        found = pool.map(lambda batch: _embed_batch(model, tokenizer.pad_token_id, [tokens[i] for i in batch]), batches)
-        for batch, own in zip(batches, found, strict=True):
-            vectors[batch] = own
+        padding = tokenizer.pad_token_id
+        embedded = pool.map(lambda batch: _embed_batch(model, padding, [tokens[i] for i in batch]), batches)
+        for batch, rows in zip(batches, embedded, strict=True):
+            vectors[batch] = rows
             progress.advance(len(batch))
     return vectors
 
@@ -77,8 +78,8 @@ def embed(texts: Sequence[str]) -> np.ndarray:
 @torch.inference_mode()
 def _embed_batch(model: PreTrainedModel, padding: int, tokens: Sequence[Sequence[int]]) -> np.ndarray:
     width = max(map(len, tokens))
-    ids = torch.tensor([[*own, *[padding] * (width - len(own))] for own in tokens])
-    mask = torch.tensor([[1] * len(own) + [0] * (width - len(own)) for own in tokens])
+    ids = torch.tensor([[*ids_of_text, *[padding] * (width - len(ids_of_text))] for ids_of_text in tokens])
+    mask = torch.tensor([[1] * len(ids_of_text) + [0] * (width - len(ids_of_text)) for ids_of_text in tokens])
     hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state  # [texts, tokens, 384]
     pooled = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
     return torch.nn.functional.normalize(pooled, dim=1).numpy()

@@ -23,12 +23,12 @@ def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFr
     """
     rows: list[tuple] = []
     for form in FORMS:
-        own = [draft for draft in drafts if draft.prompt.form == form]
-        kept = [draft for draft in own if not draft.objection]
-        if not own:
+        of_form = [draft for draft in drafts if draft.prompt.form == form]
+        kept = [draft for draft in of_form if not draft.objection]
+        if not of_form:
             continue
-        rows.append((form, "yield", *_share(len(kept), len(own))))
-        tokens = np.array([(0 if d.objection else d.tokens, d.answer.tokens) for d in own], dtype=float)
+        rows.append((form, "yield", *_share(len(kept), len(of_form))))
+        tokens = np.array([(0 if d.objection else d.tokens, d.answer.tokens) for d in of_form], dtype=float)
         rows.append((form, "kept_tokens_per_100_written", *bootstrapped(tokens, _per_100, seed)))
         if len(kept) < 2:
             continue

@@ -97,16 +97,16 @@ def wordings() -> dict[str, tuple[str, ...]]:
     read = _wordings_file()
     return {
         kind: tuple(
-            _joined(layout, instruction, own, number)
-            for number, (instruction, layout) in enumerate(itertools.product(own["instructions"], read["layouts"]))
+            _joined(layout, instruction, listed, number)
+            for number, (instruction, layout) in enumerate(itertools.product(listed["instructions"], read["layouts"]))
         )
-        for kind, own in read["kinds"].items()
+        for kind, listed in read["kinds"].items()
     }
 
 
-def _joined(layout: str, instruction: str, own: dict[str, list[str]], number: int) -> str:
+def _joined(layout: str, instruction: str, listed: dict[str, list[str]], number: int) -> str:
     """A layout with instruction and labels filled in; ``number`` says whose turn among the labels it is."""
-    label, asked = own["labels"][number % len(own["labels"])], own.get("asked", [""])
+    label, asked = listed["labels"][number % len(listed["labels"])], listed.get("asked", [""])
     label = label.rstrip(":") if "### {label}" in layout else label
     filled = layout.replace("{instruction}", instruction).replace("{label}", label)
     return filled.replace("{asked}", asked[number % len(asked)])

@@ -46,10 +46,10 @@ def table() -> pd.DataFrame:
     judged = pd.DataFrame([vars(one) for one in read().texts])
     rows = []
     for form in [*sorted(judged["form"].unique()), "all"]:
-        own = judged if form == "all" else judged[judged["form"] == form]
-        wrong = int(own["verdict"].isin(WRONG).sum())
-        low, high = wilson_interval(wrong, len(own))
-        rows.append((form, len(own), len(own) - wrong, wrong, wrong / len(own), low, high, read().judge))
+        texts = judged if form == "all" else judged[judged["form"] == form]
+        wrong = int(texts["verdict"].isin(WRONG).sum())
+        low, high = wilson_interval(wrong, len(texts))
+        rows.append((form, len(texts), len(texts) - wrong, wrong, wrong / len(texts), low, high, read().judge))
     return pd.DataFrame(rows, columns=["form", "texts", "sound", "wrong", "share", "low", "high", "judge"])
 
 

@@ -79,7 +79,7 @@ def _stock(available: Sequence[Material], kind: str, rejected: Rejected, seed: i
         prose = material.passage.category != "code" and is_punctuated(material.passage.text)
         if prose or kind not in PUNCTUATED_ONLY:
             by_category[material.passage.category].append(material)
-    return {category: _valid(own, kind, rejected, seed) for category, own in sorted(by_category.items())}
+    return {category: _valid(some, kind, rejected, seed) for category, some in sorted(by_category.items())}
 
 
 def _valid(available: Sequence[Material], kind: str, rejected: Rejected, seed: int) -> Iterator[Item]:

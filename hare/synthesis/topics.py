@@ -30,12 +30,12 @@ class TopicModel:
     terms: tuple[tuple[str, ...], ...]
 
     def nearest(self, vectors: np.ndarray) -> np.ndarray:
-        """Nearest topic of each text, int [texts], by its embedding, float32 [texts, width]."""
+        """Nearest topic of each text, int[texts], by its embedding, float32[texts, width]."""
         with threadpool_limits(1):
             return self.clusters.predict(vectors)
 
     def assign(self, texts: Sequence[str]) -> np.ndarray:
-        """Nearest topic of each text, int [texts]."""
+        """Nearest topic of each text, int[texts]."""
         return self.nearest(embed(texts))
 
 

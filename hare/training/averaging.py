@@ -35,7 +35,7 @@ def export_mean(checkpoints: Sequence[Path], destination: Path, tokenizer: Path)
 
 
 def mean_weights(exports: Sequence[Path]) -> dict[str, torch.Tensor]:
-    """The mean of each tensor of several exports, added up in float64, in the tensors' own type."""
+    """The mean of each tensor of several exports, added up in float64: float[…] in the tensors' type, by name."""
     weights = [load_file(folder / WEIGHTS) for folder in exports]
     return {
         name: torch.stack([each[name].double() for each in weights]).mean(0).to(tensor.dtype)

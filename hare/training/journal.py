@@ -51,7 +51,7 @@ class Journal:
             )
 
     def validation(self, step: int, sequences: HeldoutSequences, nats: np.ndarray) -> None:
-        """Record one validation and say the bits per byte of each category."""
+        """Record one validation, ``nats`` float64[sequences], and print the bits per byte of each category."""
         rows = [
             {"step": step, "category": category, "sequence": number, "nats": float(loss), "bytes": int(size)}
             for category, number, loss, size in zip(

@@ -97,7 +97,10 @@ class HareTrainer(DistributedTrainer):
         return super().training_step(dataloader)
 
     def train_step_logs(self, outputs: Any, loss_avg: torch.Tensor | None) -> None:
-        """Called by nanotron after each step and before a checkpoint: report the step, then validate when it is due."""
+        """Called by nanotron after each step and before a checkpoint: report the step, then validate when it is due.
+
+        ``loss_avg``: float32[], the mean over the data-parallel ranks; None on ranks without the head.
+        """
         if ON_GPU:
             torch.cuda.synchronize()
         seconds = time.time() - self.iteration_start_time

@@ -28,7 +28,7 @@ def _averaged(group: ProcessGroup, bucket: GradBucket) -> torch.futures.Future[t
 
 
 def all_reduce_each(tensors: list[torch.Tensor], op: Any, group: ProcessGroup, async_op: bool = False) -> "Done":
-    """Reduce each tensor by itself and wait for it, whatever ``async_op`` asks for.
+    """Reduce each tensor, float[…], by itself and wait for it, whatever ``async_op`` asks for.
 
     nanotron keeps only the last of its handles; with gloo, which works in several threads, an earlier one may still
     be under way when that one is done.

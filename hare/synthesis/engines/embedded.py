@@ -120,8 +120,8 @@ def _pipeline() -> Any:
         return openvino_genai.ContinuousBatchingPipeline(str(gguf_file()), scheduler, "CPU", settings())
     except RuntimeError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        what = f"{ENGINE} cannot load {NAME} on this machine: {reason}."
-        raise HareError(what, "free some memory, or name the URL of a server as the generator") from error
+        problem = f"{ENGINE} cannot load {NAME} on this machine: {reason}."
+        raise HareError(problem, "free some memory, or name the URL of a server as the generator") from error
 
 
 def answer_together(
