@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -65,6 +66,27 @@ def test_a_missing_wheel_is_told_by_python_and_platform():
     assert table["built from source"] == ["source"]
     assert table["no wheel"]["3.11 linux x86_64"] == [] and table["no wheel"]["3.13 linux x86_64"] == ["old"]
     assert table["no wheel"]["3.11 darwin arm64"] == ["mac", "old"] and table["no wheel"]["3.13 darwin arm64"] == []
+
+
+def test_what_a_marker_leaves_out_for_want_of_a_wheel_is_named_there():
+    lock = "engine==1 ; platform_machine != 'aarch64' or sys_platform != 'linux'\n"
+    wheels = [f"engine-1-cp31{minor}-cp31{minor}-{system}.whl" for minor in (1, 2, 3)
+              for system in ("manylinux_2_17_x86_64", "macosx_11_0_arm64")]
+    table = wheels_missing({"packages": [{"name": "engine", "wheels": [{"url": wheel} for wheel in wheels]}]}, lock)
+    assert {place for place, names in table["no wheel"].items() if names} == {
+        f"{major}.{minor} linux aarch64" for major, minor in environment.PYTHONS
+    }
+
+
+def test_pins_without_a_wheel_are_left_out_where_they_have_none():
+    """So that the set-up gets through there; `hare doctor` names them from the table."""
+    table = json.loads(environment.WHEELS.read_text(encoding="utf-8"))["no wheel"]
+    markers = {name: marker for name, (_, marker) in environment.pins_of(LOCK).items()}
+    for place, names in table.items():
+        _, system, machine = place.split()
+        for name in names:
+            here = {"sys_platform": system, "platform_machine": machine}
+            assert markers[name] and not Marker(markers[name]).evaluate(here), f"{name} on {place}"
 
 
 def test_markers_that_always_or_never_hold_leave_the_lock():

@@ -1,12 +1,15 @@
 """What a step's key sees: the code that its notebook reaches, however it reaches it, and no other."""
 
 import dataclasses
+import sys
+from types import SimpleNamespace
 
 import pytest
 from toychain import PROFILE, toy_chain
 
 from hare.core.chain import step_of_stage
 from hare.core.code import code_digest, data_of, text_of
+from hare.core.profile import load_profile
 from hare.driver import keys
 from hare.driver.keys import PACKAGE, archives_read, code_files, differences, step_key
 
@@ -110,3 +113,11 @@ def test_words_for_people_change_no_key_and_code_does(tmp_path, monkeypatch: pyt
         code_digest.cache_clear()
         digests.append(code_digest(file))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_another_python_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = step_of_stage("corpus")
+    before = step_key(step, load_profile("smoke"))
+    other = (sys.version_info[0], sys.version_info[1] + 1, 0)
+    monkeypatch.setattr(keys, "sys", SimpleNamespace(version_info=other))
+    assert differences(before, step_key(step, load_profile("smoke"))) == ["the version of Python"]

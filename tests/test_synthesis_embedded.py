@@ -10,9 +10,15 @@ import pytest
 from hare.core.errors import HareError
 from hare.core.paths import cache_folder
 from hare.data.append_log import AppendLog
-from hare.synthesis.engines import embedded
+from hare.synthesis.engines import choice, embedded
 from hare.synthesis.engines.generator import Decoding, Finished, Generation, Request
 from hare.synthesis.engines.smollm2 import smollm2_folder
+
+
+def test_a_platform_without_the_engine_is_told_what_to_do(monkeypatch):
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(HareError, match="(?s)openvino-genai.*vllm or a server"):
+        choice.chosen_generator("embedded", "", 8)
 
 
 @pytest.fixture()

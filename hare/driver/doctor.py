@@ -99,7 +99,7 @@ def _python() -> Check:
     if missing:
         return Check(
             "Python", "warn", f"{version}; no wheel for {here}: {', '.join(missing)}",
-            "build them from source, or take Linux x86_64",
+            "what needs them will say so; build them from source, or take Linux x86_64",
         )
     return Check("Python", "ok", version)
 

@@ -28,6 +28,7 @@ dependencies:
   - pip={pip}
   - pip:
 """
+_MACHINE = "platform_machine"
 _MANYLINUX = [*(f"manylinux_2_{minor}" for minor in range(28, 4, -1)), "manylinux2014", "manylinux2010", "manylinux1"]
 PLATFORMS = {
     ("linux", "x86_64"): [f"{name}_x86_64" for name in [*_MANYLINUX, "linux"]],
@@ -85,6 +86,7 @@ def conda_text(lock: str) -> str:
 def wheels_missing(pylock: dict[str, Any], lock: str) -> dict[str, Any]:
     """Pins without a wheel: on no platform at all (built from source by `make setup`), and by Python and platform.
 
+    A pin that a marker leaves out on a kind of machine is named there: it has that marker because it has no wheel.
     ``pylock`` is a parsed `pylock.toml` (PEP 751), which lists the files of every version on the package index.
     """
     files = {
@@ -103,7 +105,7 @@ def wheels_missing(pylock: dict[str, Any], lock: str) -> dict[str, Any]:
             missing[f"{'.'.join(map(str, python))} {system} {machine}"] = [
                 name for name, (_, marker) in sorted(pins.items())
                 if files[name] and not _fits(files[name], tags)
-                and (not marker or Marker(marker).evaluate(environment))
+                and (not marker or _MACHINE in marker or Marker(marker).evaluate(environment))
             ]
     return {"built from source": sorted(name for name in pins if not files[name]), "no wheel": missing}
 

@@ -1,5 +1,7 @@
 """Which generator a profile asks for; the one place that knows them all."""
 
+import importlib.util
+
 from hare.core.errors import HareError
 from hare.synthesis.engines.generator import Generator
 
@@ -10,9 +12,10 @@ def chosen_generator(name: str, model: str, batch: int) -> Generator:
     ``model`` is what vLLM or the server is to run; ``batch`` requests are answered together or are in flight at once.
 
     Raises:
-        HareError: it is none of these, or a server is named without a model.
+        HareError: it is none of these, its engine has no wheel for this platform, or a server is named without a model.
     """
     if name == "embedded":
+        _refuse_missing_engine()
         from hare.synthesis.engines.embedded import EmbeddedGenerator
 
         return EmbeddedGenerator(batch)
@@ -26,3 +29,11 @@ def chosen_generator(name: str, model: str, batch: int) -> Generator:
     from hare.synthesis.engines.served import ServedGenerator
 
     return ServedGenerator(name, model, batch)
+
+
+def _refuse_missing_engine() -> None:
+    if importlib.util.find_spec("openvino_genai") is None:
+        raise HareError(
+            "The embedded generator needs openvino-genai, which is not installed: Linux on Arm has no wheel of it.",
+            "name vllm or a server as the generator, take published texts, or run `make setup` on Linux x86_64 or macOS",
+        )
