@@ -35,5 +35,5 @@ def _refuse_missing_engine() -> None:
     if importlib.util.find_spec("openvino_genai") is None:
         raise HareError(
             "The embedded generator needs openvino-genai, which is not installed: Linux on Arm has no wheel of it.",
-            "name vllm or a server as the generator, take published texts, or run `make setup` on Linux x86_64 or macOS",
+            "name vllm or a server as the generator, take published texts, or run on Linux x86_64 or macOS",
         )
