@@ -19,6 +19,7 @@ from hare.synthesis.gates import CONTROL_GATE, GATES, Candidate, first_objection
 from hare.synthesis.overlap import share_in_corpus
 from hare.synthesis.prompts import Prompt, PromptFamily, fill, forms_for
 from hare.synthesis.seeds import Seed
+from hare.synthesis.support import suits_rewriting
 from hare.synthesis.topics import TopicModel
 
 REPEATS_D1 = "repeats D1"
@@ -63,7 +64,7 @@ def assign_forms(
     Raises:
         HareError: seeds and forms do not give as many pairs.
     """
-    orders = [(s, _form_order(s, forms_for(s.passage.category, families), weights, seed)) for s in seeds]
+    orders = [(s, _form_order(s, _forms_of(s, families), weights, seed)) for s in seeds]
     rounds = max((len(order) for _, order in orders), default=0)
     pairs = [(s, order[turn]) for turn in range(rounds) for s, order in orders if turn < len(order)]
     if len(pairs) < count:
@@ -73,6 +74,12 @@ def assign_forms(
             "lower synthesis.d2_documents, or raise synthesis.passages_per_category or corpus.max_mb_per_source",
         )
     return pairs[:count]
+
+
+def _forms_of(s: Seed, families: Sequence[PromptFamily]) -> list[str]:
+    """Forms that a seed can be given: only running text is rewritten."""
+    running = suits_rewriting(s.passage.text)
+    return [form for form in forms_for(s.passage.category, families) if running or not FORMS[form].rewrites]
 
 
 def _form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], seed: int) -> list[str]:
@@ -149,7 +156,7 @@ def judged(
     earlier, drafts = NearDuplicates(), []
     rows = zip(seeds, prompts, answers, cleaned, texts, share_in_corpus(texts, d1), signatures(texts), strict=True)
     for s, prompt, answer, clean, text, in_d1, signature in rows:
-        objection = _objection(prompt, answer, clean, text)
+        objection = _objection(s, prompt, answer, text, clean)
         if objection is None and in_d1 > FORMS[prompt.form].most_in_d1:
             objection = REPEATS_D1
         if objection is None and earlier.first_like(signature) is not None:
@@ -166,15 +173,15 @@ def _cleaned(prompt: Prompt, answer: Generation) -> str:
     return tidied(answer.text, "stop" if FORMS[prompt.form].rewrites else answer.finish_reason)
 
 
-def _objection(prompt: Prompt, answer: Generation, clean: str, text: str) -> str | None:
+def _objection(s: Seed, prompt: Prompt, answer: Generation, text: str, clean: str) -> str | None:
     form = FORMS[prompt.form]
     if answer.finish_reason == FAILED:
         return SERVER_FAILED
-    if GATES[CONTROL_GATE](Candidate(answer.text, "")):  # before anything is cut away
+    if GATES[CONTROL_GATE](Candidate(answer.text)):  # before anything is cut away
         return CONTROL_GATE
     if clean and not text:
         return UNSUPPORTED
-    return first_objection(Candidate(text, prompt.text, form.fewest_words, form.most_echoed))
+    return first_objection(Candidate(text, prompt.text, s.passage.text, form.fewest_words, form.most_echoed))
 
 
 def yield_by_gate(drafts: Sequence[Draft]) -> pd.DataFrame:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from hare.data.text import sentences
 from hare.data.words import words
-from hare.synthesis.builders import content_words, names
+from hare.synthesis.builders import content_words
+from hare.synthesis.support import borne_out, each_new, facts, kept_sentences, stems, unsupported
 
-_BORNE_OUT = 0.75  # share of a part's content words that stand in the passage
-_ENDING = re.compile(r"(?:ings?|ed|es|s|ly)$")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_BORNE_OUT = 0.75  # share of an answer's content words that stand in one sentence of the passage
 _PAIR = re.compile(r"Q(?:uestion)?\s*\d*\s*[:.]\s*(?P<question>[^\n?]{8,200}\?)\s*\n+\s*A(?:nswer)?\s*\d*\s*[:.]\s*"
                    r"(?P<answer>[^\n]{3,400})")
 _ROW = re.compile(r"^\|(?P<cells>.+)\|\s*$", re.MULTILINE)
@@ -25,49 +24,11 @@ _WORKED = re.compile(
 )
 
 
-def unsupported(text: str, passage: str) -> list[str]:
-    """Numbers and names of a text that its passage lacks, and numbers that count something else there."""
-    known, counted = set(words(passage)), _counted(passage)
-    numbers = {number for number, _ in counted}
-    wrong = [number for number, unit in _counted(text)
-             if number not in numbers or (unit in known and (number, unit) not in counted)]
-    return wrong + [name for name in names(text) if name.lower() not in known]
-
-
-def _counted(text: str) -> set[tuple[str, str]]:
-    """Numbers of a text with the word behind each, '' at the end; thousands marks left out."""
-    rows = set()
-    for match in _NUMBER.finditer(text):
-        following = words(text[match.end() : match.end() + 30])
-        rows.add((match.group().replace(",", ""), following[0] if following else ""))
-    return rows
-
-
-def _stem(word: str) -> str:
-    """A word without its ending, so that "drain" and "drains" are one."""
-    return _ENDING.sub("", word.lower()) if len(word) > 4 else word.lower()
-
-
-def _stems(found: Iterable[str]) -> set[str]:
-    return {_stem(word) for word in found}
-
-
-def borne_out(part: str, passage: str) -> bool:
-    """Whether a passage says what a part of a rewrite says, as far as words can tell."""
-    known, content = _stems(words(passage)), content_words(part)
-    share = sum(_stem(word) in known for word in content) / len(content) if content else float(bool(words(part)))
-    return share >= _BORNE_OUT and not unsupported(part, passage)
-
-
-def _told(text: str) -> set[str]:
-    return _stems(content_words(text)) | set(_NUMBER.findall(text))
-
-
 def _answers(question: str, answer: str, passage: str) -> bool:
     """Whether one sentence of the passage speaks of what is asked and holds the answer."""
-    asked, told = _stems(content_words(question)), _told(answer)
+    asked, told = stems(content_words(question)), facts(answer)
     for sentence in sentences(passage):
-        inside = _stems(words(sentence)) | set(_NUMBER.findall(sentence))
+        inside = stems(words(sentence)) | facts(sentence)
         if asked & inside and told and len(told & inside) >= _BORNE_OUT * len(told):
             return True
     return False
@@ -78,7 +39,7 @@ def faq(text: str, passage: str) -> str:
     kept: dict[str, str] = {}
     for match in _PAIR.finditer(text):
         question, answer = match["question"].strip(), match["answer"].strip()
-        new = answer not in kept.values() and not _told(answer) <= _told(question)
+        new = answer not in kept.values() and not facts(answer) <= facts(question)
         whole = answer[-1] in ".!?" and not unsupported(question, passage)
         if new and whole and borne_out(answer, passage) and _answers(question, answer, passage):
             kept.setdefault(question, answer)
@@ -105,24 +66,15 @@ def _cell_stems(cell: str, passage: str) -> bool:
     return all(word in known for word in words(cell) if len(word) > 3) and not unsupported(cell, passage)
 
 
-def _each_new(parts: Iterable[str]) -> list[str]:
-    """The parts of which at least half has not been said by an earlier one, by their word 3-grams."""
-    kept: list[str] = []
-    said: set[tuple[str, ...]] = set()
-    for part in parts:
-        tokens = words(part)
-        grams = set(zip(tokens, tokens[1:], tokens[2:], strict=False))
-        if len(grams & said) * 2 <= len(grams):
-            kept.append(part)
-        said |= grams
-    return kept
+def rephrasing(text: str, passage: str) -> str:
+    """The sentences that the passage bears out."""
+    return " ".join(kept_sentences(text, passage))
 
 
 def summary(text: str, passage: str) -> str:
     """The sentences that the passage bears out, when they are shorter than the passage; '' when none is."""
-    whole = (s for s in dict.fromkeys(sentences(text)) if len(words(s)) >= 6 and s[-1] in ".!?")
-    kept = _each_new(s for s in whole if borne_out(s, passage))
-    return " ".join(kept) if 0 < len(words(" ".join(kept))) <= 0.8 * len(words(passage)) else ""
+    kept = rephrasing(text, passage)
+    return kept if 0 < len(words(kept)) <= 0.8 * len(words(passage)) else ""
 
 
 def tutorial(text: str, passage: str) -> str:
@@ -130,7 +82,7 @@ def tutorial(text: str, passage: str) -> str:
     steps = [" ".join(block.split()) for block in re.split(r"\n\s*\n|\n(?=Step \d)", text) if block.strip()]
     bodies = [re.sub(r"^Step \d+[.:]\s*", "", step) for step in steps]
     whole = (body for body in dict.fromkeys(bodies) if len(words(body)) >= 8 and body[-1] in ".!?")
-    kept = _each_new(body for body in whole if borne_out(body, passage))
+    kept = each_new(body for body in whole if borne_out(body, passage))
     return "\n\n".join(f"Step {n}. {body}" for n, body in enumerate(kept, start=1)) if len(kept) >= 2 else ""
 
 
@@ -155,7 +107,7 @@ class Form:
     fewest_words: int = 40
     most_echoed: float = 0.25  # share of the text's word 5-grams that may stand in its prompt
     most_in_d1: float = 0.5  # share of them that may stand in D1
-    temperature: float = 0.2
+    temperature: float = 0.5
 
     @property
     def rewrites(self) -> bool:
@@ -164,12 +116,13 @@ class Form:
 
 
 def _rewrite(kept: Callable[[str, str], str], fewest_words: int) -> Form:
-    return Form(kept, fewest_words, most_echoed=0.85, most_in_d1=0.85)
+    return Form(kept, fewest_words, most_echoed=0.85, most_in_d1=0.85, temperature=0.0)
 
 
 UNSUPPORTED = "too little that the passage bears out"
 FORMS: dict[str, Form] = {
-    "textbook": Form(temperature=0.5),
+    "textbook": Form(),
+    "rephrasing": _rewrite(rephrasing, 25),
     "faq": _rewrite(faq, 20),
     "table": _rewrite(table, 15),
     "tutorial": _rewrite(tutorial, 30),

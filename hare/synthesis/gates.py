@@ -54,6 +54,17 @@ _ABOUT_THE_TASK = re.compile(
     r"|(?:key terms|audience|style|prompt)\s*:)",
     re.IGNORECASE,
 )
+# What a weak model writes about when it leaves its subject: how a text is written, taught or asked for.
+_OF_WRITING = frozenset(
+    "sentence sentences paragraph paragraphs phrase phrases phrasing wording reword rewording grammar grammatical concise "
+    "conciseness clarity readability readable essay essays textbook textbooks lesson lessons tutorial tutorials rewrite "
+    "rewritten rewriting rephrase rephrased revise revised revision edit edits edited editing tone audience audiences "
+    "reader readers learner learners pupil pupils student students teacher teachers teach teaching teaches explanation "
+    "explanations summary summarize summarise prompt prompts draft drafts essay writer writers writing title request "
+    "requests response responses adjective adverb verb noun preposition apostrophe punctuation spelling vocabulary "
+    "conversational classroom bullet outline conclusion introduction answer answers answering question questions "
+    "asked instruction instructions".split()
+)
 _OPENING = re.compile(
     r"^(?:(?:sure|certainly|of course|absolutely|great question)[!,.][^\n]*\n+|here(?:'s| is) [^\n]{0,120}:\s*\n+"
     r"|(?:\*\*|#+ ?)?(?:title|introduction)\b[^\n]{0,120}\n+)",
@@ -71,10 +82,11 @@ _WHOLE_END = re.compile(r"(?:[.!?][\"'”’)*\]]*|\|)$|```$")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A generated text with the prompt that led to it, and the fewest words that its form may have."""
+    """A generated text with the prompt and the seed passage that led to it, and the bounds of its form."""
 
     text: str
-    prompt: str
+    prompt: str = ""
+    seed: str = ""
     fewest_words: int = SHORTEST_WORDS
     most_echoed: float = 0.25  # share of the text's word 5-grams that may stand in its prompt
 
@@ -95,6 +107,11 @@ def breaks_off(text: str) -> bool:
     """Whether a text stops before its end: no end mark, a bare list number, or a bracket or block of code left open."""
     left_open = text.count("```") % 2 == 1 or _CODE.sub("", text).count("(") > _CODE.sub("", text).count(")")
     return not _WHOLE_END.search(text) or bool(_LIST_NUMBER.search(text)) or left_open
+
+
+def speaks_of_writing(text: str, seed: str) -> bool:
+    """Whether a text speaks of writing or teaching where its seed does not."""
+    return bool(_OF_WRITING & set(words(text)) - set(words(seed)))
 
 
 def broken_code(text: str) -> bool:
@@ -152,7 +169,7 @@ GATES: dict[str, Callable[[Candidate], bool]] = {
     "too long": lambda c: len(words(c.text)) > LONGEST_WORDS,
     "repetition": lambda c: repeated_trigrams(c.text) > _REPEATED_TRIGRAMS or compressed_share(c.text) < _COMPRESSED,
     "prompt echo": lambda c: echoed_share(c.text, c.prompt) > c.most_echoed,
-    "talks about the task": lambda c: bool(_ABOUT_THE_TASK.search(c.text)),
+    "talks about the task": lambda c: bool(_ABOUT_THE_TASK.search(c.text)) or speaks_of_writing(c.text, c.seed),
     "code that does not parse": lambda c: broken_code(c.text),
     "not English": lambda c: english_probability(c.text) < _ENGLISH,
 }

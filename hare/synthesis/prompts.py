@@ -39,7 +39,7 @@ class _File:
     """What a prompt file must hold."""
 
     version: Whole
-    form: Literal["textbook", "faq", "table", "tutorial", "worked_problem", "summary"]
+    form: Literal["textbook", "rephrasing", "faq", "table", "tutorial", "worked_problem", "summary"]
     categories: AtLeastOne[Text]
     prompts: AtLeastOne[Text]
     system: Text = SYSTEM
