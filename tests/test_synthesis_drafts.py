@@ -22,6 +22,7 @@ from hare.synthesis.gates import Candidate, breaks_off, first_objection, tidied
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import Prompt, fill, load_families
 from hare.synthesis.seeds import Seed
+from hare.synthesis.support import borne_out, is_running_text, kept_sentences, unsupported
 
 _GOOD = (
     "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "
@@ -90,10 +91,19 @@ def test_control_tokens_and_thinking_are_rejected(opening):
     "This text explains the tides.", "The passage describes the sea.", "In this article we look at the sea.",
     "I made several adjustments to enhance the essay's appeal.", "You're an experienced teacher who writes well.",
     "The Python tutorial demonstrates the tides.", "When explaining how to solve it, be brief.",
-    "The textbook might start with the Moon.", "Here is an example of a page:", "I will provide a summary of it.",
+    "The textbook might start with the Moon.", "The law course educates students about the tides.",
+    "The edit removes redundant words.", "Include examples for each step, so that students understand the sea.",
+    'The answer to the question "Why?" is this.', "To address your request, think of the sea.",
+    "Instead of saying this, use another phrase.", "Here is an example of a page:", "I will provide a summary of it.",
 ])
 def test_a_text_that_speaks_of_itself_is_rejected(sentence):
     assert first_objection(Candidate(f"{sentence} {_GOOD}", "Write about the tides.")) == "talks about the task"
+
+
+def test_a_text_may_speak_of_what_its_seed_speaks_of():
+    candidate = Candidate(f"Teachers keep tables of them. {_GOOD}", "Write about the tides.", "Teachers, at the sea")
+    assert first_objection(candidate) is None
+    assert first_objection(Candidate(candidate.text, candidate.prompt)) == "talks about the task"
 
 
 @pytest.mark.parametrize(("code", "objection"), [
@@ -119,7 +129,59 @@ _RIVER = (
     ("A dam was built in 1957 near Irkutsk.", ["1957"]), ("It flows past Moscow to the sea.", ["Moscow"]),
 ])
 def test_numbers_and_names_that_the_passage_lacks_count_against_a_rewrite(text, wrong):
-    assert forms.unsupported(text, _RIVER) == wrong
+    assert unsupported(text, _RIVER) == wrong
+
+
+_TREATY = (
+    "The treaty was signed by Anna of Norway before Karl of Sweden. It did not end the war, although some towns were "
+    "returned. The king of Sweden refused to leave the largest harbour in 1705."
+)
+
+
+@pytest.mark.parametrize("sentence", [
+    "The treaty was signed by Anna of Norway before Karl of Sweden.",
+    "The treaty was signed by Anna of Norway, before Karl of Sweden signed.",
+    "It did not end the war, although some towns were returned.",
+])
+def test_a_sentence_that_the_passage_says_is_borne_out(sentence):
+    assert borne_out(sentence, _TREATY)
+
+
+@pytest.mark.parametrize("sentence", [
+    "It ended the war, although some towns were returned.",  # a denial dropped
+    "It did not end the war, although most towns were returned.",  # another share
+    "The treaty was signed by Karl of Sweden before Anna of Norway.",  # roles exchanged
+    "The treaty was not signed by Anna of Norway before Karl of Sweden.",  # a denial added
+    "The treaty was signed after Karl of Sweden.",  # another order in time
+    "The king of Sweden refused to leave the smallest harbour in 1705.",  # the other end
+    "The treaty returned the harbour of Sweden.",  # put together from three places
+    "The treaty was signed by Anna of Norway before GUSTAV of Sweden.",  # a name added
+    "The treaty was signed by Anna of Norway in 1706.",  # a number added
+    "", "It is so.",
+])
+def test_a_sentence_that_turns_the_passage_around_is_not(sentence):
+    assert not borne_out(sentence, _TREATY) or len(sentence) < 12
+
+
+@given(st.sampled_from([_TREATY, _RIVER]), st.integers(0, 2), st.sampled_from(["never", "not", "no", "without"]))
+def test_no_denial_can_be_added_to_a_sentence_of_the_passage(passage, place, denial):
+    from hare.data.text import sentences
+
+    own = sentences(passage)[place].split()
+    assert not borne_out(" ".join([*own[:2], denial, *own[2:]]), passage)
+
+
+def test_a_sentence_that_leans_on_one_that_is_cut_is_cut_too():
+    assert kept_sentences("The Angara is a river in Mongolia. It drains out of Lake Baikal.", _RIVER) == []
+    both = "The Angara is a major river in Siberia. It drains out of Lake Baikal."
+    assert kept_sentences(both, _RIVER) == both.replace(". It", ".|It").split("|")
+    assert kept_sentences("The dam was built near Irkutsk 3.", _RIVER.replace("In 1956", "3.")) == []
+
+
+def test_only_running_text_is_rewritten():
+    assert is_running_text(_RIVER.replace("1,849 kilometres (1,149 mi) ", ""))
+    assert not is_running_text("Population: 4,100 (2023 est.")
+    assert not is_running_text("1. One. 2. Two.") and not is_running_text("No end here and no second sentence")
 
 
 def test_a_faq_keeps_the_questions_whose_answers_the_passage_holds():
@@ -140,7 +202,7 @@ def test_a_table_keeps_the_rows_that_stem_from_the_passage():
 def test_summary_tutorial_and_worked_problem_keep_what_is_borne_out():
     true = "The Angara drains out of Lake Baikal in Siberia."
     false = "The Angara was named after a famous Russian general."
-    assert forms.summary(f"{true} {false}", _RIVER) == true and forms.summary(_RIVER, _RIVER) == ""
+    assert forms.summary(f"{true} {false}", _RIVER) == true and forms.summary(_TREATY, _TREATY) == ""
     first, last = "The Angara is a major river in Siberia.", "A dam was built near Irkutsk in 1956."
     steps = f"Step 1. {first}\n\nStep 2. {false}\n\nStep 3. {last}"
     assert forms.tutorial(steps, _RIVER) == f"Step 1. {first}\n\nStep 2. {last}"

@@ -17,9 +17,9 @@ from hare.synthesis.drafts import assign_forms, decoding_of, judged, request_for
 from hare.synthesis.engines.embedded import answer_together
 from hare.synthesis.engines.generator import Generation, Request
 from hare.synthesis.forms import WEIGHTS
-from hare.synthesis.passages import makes_good_seed, sample_passages
+from hare.synthesis.passages import sample_passages
 from hare.synthesis.prompts import load_families
-from hare.synthesis.seeds import draw_seeds
+from hare.synthesis.seeds import draw_seeds, makes_good_seed
 from hare.synthesis.topics import fit_topics
 
 BATCHES = (1, 16, 64, 256)

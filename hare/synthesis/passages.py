@@ -9,7 +9,7 @@ from typing import Any
 
 from hare.core.progress import track
 from hare.data.shards import read_documents
-from hare.data.text import is_punctuated, rank, sentences
+from hare.data.text import rank, sentences
 
 LINE_BASED = frozenset({"code", "math"})  # categories whose line breaks carry meaning
 WINDOW_WORDS = 60  # a passage ends with the sentence that reaches this many words
@@ -122,8 +122,3 @@ def sample_passages(folder: Path, per_category: int, natural: int, seed: int) ->
             everything.see(place, passage)
     balanced = [passage for pool in pools.values() for passage in pool.kept()]
     return Sample(*(sorted(drawn, key=lambda p: p.id) for drawn in (balanced, everything.kept())))
-
-
-def makes_good_seed(passage: Passage) -> bool:
-    """Whether a model can be prompted with a passage: its sentence ends are there, or it is code or mathematics."""
-    return passage.category in LINE_BASED or is_punctuated(passage.text)

@@ -3,6 +3,8 @@
 Not part of the chain: a set is published once, and then pinned.
 """
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hare.core.files import sha256_of, write_text, written_whole
-from hare.synthesis.drafts import OBJECTIONS, Draft, request_for
+from hare.synthesis.drafts import OBJECTIONS, Draft, decoding_of, request_for
 from hare.synthesis.engines.embedded import engine_record
 from hare.synthesis.engines.generator import Generator
 from hare.synthesis.items import Item, documents
@@ -21,13 +23,16 @@ from hare.synthesis.topics import TopicModel
 GATES_PASSED = ", ".join(OBJECTIONS)
 
 
-def d2_table(drafts: Sequence[Draft], generator: Generator, topics: TopicModel, seed: int) -> pd.DataFrame:
-    """One row per accepted draft, with its seed, prompt, engine, random seed and licence."""
+def d2_table(
+    drafts: Sequence[Draft], generator: Generator, topics: TopicModel, max_new_tokens: int, seed: int
+) -> pd.DataFrame:
+    """One row per accepted draft, with its seed, prompt, decoding, engine, random seed and licence."""
     engine, rows = engine_record(), []
     for draft in drafts:
         if draft.objection:
             continue
         passage, prompt = draft.seed.passage, draft.prompt
+        decoding = decoding_of(prompt.form, max_new_tokens)
         rows.append({
             "id": draft.id, "text": draft.text, "kind": prompt.form, "category": passage.category,
             "topic": topics.labels[draft.seed.topic], "tokens": draft.tokens,
@@ -38,6 +43,7 @@ def d2_table(drafts: Sequence[Draft], generator: Generator, topics: TopicModel, 
             "engine_settings": engine["settings"], "wheel_record_sha256": engine["wheel_record_sha256"],
             "instruction_sets": engine["instruction_sets"], "generator": generator.name,
             "random_seed": request_for(draft.seed, prompt, seed).seed, "gates_passed": GATES_PASSED,
+            "decoding": json.dumps(dataclasses.asdict(decoding)),
             "share_in_d1": round(draft.in_d1, 4),
         })
     return pd.DataFrame(rows)
@@ -102,8 +108,9 @@ natural language (D3, {len(d3):,} items), made by notebook 02 of this repository
 `load_dataset("parquet", data_files=...)` reads either file.
 
 **D2** was written by {_listed(d2["model"])} with {_listed(d2["engine"])} and passed the gates named in each row.
-It is fluent and often wrong: notebook 02 gives the share of texts with a false or unsupported statement. Each row has
-its seed passage, prompt, random seed, engine settings and instruction sets of the processor.
+Of a rewrite only the sentences that its seed passage bears out are kept; a textbook page is fluent and often wrong.
+Notebook 02 gives the share of texts with a false or unsupported statement, by form. Each row has its seed passage,
+prompt, decoding, random seed, engine settings and instruction sets of the processor.
 
 **D3** was built without a model; `support` is the passage as it stands, `evidence` what shows the answer to be right.
 

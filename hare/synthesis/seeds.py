@@ -7,7 +7,8 @@ import numpy as np
 
 from hare.data.text import rank
 from hare.synthesis.duplicates import NearDuplicates, signatures
-from hare.synthesis.passages import Passage
+from hare.synthesis.passages import LINE_BASED, Passage
+from hare.synthesis.support import is_running_text
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Seed:
 
     passage: Passage
     topic: int
+
+
+def makes_good_seed(passage: Passage) -> bool:
+    """Whether a model can be prompted with a passage: it is running text, or it is code or mathematics."""
+    return passage.category in LINE_BASED or is_running_text(passage.text)
 
 
 def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, most: int, seed: int) -> list[Seed]:

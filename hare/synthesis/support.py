@@ -10,24 +10,18 @@ from collections.abc import Iterable
 
 from hare.data.text import sentences
 from hare.data.words import words
-from hare.synthesis.builders import content_words, is_whole, names
+from hare.synthesis.builders import content_words, is_whole
+from hare.synthesis.word_lists import word_list
 
 _BORNE_OUT = 0.8  # share of a sentence's content words that stand in what bears it out
 _MOST_DIGITS = 0.04  # share of a passage's characters
 _ENDING = re.compile(r"(?:ings?|ed|es|s|ly)$")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|(?<=[a-z,;] )[A-Z][a-z]+")
-_DENIES = frozenset(
-    "not no never without nor neither none cannot nothing nobody unless except fails failed lack lacks refused".split()
-)
-_TURNS = _DENIES | frozenset(
-    "all every each most many some few several only always often sometimes usually rarely first second last final more "
-    "less least fewer than before after until since during under over above below up down half twice both either may "
-    "might must should shall can could will would increase decrease increased decreased north south east west most "
-    "largest smallest highest lowest oldest youngest best worst because however although same different".split()
-)
+_NAME = re.compile(r"(?<=[\w,;:)\"'”’] )[A-Z][A-Za-z]{2,}\b")  # capitals within a sentence
+_DENIES = word_list("denies")
+_TURNS = _DENIES | word_list("turns")
 _NEGATED = re.compile(r"n['’]t\b")
-_LEANING = frozenset("he she it they his her its their this these that those him them such another also".split())
+_LEANING = word_list("leaning")
 _BARE_NUMBER = re.compile(r"(?:^|\s)\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.):]$", re.IGNORECASE)
 
 
@@ -37,7 +31,7 @@ def unsupported(text: str, passage: str) -> list[str]:
     numbers = {number for number, _ in counted}
     wrong = [number for number, unit in _counted(text)
              if number not in numbers or (unit in known and (number, unit) not in counted)]
-    return wrong + [name for name in names(text) if name.lower() not in known]
+    return wrong + [name for name in _NAME.findall(text) if name.lower() not in known]
 
 
 def _counted(text: str) -> set[tuple[str, str]]:
@@ -49,8 +43,8 @@ def _counted(text: str) -> set[tuple[str, str]]:
     return rows
 
 
-def suits_rewriting(passage: str) -> bool:
-    """Whether a passage is running text: whole sentences, hardly any digits, no list of entries."""
+def is_running_text(passage: str) -> bool:
+    """Whether a passage is made of whole sentences, with hardly any digits, and is no list of entries."""
     own = sentences(passage)
     digits = sum(character.isdigit() for character in passage)
     return (
@@ -74,17 +68,22 @@ def borne_out(part: str, passage: str) -> bool:
     if unsupported(part, passage) or not words(part):
         return False
     own = sentences(passage)
-    return any(_bears_out(stretch, part) for stretch in [*own, *map(" ".join, zip(own, own[1:], strict=False))])
+    pairs = list(map(" ".join, zip(own, own[1:], strict=False)))
+    alone = [sentence for sentence in own if _covers(sentence, part)]  # where one suffices, its neighbour is not asked
+    return any(_agrees(stretch, part) for stretch in alone or [pair for pair in pairs if _covers(pair, part)])
 
 
-def _bears_out(stretch: str, part: str) -> bool:
+def _covers(stretch: str, part: str) -> bool:
     content = stems(content_words(part))
-    share = len(content & stems(words(stretch))) / len(content) if content else 1.0
+    return not content or len(content & stems(words(stretch))) >= _BORNE_OUT * len(content)
+
+
+def _agrees(stretch: str, part: str) -> bool:
+    """Whether denials, qualifying words and the order of names and numbers are those of the passage."""
     return (
-        share >= _BORNE_OUT
-        and _turns(part) <= _turns(stretch)
+        _turns(part) <= _turns(stretch)
         and _denials(part) == _denials(stretch)
-        and _in_order(_NAME_OR_NUMBER.findall(part), _NAME_OR_NUMBER.findall(stretch) + words(stretch)[:1])
+        and all(_in_order(kind, part, sentence) for sentence in sentences(stretch) for kind in (_NAME, _NUMBER))
     )
 
 
@@ -97,9 +96,10 @@ def _denials(text: str) -> int:
     return min(2, sum(word in _DENIES for word in words(text)) + len(_NEGATED.findall(text)))
 
 
-def _in_order(mentioned: list[str], known: list[str]) -> bool:
-    """Whether names and numbers come in the order in which the passage first has them."""
-    places = [known.index(each) for each in dict.fromkeys(mentioned) if each in known]
+def _in_order(kind: re.Pattern[str], part: str, sentence: str) -> bool:
+    """Whether the names, or the numbers, that a sentence of the passage has come in its order."""
+    known = kind.findall(sentence)
+    places = [known.index(each) for each in dict.fromkeys(kind.findall(part)) if each in known]
     return places == sorted(places)
 
 
