@@ -7,6 +7,7 @@ Found without running anything. A module counts as imported when its full name s
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -31,10 +32,11 @@ def reached(start: Iterable[Path]) -> set[Path]:
 
 
 def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """Digests of the code that ``modules`` reach, by file; files that begin as in ``leaving_out`` do not count."""
+    """Digests of the code that ``modules`` reach, by file, and the version of Python, whose tables of Unicode and
+    patterns change; files that begin as in ``leaving_out`` do not count."""
     files = reached(file for module in modules for file in files_of(module))
     names = {file.relative_to(PACKAGE).as_posix(): file for file in files}
-    return {
+    return {"Python": ".".join(map(str, sys.version_info[:2]))} | {
         f"hare/{name}": code_digest(file) for name, file in sorted(names.items())
         if not name.startswith(leaving_out)
     }

@@ -18,7 +18,14 @@ from typing import Any
 from hare.core.errors import HareError
 from hare.core.progress import Progress
 from hare.core.provenance import cores
-from hare.synthesis.engines.generator import Decoding, Generation, Message, Request, finished_generations
+from hare.synthesis.engines.generator import (
+    Decoding,
+    Generation,
+    Message,
+    Request,
+    finished_generations,
+    identity,
+)
 from hare.synthesis.engines.smollm2 import NAME, QUANTISATION, gguf_file
 
 # The engine's converter would report its use to its makers; without this package it falls back on a stub of its own.
@@ -87,7 +94,7 @@ class EmbeddedGenerator:
         Raises:
             HareError: the engine cannot read the model or answer.
         """
-        keys = [request.key(self.name, decoding) for request in requests]
+        keys = [request.key(identity(self, __name__), decoding) for request in requests]
         with finished_generations(keys) as finished, Progress("generate", len(requests), "texts") as progress:
             chunks = [range(len(keys))[start : start + self.block] for start in range(0, len(keys), self.block)]
             due = [chunk for chunk in chunks if any(keys[i] not in finished for i in chunk)]

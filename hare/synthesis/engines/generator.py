@@ -11,9 +11,11 @@ from typing import Protocol
 
 import filelock
 
+from hare.core.code import code_of
 from hare.core.errors import HareError
 from hare.core.files import naming_disk_errors
 from hare.core.paths import cache_folder
+from hare.core.provenance import digest_of
 from hare.data.append_log import AppendLog
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
@@ -73,6 +75,11 @@ class Generator(Protocol):
 
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
         """Answers in the order of the requests; those found in the cache are not generated again."""
+
+
+def identity(generator: Generator, module: str) -> str:
+    """What an answer depends on beside its request: the generator and the code in ``module`` that asks it."""
+    return f"{generator.name}, {digest_of(code_of(module, leaving_out=('core/', 'data/')))}"
 
 
 class Finished:

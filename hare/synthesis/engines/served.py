@@ -27,7 +27,15 @@ from loguru import logger
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl
 from hare.core.progress import Progress
-from hare.synthesis.engines.generator import FAILED, Decoding, Finished, Generation, Request, finished_generations
+from hare.synthesis.engines.generator import (
+    FAILED,
+    Decoding,
+    Finished,
+    Generation,
+    Request,
+    finished_generations,
+    identity,
+)
 from hare.synthesis.engines.replies import Unusable, read_reply
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
@@ -136,7 +144,7 @@ class ServedGenerator:
         Raises:
             HareError: the server cannot be reached, refuses the key, or fails more than a fifth of the requests.
         """
-        keys = [request.key(self.name, decoding) for request in requests]
+        keys = [request.key(identity(self, __name__), decoding) for request in requests]
         with finished_generations(keys) as finished:
             due = {key: request for key, request in zip(keys, requests, strict=True) if key not in finished}
             failed = self._answer(due, decoding, finished) if due else {}
