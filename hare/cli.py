@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from hare.core.errors import HareError
@@ -97,6 +98,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     from hare.driver.reproduce import Choice, reproduce
 
     profile = load_profile(chosen.profile)
+    import_module("hare.benchmarks.registry")  # a spec that cannot be used is refused here, before anything runs
     if chosen.bundle:
         from hare.training.cluster.bundle import open_bundle
 

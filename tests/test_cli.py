@@ -47,6 +47,18 @@ def test_being_told_to_end_is_an_interruption(roots: Path, monkeypatch: pytest.M
     assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
 
 
+def test_a_benchmark_that_cannot_be_used_is_refused_before_anything_runs(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("registry", "arc_challenge"):
+        monkeypatch.delitem(sys.modules, f"hare.benchmarks.{name}", raising=False)
+        monkeypatch.delattr(f"hare.benchmarks.{name}", raising=False)
+    monkeypatch.setattr("hare.benchmarks.spec.SPLITS", ("test",))
+    monkeypatch.setattr("hare.driver.reproduce.reproduce", lambda *_: pytest.fail("it must not come to this"))
+    assert main(["reproduce", "--profile", "smoke"]) == CANNOT
+    assert "The benchmark spec 'arc_challenge' is incomplete: sources" in capsys.readouterr().err
+
+
 def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
