@@ -22,8 +22,8 @@ OPTIMISATION = Training(
     cpu_threads=1, precision="float32", mask_documents=False, recompute_activations=False, torch_compile=False,
     tensorboard=False, runs_at_once=2,
     learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=2, schedule="cosine",
-    weight_decay=0.1, gradient_clip=1.0, checkpoint_interval=8, averaged_checkpoints=1, validation_interval=10,
-    validation_sequences=3,
+    weight_decay=0.1, adam_beta2=0.95, gradient_clip=1.0, checkpoint_interval=8, averaged_checkpoints=1,
+    validation_interval=10, validation_sequences=3,
     parity_steps=1,
 )
 SEQUENCE_LENGTH = 32

@@ -28,7 +28,6 @@ from hare.training.processes import meet
 from hare.training.run import TrainingRun
 
 REPLY = "@block "  # begins a line of standard output that is meant for the benchmark, as JSON
-BETAS = (0.9, 0.95)
 ON_GPU = torch.cuda.is_available()
 
 
@@ -134,7 +133,7 @@ def hugging_face(run: TrainingRun, turns: Turns) -> None:
         output_dir=str(run.folder / "hf"), max_steps=1 << 20, per_device_train_batch_size=training.micro_batch,
         gradient_accumulation_steps=training.gradient_accumulation, report_to=[], save_strategy="no",
         optim="adamw_torch_fused", disable_tqdm=True, logging_strategy="no", use_cpu=not ON_GPU,
-        bf16=training.precision != "float32", max_grad_norm=training.gradient_clip, adam_beta2=BETAS[1],
+        bf16=training.precision != "float32", max_grad_norm=training.gradient_clip, adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay, dataloader_num_workers=0,
     )
     Trainer(model=_mistral(run), args=arguments, train_dataset=_Samples(run), callbacks=[InTurn()]).train()
@@ -209,7 +208,8 @@ def _loop(
     """Batches, gradients, clipping, fused AdamW; nothing else."""
     training, batches = run.training, _batches(run)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, betas=BETAS, fused=True
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay,
+        betas=(0.9, training.adam_beta2), fused=True,
     )
     while turns.another():
         for tokens in itertools.islice(batches, training.gradient_accumulation):

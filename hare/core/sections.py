@@ -129,7 +129,7 @@ class Model:
 
     hidden_size: Count = 128
     intermediate_size: Count = 352
-    layers: Count = 4
+    layers: Count = 2
     attention_heads: Count = 8
     key_value_heads: Count = 2
     max_positions: Count = 2048
@@ -153,8 +153,8 @@ class Training:
     # {name: {part: weight}}; the weights hold for stage 2, by tokens; the first arm is the baseline
     arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
     training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
-    train_steps: Count = 440
-    micro_batch: Count = 4  # sequences
+    train_steps: Count = 1200
+    micro_batch: Count = 2  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
     data_parallel: Count = 1  # processes
     tensor_parallel: Count = 1
@@ -173,10 +173,11 @@ class Training:
     warmup_steps: CountOrZero = 40
     schedule: Literal["constant", "cosine", "wsd"] = "wsd"
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
+    adam_beta2: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # small batches; 0.95 where a step reads much
     gradient_clip: Positive = 1.0
-    checkpoint_interval: Count = 220  # steps
+    checkpoint_interval: Count = 600  # steps
     averaged_checkpoints: Count = 4  # spread over the last twentieth of the steps; their mean is exported
-    validation_interval: Count = 110  # steps
+    validation_interval: Count = 150  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does
 

@@ -55,7 +55,7 @@ def nanotron_settings(
         "optimizer": {
             "zero_stage": training.zero_stage, "weight_decay": training.weight_decay,
             "clip_grad": training.gradient_clip, "accumulate_grad_in_fp32": low_precision,
-            "adam_eps": 1e-8, "adam_beta1": 0.9, "adam_beta2": 0.95, "torch_adam_is_fused": True,
+            "adam_eps": 1e-8, "adam_beta1": 0.9, "adam_beta2": training.adam_beta2, "torch_adam_is_fused": True,
             "learning_rate_scheduler": schedule(training),
         },
         "data": {"dataset": None, "seed": run.seed, "num_loading_workers": 0},
