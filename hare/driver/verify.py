@@ -8,6 +8,7 @@ import csv
 import json
 import re
 import subprocess
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class Verification:
         compared = [row for row in self.comparisons if row.outcome != NEW]
         identical, total = self.count(IDENTICAL), len(compared)
         low, high = wilson_interval(identical, total)
-        return {
+        outcomes = Counter((row.stage, row.outcome) for row in compared)
+        return {f"{stage}.{outcome}": count for (stage, outcome), count in sorted(outcomes.items())} | {
             "compared": total, "identical": identical, "within": self.count(WITHIN), "differs": self.count(DIFFERS),
             "missing": self.count(MISSING), "identical_share": identical / max(total, 1), "identical_share.low": low,
             "identical_share.high": high, "verdicts": len(self.verdicts),

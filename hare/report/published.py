@@ -27,6 +27,12 @@ def all_setup() -> dict[str, float]:
     return dict(zip(table.quantity, table.value.astype(float), strict=True))
 
 
+def reruns() -> dict[str, float]:
+    """What a survey of published notebooks found when it ran them again, by quantity."""
+    table = published("notebook_reruns")
+    return dict(zip(table.quantity, table.value.astype(float), strict=True))
+
+
 def published_epochs() -> pd.DataFrame:
     """How often the paper's run reads the parts whose size it prints: arm, file, tokens_read, tokens_in_file, epochs.
 

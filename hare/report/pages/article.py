@@ -6,8 +6,8 @@ from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.files import written_whole
-from hare.core.paths import REPOSITORY
-from hare.core.reading import read_json
+from hare.core.paths import REPOSITORY, Workspace
+from hare.core.reading import read_json, read_record
 from hare.report import cost, published
 from hare.report.recorded import STAGES, Recorded
 
@@ -56,13 +56,29 @@ def article_path(recorded: Recorded) -> Path:
 
 
 def _inputs(recorded: Recorded) -> dict[str, str]:
-    """What the source may name, as JSON: recorded metrics, printed numbers, figures with their origin."""
+    """What the source may name, as JSON: recorded metrics, printed numbers, figures with origin, the long table."""
     metrics = {stage: recorded.metrics(stage) for stage in _RECORDED if recorded.metrics(stage)}
-    printed = published.all_setup() | {"implied_mfu": cost.paper_mfu(), "implied_tokens_per_s": cost.paper_speed()}
-    return {
-        "profile": recorded.profile, "records": json.dumps(metrics), "printed": json.dumps(printed),
-        "figures": json.dumps(_figures(recorded)),
+    printed = published.all_setup() | published.reruns() | {
+        "implied_mfu": cost.paper_mfu(), "implied_tokens_per_s": cost.paper_speed(),
     }
+    table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
+    return {
+        "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
+        "printed": json.dumps(printed), "figures": json.dumps(_figures(recorded)),
+        "table": str(table) if table.exists() else "", "verified": json.dumps(verified["of"]),
+    }
+
+
+def _verification(recorded: Recorded) -> dict[str, Any]:
+    """What `hare verify --record` kept: metrics, and of which profile and of what difference; smoke's where there is no
+    other."""
+    for profile in (recorded.profile, "smoke"):
+        path = Workspace(profile).results / "verification" / "metrics.json"
+        if path.exists():
+            record = read_record(path)
+            of = {"profile": profile, "differences": record["provenance"]["differences"]}
+            return {"metrics": record["metrics"], "of": of}
+    return {"metrics": {}, "of": {}}
 
 
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
