@@ -25,10 +25,11 @@ from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import ToolItem
 from hare.finetuning.tools import COPIED, GRAMMAR, GREEDY, MARKED, ToolModel, train_tool
 
-HARE_TOOL, RANDOM, BASE, COPYING, COPYING_GRAMMAR = (
-    "hare-tool", "random-weights", "base", "copying", "copying-grammar"
+HARE_TOOL, RANDOM, BASE, COPYING, COPYING_RANDOM = (
+    "hare-tool", "random-weights", "base", "copying", "copying-random"
 )
 Sets = Mapping[str, Sequence[ToolItem]]
+Task = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,15 @@ class Run:
 
 
 def planned(folder: Path, config: Finetuning) -> list[Run]:
-    """Every run of the study: HARE-Tool and random weights with every seed, copying (longer) with every seed, and the
-    pretrained model without any step. The longest come first."""
+    """Every run of the study: HARE-Tool and random weights with every seed, copying (longer) with every seed and from
+    random weights with the first, and the pretrained model without any step. The longest come first."""
     runs = []
     for seed in config.finetuning_seeds:
         schedule = Schedule(config.tool_steps, config.tool_batch, config.tool_learning_rate, seed)
         longer = dataclasses.replace(schedule, steps=config.copying_steps)
         runs += [Run(COPYING, COPIED, folder, longer), Run(HARE_TOOL, MARKED, folder, schedule),
                  Run(RANDOM, MARKED, folder, schedule, random_weights=True)]
+    runs.append(dataclasses.replace(runs[0], system=COPYING_RANDOM, random_weights=True))
     runs.append(Run(BASE, MARKED, folder, dataclasses.replace(runs[0].schedule, steps=0)))
     return sorted(runs, key=lambda run: -run.schedule.steps)
 
@@ -65,7 +67,7 @@ def carried_out(run: Run, train: Sequence[ToolItem], sets: Sets, out: Path | Non
         costs |= dataclasses.asdict(trained)
     systems = [ToolModel(run.system, model, run.form, GRAMMAR if run.form == MARKED else GREEDY)]
     if run.form == COPIED:
-        systems.append(ToolModel(COPYING_GRAMMAR, model, run.form, GRAMMAR))
+        systems.append(ToolModel(f"{run.system}-grammar", model, run.form, GRAMMAR))
     if out is not None:
         save_for_chat(model, out)
     rows = [
@@ -75,8 +77,8 @@ def carried_out(run: Run, train: Sequence[ToolItem], sets: Sets, out: Path | Non
     return {"rows": pd.concat(rows, ignore_index=True), "costs": costs}
 
 
-def side_by_side(tasks: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], processes: int) -> list[Any]:
-    """Results of ``tasks`` (function and arguments) in their order, ``processes`` of them at a time.
+def side_by_side(tasks: Sequence[Task], processes: int) -> list[Any]:
+    """Results of ``tasks`` in their order, ``processes`` of them at a time.
 
     Raises:
         HareError: a process was killed, most often for want of memory.

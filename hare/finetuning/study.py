@@ -119,7 +119,9 @@ def fine_tuned(
     what each fine-tune cost; the first seed's HARE-Tool is saved at ``out``."""
     planned = runs.planned(folder, config)
     first = next(run for run in planned if run.system == runs.HARE_TOOL)
-    tasks = [(runs.carried_out, (run, sets.train, sets.scored(), out if run is first else None)) for run in planned]
+    tasks: list[runs.Task] = [
+        (runs.carried_out, (run, sets.train, sets.scored() if run.system == runs.HARE_TOOL else sets.tests(),
+                            out if run is first else None)) for run in planned]
     if config.instruct_model == "embedded":
         tasks += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
         tasks.append((outside.instruct_answers, (config,)))

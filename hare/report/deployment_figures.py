@@ -98,6 +98,7 @@ def phone_finding(frame: pd.DataFrame) -> str:
     """The estimate with its assumption, and where the paper's number lies."""
     int4 = frame.set_index("precision").loc["int4"]
     used = int4.published / int4.tokens_per_s_bound
-    return (f"If decoding reaches {int4.share_low:.0%} to {int4.share_high:.0%} of a phone's memory bandwidth: "
+    share = f"{int4.share_low:.0%} to {int4.share_high:.0%}"
+    return (f"Assuming that decoding reaches {share} of a phone's memory bandwidth: "
             f"{int4.tokens_per_s_low:.0f} to {int4.tokens_per_s_high:.0f} tokens/s at int4\n"
             f"(the paper's {int4.published:.0f} tokens/s would be {used:.0%} of it)")

@@ -12,6 +12,7 @@ from hare.report.style import headline
 _SYSTEMS = {
     "hare-tool": "HARE-Tool (marks)", "random-weights": "the same from random weights", "base": "not fine-tuned",
     "copying": "copying (the paper's way)", "copying-grammar": "copying, grammar",
+    "copying-random": "copying, random weights", "copying-random-grammar": "the same, grammar",
     "bag-of-words": "bag of words, rules",
     "retrieval": "retrieval + instruct model", "retrieval-grammar": "the same under our grammar",
     "retrieval-examples": "retrieval + examples", "retrieval-examples-grammar": "the same under our grammar, examples",
