@@ -44,7 +44,7 @@ def test_every_file_of_a_run_is_noticed_or_made_again(roots: Path) -> None:
     shutil.copy(ground.workspace.work / "corpus" / "note.txt", ground.pristine / "work" / "corpus")
     faults = together(ground, ground.chain[0])
     assert {fault.outcome for fault in faults} == {"survived"}
-    said = {fault.name.rsplit("/", 1)[-1]: fault.said for fault in faults}
+    said = {fault.name.rsplit("/", 1)[-1]: fault.message for fault in faults}
     assert said["note.txt"] == "nothing reads it" and said["number.txt"] == "made again, byte for byte"
     assert {fault.outcome for fault in single(ground, ground.chain[0], 0)} == {"survived"}
 
@@ -65,7 +65,7 @@ def test_a_kill_is_survived_and_counted_once(roots: Path, monkeypatch: pytest.Mo
     program = driver.format(str(Path(__file__).parent), str(roots / "notebooks"))
     monkeypatch.setattr("hare.bench.fault_kills._command", lambda ground, step: ["-c", program])
     fault = killed(ground, 3)
-    assert fault.outcome == "survived" and "01_count" in fault.said
+    assert fault.outcome == "survived" and "01_count" in fault.message
     assert ground.once("kill 3", lambda: [fault]) == [fault]
     ground.log.close()
     again = Ground(PROFILE, ground.chain, ground.pristine, AppendLog(roots / "faults.jsonl"))
@@ -113,4 +113,4 @@ def test_faults_are_counted_by_outcome() -> None:
         "faults.total": 3, "faults.survived": 2, "faults.named": 0, "faults.silent": 1, "faults.traceback": 0,
         "faults.dead_end": 0, "faults.lost": 0,
     }
-    assert faults[2].row()["said"] == "x y"
+    assert faults[2].row()["message"] == "x y"

@@ -30,15 +30,15 @@ _FAULTS = ("hare.bench.faults",)
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done to which file, and what became of it; ``said`` is the message, if there was one."""
+    """What was done to which file, and what became of it; ``message`` is the error's, if there was one."""
 
     name: str
     outcome: str
-    said: str = ""
+    message: str = ""
 
     def row(self) -> dict[str, str]:
         """A row of the table of faults."""
-        return dataclasses.asdict(self) | {"said": " ".join(self.said.split())[:300]}
+        return dataclasses.asdict(self) | {"message": " ".join(self.message.split())[:300]}
 
 
 @dataclass(frozen=True)

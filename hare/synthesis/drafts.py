@@ -212,8 +212,8 @@ def rejected_examples(drafts: Sequence[Draft]) -> list[Draft]:
     """One rejected draft for each gate that rejected any, the shortest, in the order of the gates."""
     examples = []
     for gate in OBJECTIONS:
-        own = [draft for draft in drafts if draft.objection == gate]
-        examples += sorted(own, key=lambda draft: (len(draft.answer.text), draft.id))[:1]
+        rejected = [draft for draft in drafts if draft.objection == gate]
+        examples += sorted(rejected, key=lambda draft: (len(draft.answer.text), draft.id))[:1]
     return examples
 
 

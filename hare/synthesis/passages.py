@@ -75,14 +75,14 @@ def _block_windows(text: str) -> Iterator[str]:
 def passages_of(document: dict[str, Any], seed: int) -> list[Passage]:
     """Passages of one document, at most `WINDOWS_PER_DOCUMENT` of them, drawn by hash and kept in order."""
     metadata, name = document["metadata"], document["id"]
-    found = [
+    passages = [
         Passage(f"{name}#{number}", name, metadata["source"], metadata["category"], text)
         for number, text in enumerate(windows(document["text"], metadata["category"]))
     ]
-    if len(found) <= WINDOWS_PER_DOCUMENT:
-        return found
-    kept = {p.id for p in heapq.nsmallest(WINDOWS_PER_DOCUMENT, found, key=lambda p: rank(seed, p.id))}
-    return [passage for passage in found if passage.id in kept]
+    if len(passages) <= WINDOWS_PER_DOCUMENT:
+        return passages
+    kept = {p.id for p in heapq.nsmallest(WINDOWS_PER_DOCUMENT, passages, key=lambda p: rank(seed, p.id))}
+    return [passage for passage in passages if passage.id in kept]
 
 
 class _Lowest:

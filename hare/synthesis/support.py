@@ -45,17 +45,17 @@ def _counted(text: str) -> set[tuple[str, str]]:
 
 def is_running_text(passage: str) -> bool:
     """Whether a passage is made of whole sentences, with hardly any digits, and is no list of entries."""
-    own = sentences(passage)
+    whole = sentences(passage)
     digits = sum(character.isdigit() for character in passage)
     return (
-        len(own) >= 2 and all(len(s.split()) >= 6 and is_whole(s) for s in own)
+        len(whole) >= 2 and all(len(s.split()) >= 6 and is_whole(s) for s in whole)
         and digits < _MOST_DIGITS * len(passage) and passage.count(":") < 2
     )
 
 
-def stems(found: Iterable[str]) -> set[str]:
+def stems(tokens: Iterable[str]) -> set[str]:
     """Words without their endings, so that "drain" and "drains" are one."""
-    return {_ENDING.sub("", word.lower()) if len(word) > 4 else word.lower() for word in found}
+    return {_ENDING.sub("", word.lower()) if len(word) > 4 else word.lower() for word in tokens}
 
 
 def facts(text: str) -> set[str]:
@@ -67,9 +67,9 @@ def borne_out(part: str, passage: str) -> bool:
     """Whether one sentence of a passage, or two neighbouring ones, say what a part of a rewrite says."""
     if unsupported(part, passage) or not words(part):
         return False
-    own = sentences(passage)
-    pairs = list(map(" ".join, zip(own, own[1:], strict=False)))
-    alone = [sentence for sentence in own if _covers(sentence, part)]  # where one suffices, its neighbour is not asked
+    told = sentences(passage)
+    pairs = list(map(" ".join, zip(told, told[1:], strict=False)))
+    alone = [sentence for sentence in told if _covers(sentence, part)]  # where one suffices, its neighbour is not asked
     return any(_agrees(stretch, part) for stretch in alone or [pair for pair in pairs if _covers(pair, part)])
 
 
@@ -110,8 +110,8 @@ def kept_sentences(text: str, passage: str) -> list[str]:
     """
     kept: list[str] = []
     before = True
-    own = list(dict.fromkeys(sentences(text)))
-    for sentence in own:
+    whole = list(dict.fromkeys(sentences(text)))
+    for sentence in whole:
         leans = words(sentence)[:1] and words(sentence)[0] in _LEANING
         before = _is_sentence(sentence) and borne_out(sentence, passage) and (before or not leans)
         if before:
@@ -126,11 +126,11 @@ def _is_sentence(text: str) -> bool:
 def each_new(parts: Iterable[str]) -> list[str]:
     """The parts of which at least half has not been said by an earlier one, by their word 3-grams."""
     kept: list[str] = []
-    said: set[tuple[str, ...]] = set()
+    earlier: set[tuple[str, ...]] = set()
     for part in parts:
         tokens = words(part)
         grams = set(zip(tokens, tokens[1:], tokens[2:], strict=False))
-        if len(grams & said) * 2 <= len(grams):
+        if len(grams & earlier) * 2 <= len(grams):
             kept.append(part)
-        said |= grams
+        earlier |= grams
     return kept
