@@ -30,7 +30,7 @@ NUMBERS = [
 MAY_BE_ZERO = {
     "hub_shards", "corpus_seed", "synthesis_seed", "indexed_items",
     "decontamination_seed", "stage1_share", "zero_stage", "warmup_steps", "weight_decay",
-    "items_per_task", "evaluation_seed", "leakage_peer_samples", 
+    "items_per_task", "evaluation_seed", "leakage_peer_samples", "training_minutes",
     "leakage_seed", "tool_paraphrases", "baseline_items", "chat_items", "finetuning_seed", "quality_tool_items",
 }
 

@@ -63,6 +63,7 @@ def _zip(members: dict[str, str]) -> bytes:
 def test_a_bundle_brings_what_later_steps_read_and_no_more(packed: Path) -> None:
     names = set(zipfile.ZipFile(packed).namelist())
     assert {"work/tokens/d1.ds", "code/hare/cli.py", "README.txt"} <= names
+    assert "code/paper/preregistration.yaml" in names, "notebook 05 asks whether its sets of texts are registered"
     assert "code/results/published/paper.json" in names or any("code/results/published/" in name for name in names)
     assert not any(name.startswith(("work/corpus/d1/", "code/tests/")) for name in names)
     open_bundle(SMOKE, packed)

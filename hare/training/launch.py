@@ -68,11 +68,17 @@ def is_trained(run: TrainingRun) -> bool:
 
 def _lanes(runs: list[TrainingRun]) -> list[list[TrainingRun]]:
     """The runs dealt out to as many processes as may train at once; which lane a run is in changes nothing in it."""
+    count = at_once(runs)
+    return [runs[number::count] for number in range(count)]
+
+
+def at_once(runs: list[TrainingRun]) -> int:
+    """How many of these runs, of one layout, train side by side: one at least."""
     training = runs[0].training
     count = training.runs_at_once if runs[0].processes == 1 else 1
     if not torch.cuda.is_available():
         count = min(count, cores() // training.cpu_threads)
-    return [lane for number in range(max(1, count)) if (lane := runs[number :: max(1, count)])]
+    return max(1, min(count, len(runs)))
 
 
 def _launch(lanes: list[list[TrainingRun]]) -> None:

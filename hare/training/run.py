@@ -29,7 +29,7 @@ _COMPUTES_NOTHING = ("core/", "training/cluster/", "training/preflight.py", "tra
 _PACKAGES = ("torch", "nanotron", "numpy", "safetensors")
 # These say which runs there are or what is shown of them, not what one of them is.
 _OF_THE_STUDY = (
-    "arms", "training_seeds", "parity_steps", "tensorboard", "runs_at_once"
+    "arms", "training_seeds", "training_minutes", "parity_steps", "tensorboard", "runs_at_once"
 )
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
 HF = "hf"

@@ -15,6 +15,7 @@ from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, arm_mixture
+from hare.training.budget import seeds_within
 from hare.training.inputs import Inputs
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
@@ -86,8 +87,12 @@ def study_runs(
 
 
 def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
-    """Train everything that is not trained yet; runs lie under ``folder``."""
+    """Train everything that is not trained yet, or what fits into ``training_minutes``; runs lie under ``folder``."""
     runs = study_runs(folder, model, tokens, training, inputs)
+    if training.training_minutes:
+        arms = {key: run for key, run in runs.items() if key[0] != "parity"}
+        seeds = seeds_within(training.training_minutes, arms, training.training_seeds, folder)
+        runs = {key: run for key, run in runs.items() if key not in arms or key[1] in seeds}
     trained = dict(zip(runs, train_all(list(runs.values())), strict=True))
     return Ablation(
         arms={key: run for key, run in trained.items() if key[0] != "parity"},

@@ -36,7 +36,7 @@ FIRST = "05"
 LISTING = "bundle.json"
 READ_ME = "README.txt"
 _COMPARED = ("hare/", "notebooks/", "requirements.lock")
-_LEFT_OUT = ("tests/", "paper/", "results/")
+_LEFT_OUT = ("tests/", "results/")
 _HOW = """HARE, steps {first} and later of profile {profile}, for a machine without network. Commit: {commit}
 Needed: Python 3.11 to 3.13 with the packages of packages.txt (in wheels/, where it is there) and torch 2.11 or newer.
   python -m zipfile -e {name} hare-bundle && cd hare-bundle/code
