@@ -39,7 +39,7 @@ class _File:
     """What a prompt file must hold."""
 
     version: Whole
-    form: Literal["textbook", "rephrasing", "faq", "table", "tutorial", "worked_problem", "summary"]
+    form: Literal[*FORMS]  # type: ignore[valid-type]
     categories: AtLeastOne[Text]
     prompts: AtLeastOne[Text]
     system: Text = SYSTEM
