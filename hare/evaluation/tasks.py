@@ -92,9 +92,9 @@ def load(names: Iterable[str], from_hub: bool = False) -> list[Benchmark]:
     datasets.disable_progress_bars()
     members = {spec.name: _members(spec, from_hub) for spec in present}
     stock = [task for spec in present if not spec.protocol.config for task in members[spec.name]]
-    stock = [task for spec in present if spec.protocol.config for task in members[spec.name]]
+    configured = [task for spec in present if spec.protocol.config for task in members[spec.name]]
     with quietly(), _hub_errors() if from_hub else _offline():
-        loaded = {task["task"]: ConfigurableTask(config=task) for task in stock}
+        loaded = {task["task"]: ConfigurableTask(config=task) for task in configured}
         if stock:
             folders = [_TASKS / spec.protocol.folder for spec in present if not spec.protocol.config]
             manager = lm_eval.tasks.TaskManager(include_defaults=False, include_path=folders)
