@@ -98,8 +98,9 @@ def _model(recorded: Recorded) -> Iterator[Row]:
     shape = cost.paper_shape()
     yield _row("model", "parameters of the printed shape", "parameters", setup("parameters"),
                _formula(shape.parameters, "embedding + layers + norms + head"), ours_origin=REPRODUCED)
-    trained = recorded.provenance("training").get("parameters", {})
-    ours = cost.shape_of(trained, shape.vocabulary).parameters if "layers" in trained else None
+    trained, pieces = recorded.provenance("training").get("parameters", {}), recorded.metrics("tokens")
+    ours = cost.shape_of(trained, int(pieces["vocabulary_size"])).parameters \
+        if "layers" in trained and "vocabulary_size" in pieces else None
     yield _row("model", "parameters trained", "parameters", setup("parameters"),
                ours and _formula(ours, "the same, of the shape in training's parameters"))
 
