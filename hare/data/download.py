@@ -38,8 +38,8 @@ def download(archive: "Archive", partial: Path) -> None:
             if attempt == _ATTEMPTS:
                 raise HareError(
                     f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
-                    f"{_advice(error)}, and run the same command again: it continues where it stopped. Or put the file "
-                    f"(sha256 {archive.sha256}) at {archive.path} by hand",
+                    f"{_advice(error)}, and run the same command again: it continues where it stopped. "
+                    f"{_by_hand(archive)}",
                 ) from error
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
@@ -83,15 +83,20 @@ def _locate(archive: "Archive") -> tuple[str, int | None]:
     except (NoSuchProjectError, UnsupportedContentTypeError) as error:
         raise HareError(
             f"The package index does not offer {archive.package}: {error}",
-            "set PIP_INDEX_URL to an index that does",
+            f"set PIP_INDEX_URL to an index that does. {_by_hand(archive)}",
         ) from error
     for package in page.packages:
         if package.filename == archive.filename:
             return package.url, package.size
     raise HareError(
         f"The package index offers {archive.package}, but not {archive.filename}.",
-        "set PIP_INDEX_URL to an index that does, or register another version in hare/data/archives.py",
+        f"set PIP_INDEX_URL to an index that does. {_by_hand(archive)}",
     )
+
+
+def _by_hand(archive: "Archive") -> str:
+    """The way out when an index has lost a file for good: any copy will do, for its digest is checked."""
+    return f"Or put a copy of the file from elsewhere (sha256 {archive.sha256}) at {archive.path} by hand"
 
 
 @cache
