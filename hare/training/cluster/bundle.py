@@ -30,6 +30,7 @@ from hare.data.archives import archive_of, noting_reads, read_member
 from hare.driver.keys import archives_read
 from hare.driver.notebooks import read_cells
 from hare.driver.state import read_state, state_path
+from hare.synthesis.engines import smollm2
 from hare.tokens.vocabulary import mistral_model
 
 FIRST = "05"
@@ -64,7 +65,7 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
             data = source if isinstance(source, bytes) else source.read_bytes()
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(name, data, zipfile.ZIP_STORED if name.endswith(".whl") else None)
-        for name, data in {**_excerpts(), "packages.txt": names.encode(), READ_ME: text.encode()}.items():
+        for name, data in {**_excerpts(profile), "packages.txt": names.encode(), READ_ME: text.encode()}.items():
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(name, data)
         bundle.writestr(LISTING, json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1))
@@ -184,8 +185,9 @@ def _files_of(path: Path, name: str) -> Iterator[tuple[str, Path]]:
         yield (f"{name}/{file.relative_to(path).as_posix()}" if path.is_dir() else name), file
 
 
-def _excerpts() -> dict[str, bytes]:
-    """Of each archive that the later steps may ask for, a zip of the members that the benchmarks are read from."""
+def _excerpts(profile: Profile) -> dict[str, bytes]:
+    """Of each archive that the later steps may ask for, a zip of the members that the benchmarks are read from, and the
+    weights of the peer where notebook 07 asks it."""
     with noting_reads() as noted:
         mistral_model()
         for spec in SPECS.values():
@@ -194,6 +196,8 @@ def _excerpts() -> dict[str, bytes]:
                     place = source(subset)
                     if place is not None and not place.extra:
                         next(iter(place.read()), None)
+    if profile.leakage.leakage_peer_samples:
+        noted.add((smollm2.PACKAGE, smollm2.MEMBER))
     later = [step for step in CHAIN if step.number >= FIRST and not step.on_request]
     excerpts = {}
     for package in sorted({package for step in later for package in archives_read(step)}):
