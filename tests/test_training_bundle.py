@@ -3,10 +3,13 @@
 import dataclasses
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hare.core.chain import step_of_stage
 from hare.core.errors import HareError
@@ -118,6 +121,26 @@ def test_what_has_not_run_cannot_be_packed(roots: Path, tmp_path: Path) -> None:
         _has_run(stage, ARTIFACTS[stage])
     with pytest.raises(HareError, match="holds no wheel"):
         make_bundle(SMOKE, tmp_path / "hare-smoke.zip", tmp_path / "wheels")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_flipped_bit_or_a_cut_is_refused_and_nothing_is_put(
+    packed: Path, place: float, bit: int, cut: bool
+) -> None:
+    """Or it lies where it does no harm, and what is put is what was packed."""
+    data = bytearray(packed.read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    other = packed.with_name("flipped.zip")
+    other.write_bytes(data[: int(place * len(data))] if cut else data)
+    work = Workspace("smoke").work
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        open_bundle(SMOKE, other)
+    except HareError as error:
+        assert str(other) in error.problem and not work.exists()
+    else:
+        assert (work / "tokens" / "d1.ds").read_text() == "tokens"
 
 
 @pytest.mark.parametrize("samples", [0, 5])

@@ -19,7 +19,7 @@ from hare.benchmarks.registry import SPECS
 from hare.benchmarks.sources import REQUESTS_FILE, requests_without_prompts
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
-from hare.core.files import written_whole
+from hare.core.files import naming_disk_errors, written_whole
 from hare.core.manifest import MANIFEST, read_manifest
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import Profile
@@ -73,32 +73,38 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
 
 
 def open_bundle(profile: Profile, path: Path) -> None:
-    """Put a bundle's artifacts, results and excerpts of archives where this clone looks for them.
+    """Put a bundle's artifacts, results and excerpts of archives where this clone looks for them, or nothing at all.
 
     Raises:
         HareError: the file is no bundle, is damaged, is of another profile or of other code.
     """
+    workspace = Workspace(profile.name)
+    roots = {"work": workspace.work, "results": workspace.results, "excerpts": cache_folder() / "archives"}
+    for name, data in _brought(profile, path, tuple(roots)).items():
+        root, _, rest = name.partition("/")
+        with naming_disk_errors(roots[root] / rest), written_whole(roots[root] / rest) as temporary:
+            temporary.write_bytes(data)
+
+
+def _brought(profile: Profile, path: Path, roots: tuple[str, ...]) -> dict[str, bytes]:
+    """Files of the bundle that are to be put in a place, all of them checked before the first is."""
     try:
         with zipfile.ZipFile(path) as bundle:
             listing = json.loads(bundle.read(LISTING))
             _refuse_other(profile, path, listing)
-            workspace = Workspace(profile.name)
-            roots = {"work": workspace.work, "results": workspace.results, "excerpts": cache_folder() / "archives"}
-            for name, digest in listing["files"].items():
-                root, _, rest = name.partition("/")
-                if root in roots:
-                    _put(roots[root] / rest, bundle.read(name), digest, path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            names = [name for name in listing["files"] if name.split("/")[0] in roots and ".." not in name]
+            files = {name: bundle.read(name) for name in names}
+        damaged = [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != listing["files"][name]]
+    except HareError:
+        raise
+    except Exception as error:  # a flipped bit shows as any of a dozen: lzma's, zipfile's, json's, KeyError …
         raise HareError(
-            f"{path} cannot be read as a bundle: {error}.", "copy it again, or make it: hare bundle --profile P"
+            f"{path} cannot be read as a bundle: {type(error).__name__}: {error}.",
+            "copy it again, or make it: hare bundle --profile P",
         ) from error
-
-
-def _put(target: Path, data: bytes, digest: str, path: Path) -> None:
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise HareError(f"{target.name} in {path} is damaged.", "copy the bundle again")
-    with written_whole(target) as temporary:
-        temporary.write_bytes(data)
+    if damaged:
+        raise HareError(f"{damaged[0]} in {path} is damaged.", "copy the bundle again")
+    return files
 
 
 def _refuse_other(profile: Profile, path: Path, listing: dict[str, Any]) -> None:
