@@ -94,7 +94,9 @@ def test_control_tokens_and_thinking_are_rejected(opening):
     "The textbook might start with the Moon.", "The law course educates students about the tides.",
     "The edit removes redundant words.", "Include examples for each step, so that students understand the sea.",
     'The answer to the question "Why?" is this.', "To address your request, think of the sea.",
-    "Instead of saying this, use another phrase.", "Here is an example of a page:", "I will provide a summary of it.",
+    "Instead of saying this, use another phrase.", "So you're correct about the tides!",
+    "Here's how you can show it to ten-year-olds: it rises.", "Here is an example of a page:",
+    "I will provide a summary of it.",
 ])
 def test_a_text_that_speaks_of_itself_is_rejected(sentence):
     assert first_objection(Candidate(f"{sentence} {_GOOD}", "Write about the tides.")) == "talks about the task"

@@ -14,6 +14,8 @@ from hare.synthesis import form_measures, judgements, published, publishing, rig
 from hare.synthesis.builders import BUILDERS
 from hare.synthesis.drafts import Draft
 from hare.synthesis.engines.generator import Generation
+from hare.synthesis.forms import FORMS
+from hare.synthesis.gates import Candidate, first_objection
 from hare.synthesis.items import documents
 from hare.synthesis.material import Material, Topic
 from hare.synthesis.passages import Passage
@@ -155,3 +157,13 @@ def test_judgements_are_counted_by_form_and_over_all():
     assert everything["low"] <= everything["share"] <= everything["high"]
     assert judgements.metrics(table)["judged.texts"] == everything["texts"]
     assert len({one.id for one in judgements.read().texts}) == everything["texts"]
+
+
+def test_every_published_text_passes_the_gates_of_today():
+    known = published.read("overnight")
+    for row in known.d2.itertuples():
+        form = FORMS[row.kind]
+        candidate = Candidate(row.text, row.prompt_text, row.seed_text, form.fewest_words, form.most_echoed)
+        assert first_objection(candidate) is None, row.id
+        assert not form.rewrites or form.kept(row.text, row.seed_text) == row.text, row.id
+    assert set(known.d2["id"]) >= {one.id for one in judgements.read().texts}

@@ -48,10 +48,12 @@ _ABOUT_THE_TASK = re.compile(
     r"|emphasi[sz]es?|explores?|includes?|demonstrates?|illustrates?|introduces?|helps?|also|effectively|clearly|offers?|focuses|shows?|does|above|below)\b"
     rf"|(?:in|of|from|for|throughout) (?:this|your|the (?:given|original|above|following)) (?:{_ITSELF})\b"
     rf"|(?:write|writing|create|structure|begin|start|end)(?:s|ing)? (?:a|an|the|your|this|my) (?:{_ITSELF})\b"
-    r"|here(?:'s| is| are) (?:a|an|the|my|your|some|one|two|three)\b[^.\n]{0,80}[:.]|i hope (?:this|that|it) helps"
-    r"|feel free to|let me know if|i(?:'ll|’ll| will| have| can) (?:provide|write|explain|give|create)|as requested"
+    r"|here(?:'s|’s| is| are) (?:how|what|why|a|an|the|my|your|some|one|two|three)\b[^.\n]{0,80}[:.]"
+    r"|i hope (?:this|that|it) helps|feel free to|you(?:'re|’re| are) (?:correct|right|welcome)|let me know if"
+    r"|i(?:'ll|’ll| will| have| can) (?:provide|write|explain|give|create)|as requested"
     r"|i (?:made|corrected|added|used|included|simplified|replaced|changed|started|began) |experienced teacher"
-    r"|when (?:teaching|explaining|writing|crafting|describing) |in \d+ words|your (?:students|readers|audience)\b"
+    r"|when (?:teaching|explaining|writing|crafting|describing) |in \d+ words|ten-year-olds"
+    r"|your (?:students|readers|audience)\b"
     r"|(?:key terms|audience|style|prompt)\s*:)",
     re.IGNORECASE,
 )
