@@ -55,6 +55,24 @@ def test_a_metric_without_interval_may_move_by_the_tolerance(value: float, share
         assert outcome == DIFFERS
 
 
+def test_rounding_is_no_difference_even_where_the_interval_has_no_width() -> None:
+    recorded = {"m": 5.13603, "m.low": 5.13603, "m.high": 5.13603}
+    assert module._outcome("m", recorded, {"m": 5.1360301}) == WITHIN
+    assert module._outcome("m", recorded, {"m": 5.1361}) == DIFFERS
+
+
+def test_what_is_kept_of_a_verification_are_its_numbers(sides: tuple[Path, Path]) -> None:
+    record, rerun = sides
+    _record(record, "corpus", {"a": 1.0, "b": 1.0})
+    _record(rerun, "corpus", {"a": 1.0, "b": 1.005, "c": 2.0}, hardware={"processor": "P1", "instruction_set": "AVX2"})
+    profile = load_profile("laptop")
+    path = module.keep(verify(profile, record), profile)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept["metrics"] | {"compared": 2, "identical": 1, "within": 1, "corpus.identical": 1} == kept["metrics"]
+    assert len(path.with_name("outcomes.csv").read_text(encoding="utf-8").splitlines()) == 4
+    assert verify(profile, record).agrees, "what was kept is no stage"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "changed"), [(-0.3, -0.1, False), (-0.2, 0.1, True), (0.1, 0.3, True)],
 )

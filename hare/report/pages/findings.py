@@ -7,6 +7,7 @@ from hare.core.chain import step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
+from hare.report import cost
 from hare.report.answers import decontamination, finetuning, leakage, study, training
 from hare.report.recorded import Recorded
 
@@ -21,7 +22,7 @@ _FINDINGS = {
 def findings(recorded: Recorded) -> str:
     """A numbered list in Markdown: each finding with its number, its 95 % interval, and the executed notebook."""
     lines = [f"{number}. {text}" for number, text in enumerate(_sentences(recorded), 1)]
-    return "\n".join([BEGIN, "", *lines, "", END])
+    return "\n".join([BEGIN, "", *_scale(recorded), *lines, "", END])
 
 
 def write_findings(recorded: Recorded, path: Path = README) -> Path:
@@ -37,6 +38,21 @@ def write_findings(recorded: Recorded, path: Path = README) -> Path:
     before, rest = text.split(BEGIN)
     write_text(path, before + findings(recorded) + rest.split(END)[1])
     return path
+
+
+def _scale(recorded: Recorded) -> list[str]:
+    """One paragraph with the size of the study, where it has been run whole."""
+    study, spent = recorded.metrics("training"), recorded.metrics("bench").get("reproduce_wall_seconds")
+    shape, pieces = recorded.provenance("training").get("parameters"), recorded.metrics("tokens").get("vocabulary_size")
+    if not (study and spent and shape and pieces):
+        return []
+    parameters = cost.shape_of(shape, int(pieces)).parameters
+    return [
+        f"Scale: {study['arms']:.0f} arms × {study['seeds_per_arm']:.0f} seeds, models of {parameters / 1e6:.2f} "
+        f"million parameters, {study['tokens_per_run']:,.0f} tokens per run; the whole study "
+        f"took {spent / 60:.0f} minutes.",
+        "",
+    ]
 
 
 def _sentences(recorded: Recorded) -> Iterator[str]:
