@@ -45,7 +45,7 @@ def delta(frame: pd.DataFrame) -> Figure:
     axes[0, 0].set_xscale("symlog", linthresh=5)
     axes[0, 0].set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     for axis in axes.flat[max(0, len(panels) - columns): len(panels)]:
-        axis.set_xlabel("Δ of 5-gram accuracy, points", fontsize=9)
+        axis.set_xlabel("Δ of 5-gram accuracy, points\n(linear within ±5, then log)", fontsize=9)
         axis.tick_params(labelbottom=True)
     picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     headline(picture, delta_finding(ours))
