@@ -333,6 +333,13 @@ def test_what_training_says_is_known_with_opener_closer_and_choice() -> None:
     assert not any(grammar.training_says(item.call.function, item.core) for item in human_set(160, 0))
 
 
+def test_a_title_that_is_another_splits_place_is_not_shown() -> None:
+    place = next(value for value in grammar.values("query", "train") if value in grammar.values("place", "validation"))
+    item = next(item for item in TRAIN if item.call.function == "search_web")
+    shown = [variation.varied(dataclasses.replace(item, pattern="find {query}"), random.Random(n)) for n in range(300)]
+    assert place.lower() not in {one.call.arguments[0].lower() for one in shown}
+
+
 def test_made_up_names_are_nobody_elses() -> None:
     rng = random.Random(0)
     names = {variation.made_up(rng) for _ in range(5000)}

@@ -35,7 +35,8 @@ def varied(item: ToolItem, rng: random.Random) -> ToolItem:
     """A training item in other words, with the call that answers it now."""
     for _ in range(_ATTEMPTS):
         other = _varied(drawn_again(item, rng), rng)
-        if not is_kept_back(item.call.function, other.template.lower()):
+        values_are_free = not any(value.lower() in _values_kept_back() for value in other.call.arguments)
+        if values_are_free and not is_kept_back(item.call.function, other.template.lower()):
             return other
     return drawn_again(item, rng)
 
