@@ -1,0 +1,98 @@
+"""Modules that longer tests exercise on their way, each looked at alone."""
+
+import gc
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from hare.core.contradictions import benchmark_names, contradictions, worth_naming
+from hare.core.errors import HareError
+from hare.core.profile import changed, load_profile
+from hare.corpus.sources import dm_mathematics
+from hare.data.archives import archive_of
+from hare.driver.execute import NotebookStopped, _stopped
+from hare.synthesis.word_lists import word_list
+from hare.training.heldout import HeldoutSequences
+from hare.training.validation import nats_by_sequence
+from tests.one_process import one_process
+
+# isort: split
+import nanotron.distributed as dist
+
+
+def test_profiles_that_ship_contradict_nothing_and_a_rule_names_every_key_it_reads() -> None:
+    profile = load_profile("smoke")
+    assert list(contradictions(profile)) == []
+    object.__setattr__(profile.model, "attention_heads", 7)
+    broken = list(contradictions(profile))
+    assert ("model.attention_heads", "model.hidden_size") in [keys for keys, _, _ in broken]
+    named = worth_naming(broken, {"model.hidden_size"})
+    assert named and not any("hidden_size 7" in line or line.startswith("model.attention_heads") for line in named)
+
+
+def test_benchmarks_are_the_files_that_define_a_spec() -> None:
+    assert benchmark_names() >= {"arc_challenge", "gsm8k", "mmlu"} and "forms" not in benchmark_names()
+    with pytest.raises(HareError, match="choose at least one of arc_challenge"):
+        changed(load_profile("smoke"), {"leak_benchmark": "forms"}, "here", ("leak_benchmark",))
+
+
+def test_a_stopped_notebook_keeps_its_own_words_or_names_the_error() -> None:
+    refused = _stopped(4, SimpleNamespace(traceback=HareError("no disk", "free some")._render_traceback_()))
+    assert isinstance(refused, NotebookStopped)
+    assert (refused.cell, refused.problem, refused.fix) == (4, "no disk", "free some")
+    traceback = ["Cell In[3], line 1", "File x.py", "ValueError: odd"]
+    other = _stopped(3, SimpleNamespace(traceback=traceback, ename="ValueError", evalue="odd"))
+    assert other.problem == "ValueError: odd (Cell In[3], line 1; File x.py)" and other.fix == "correct the cause"
+
+
+def test_mathematics_is_made_a_dozen_problems_per_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = archive_of("mathematics-dataset")
+    monkeypatch.setattr(dm_mathematics, "DOCUMENTS_PER_MODULE", 2)
+    monkeypatch.setattr(dm_mathematics, "MODULES", ("arithmetic__add_or_sub",))
+    made = dict(dm_mathematics.mathematics_problems(archive, ()))
+    assert list(made) == ["arithmetic__add_or_sub-000", "arithmetic__add_or_sub-001"]
+    assert all(text.count("Question: ") == text.count("\nAnswer: ") == 12 for text in made.values())
+    monkeypatch.setattr(dm_mathematics, "MODULES", ("arithmetic__nonsense",))
+    with pytest.raises(HareError, match="The mathematics generator failed: KeyError"):
+        list(dm_mathematics.mathematics_problems(archive, ()))
+
+
+def test_a_cleaning_worker_starts_with_everything_loaded() -> None:
+    from hare.corpus import workers
+
+    try:
+        assert "hare.corpus.pipeline" in sys.modules and gc.get_freeze_count() > 0
+        assert workers.language._model() is workers.language._model()
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize("name", ["of_writing", "denies", "turns", "leaning"])
+def test_word_lists_are_in_lower_case(name: str) -> None:
+    assert len(word_list(name)) > 10 and all(word == word.lower() for word in word_list(name))
+
+
+class _Model:
+    """Scores a sequence by the sum of its inputs, so that a mix-up of sequences would show."""
+
+    input_pp_rank = output_pp_rank = 0
+
+    def __call__(self, input_ids: torch.Tensor, label_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        assert len(input_ids) <= 2
+        return {"nats": input_ids.sum(1).float()}
+
+
+def test_every_heldout_sequence_gets_its_own_loss_whatever_the_micro_batch(tmp_path: Path) -> None:
+    tokens = np.arange(20).reshape(5, 4)
+    heldout = HeldoutSequences(["a"] * 5, list(range(5)), np.full(5, 9), tokens)
+    with one_process(tmp_path):
+        group = dist.new_group(ranks=[0])
+        trainer = SimpleNamespace(
+            parallel_context=SimpleNamespace(dp_pg=group, pp_pg=group), micro_batch_size=2, unwrapped_model=_Model(),
+            model_config=SimpleNamespace(vocab_size=20, mask_documents=False, bos_token_id=1),
+        )
+        assert nats_by_sequence(trainer, heldout).tolist() == tokens[:, :-1].sum(1).tolist()

@@ -1,0 +1,151 @@
+"""Figures of the stages: each is drawn from a small table, and its title says what that table says."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from hare.report import corpus_figures as corpus
+from hare.report import deployment_figures as deployment
+from hare.report import finetuning_figures as finetuning
+from hare.report import synthesis_figures as synthesis
+from hare.report import tokens_figures as tokens
+from hare.report import training_figures as training
+from hare.report.style import ARM_COLOURS, TABLE_COLOUR, arm_colours, arm_label, part_label
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def table(columns: str, *rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def test_an_arm_keeps_its_colour_whatever_stands_beside_it() -> None:
+    assert arm_colours(["b", "a"]) == {"a": ARM_COLOURS["a"], "b": ARM_COLOURS["b"]}
+    mine = arm_colours(["mine", "a", "unigram"])
+    assert list(mine) == ["a", "mine", "unigram"] and mine["unigram"] == TABLE_COLOUR
+    assert len(set(mine.values())) == 3
+    assert (arm_label("c0"), arm_label("mixed"), part_label("d3_shuffled")) == ("C0", "mixed", "D3 shuffled")
+
+
+def test_what_survives_is_summed_over_sources() -> None:
+    frame = table("source category raw_mb kept_mb", ("a", "web", 3.0, 2.0), ("b", "law", 1.0, 1.0))
+    assert "3.0 of 4.0 MB survive,\nfrom 2 sources in 2 categories" in corpus.kept_by_source(frame).get_suptitle()
+
+
+def test_the_decoy_counts_in_neither_removals_nor_overlap() -> None:
+    columns = "block source category documents_in documents_removed"
+    removed = table(columns, ("language", "a", "web", 100, 3), ("near_duplicates", "a", "web", 97, 1),
+                    ("near_duplicates", "reuters-8", "news", 50, 50))
+    title = corpus.removed_by_block(removed).get_suptitle()
+    assert "4 documents go" in title and "language: 75 %" in title
+    pairs = table("source repeats kind documents", ("a", "b", "exact", 2), ("a", "a", "near", 3),
+                  ("reuters-8", "a", "exact", 90))
+    assert "2 of 5 duplicates repeat another source" in corpus.overlap(pairs).get_suptitle()
+
+
+def test_lengths_and_weights_name_the_extremes_and_the_gaps() -> None:
+    rows = [(category, when, median / 4, median / 2, median, 2 * median, 4 * median)
+            for category, median in (("math", 84.0), ("books", 5000.0)) for when in ("raw", "kept")]
+    title = corpus.lengths(table("category when p05 p25 median p75 p95", *rows)).get_suptitle()
+    assert "84 words\n(math) to 5,000 (books)" in title
+    weights = table("category paper_percent hare_percent", ("web", 60.0, 20.0), ("Academic", 40.0, 0.0))
+    assert "60 % of the paper's weight\nhas a counterpart;\nempty: Academic" in corpus.weights(weights).get_suptitle()
+
+
+def test_the_worst_block_decides_what_all_blocks_find() -> None:
+    rows = [(block, kind, share, share, share - 0.02, share + 0.01)
+            for block, share in (("language", 0.97), ("soundness", 0.99)) for kind in ("(all)", "(clean)")]
+    title = corpus.planted(table("block kind recall precision low high", *rows)).get_suptitle()
+    assert "Every block finds at least 97 %" in title
+
+
+@pytest.mark.parametrize(("low", "high", "verb"), [(0.1, 0.3, "rises"), (-0.3, -0.1, "falls"), (-0.1, 0.1, "stays")])
+def test_a_difference_is_named_only_where_its_interval_excludes_zero(low: float, high: float, verb: str) -> None:
+    sides = [value for side in (1.0, 1.0 + (low + high) / 2) for value in (side, side - 0.1, side + 0.1)]
+    rows = [(measure, *sides, (low + high) / 2, low, high) for measure in corpus._MEASURES]
+    columns = [f"{side}{end}" for side in ("raw", "kept", "difference") for end in ("", "_low", "_high")]
+    title = corpus.diversity(table(" ".join(["measure", *columns]), *rows)).get_suptitle()
+    assert f"entropy over topics {verb}" in title.replace("\n", " ")
+
+
+def test_the_tail_of_hard_documents_is_counted_on_both_sides() -> None:
+    frame = table("sample bits share", ("raw", 10.0, 0.8), ("raw", 15.0, 0.2), ("kept", 10.0, 0.95),
+                  ("kept", 15.0, 0.05))
+    assert "20.0 % before cleaning, 5.0 % after" in corpus.quality(frame).get_suptitle()
+
+
+def test_forms_and_gates_are_ranked() -> None:
+    gates = table("gate asked rejected left", ("refusal", 10, 1, 9), ("repetition", 9, 4, 5))
+    assert "5 of 10 generated texts pass all gates (50%)" in synthesis.d2_yield(gates).get_suptitle()
+    assert "repetition" in synthesis.d2_yield(gates).get_suptitle()
+    measures = ("yield", "kept_tokens_per_100_written", "self_bleu", "adds_names_or_numbers")
+    rows = [(form, measure, share, share - 0.1, share + 0.1, 9)
+            for form, share in (("summary", 0.6), ("worked_problem", 0.2)) for measure in measures]
+    title = synthesis.d2_forms(table("form measure value low high texts", *rows)).get_suptitle().replace("\n", " ")
+    assert title == "Summary passes most often (60%), worked problem least (20%)"
+
+
+def test_composition_schedule_and_epochs_say_what_was_read() -> None:
+    frame = table("file source category tokens", ("d1", "a", "web", 3_000_000), ("d1", "b", "law", 1_000_000),
+                  ("d2", "m", "web", 500_000))
+    assert "Web is the largest category, 75% of D1's tokens" in tokens.draw_composition(frame).get_suptitle()
+    steps = [("b", step, file, read) for step, d1, d2 in ((0, 0, 0), (5, 5e6, 0), (10, 8e6, 2e6))
+             for file, read in (("d1", d1), ("d2", d2))]
+    title = tokens.draw_schedule(table("arm step file tokens_read", *steps)).get_suptitle().replace("\n", " ")
+    assert title == "All arms read 10.00 M tokens; the first 5 of 10 steps see D1 alone"
+    epochs = table("arm file epochs", ("a", "d1", 0.5), ("b", "d3", 3.0), ("paper", "D3: SFT", 8.0))
+    title = tokens.draw_epochs(epochs).get_suptitle().replace("\n", " ")
+    assert title == "D3 is read 3 times in arm B; the paper reads SFT 8 times"
+
+
+def test_parity_and_curves_say_how_far_apart() -> None:
+    frame = table("step loss_1 loss_2 difference", (1, 3.0, 3.0, 0.0), (2, 2.0, 2.0, 0.0))
+    assert "agree to the last bit" in training.parity(frame).get_suptitle()
+    assert "within 2.0e-06 nats" in training.parity(frame.assign(difference=2e-6)).get_suptitle()
+    curves = table("arm tokens bits_per_byte", ("a", 1000, 3.0), ("a", 2000, 2.0), ("b", 2000, 2.1),
+                   ("unigram", 0, 2.5), ("fivegram", 0, 1.9))
+    title = training.heldout_curves(curves).get_suptitle()
+    assert "All arms beat the unigram table" in title and "2.00 to 2.10 bits per byte" in title
+    losses = table("arm seed tokens loss", *[("a", seed, 1000 * k, 5.0 - k) for seed in (0, 1) for k in (1, 2, 3)])
+    assert "falls from 4.0 to 2.0 nats per token" in training.loss_curves(losses).get_suptitle()
+
+
+def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
+    columns = "arm endpoint bits_per_byte difference difference_low difference_high"
+    frame = table(columns, ("a", "p", 2.0, 0.0, 0.0, 0.0), ("b", "p", 1.9, -0.1, -0.15, -0.05),
+                  ("unigram", "p", 2.5, 0.5, 0.5, 0.5))
+    picture = training.transfer(frame)
+    assert "Most is gained on benchmark answers: -0.10" in picture.get_suptitle().replace("\n", " ")
+    assert "1.900\n-0.100*" in [text.get_text() for text in picture.axes[0].texts]
+    rows = table("contrast endpoint difference low high outcome margin",
+                 ("b-a", "p", -0.1, -0.15, -0.05, "better", 0.01), ("c-b", "p", 0.0, -0.005, 0.005, "equivalent", 0.01))
+    title = training.contrasts(rows).get_suptitle().replace("\n", " ")
+    assert title == "On benchmark answers: 1 better, 1 equivalent"
+
+
+def test_a_precision_costs_and_saves_what_its_row_says() -> None:
+    columns = ("precision size_mb memory_mb token_ms slowest_ms worse_by low high tool_worse_by tool_low tool_high")
+    frame = table(columns, ("fp32", 40.0, 90.0, 2.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+                  ("int8", 11.0, 60.0, 1.0, 1.2, 0.001, 0.0, 0.002, 0.0, -0.01, 0.01),
+                  ("int4", 8.0, 55.0, 4.0, 4.5, 0.05, 0.04, 0.06, 0.02, 0.0, 0.04))
+    title = deployment.precision(frame).get_suptitle().replace("\n", " ")
+    assert "int4 is 5.0 times smaller and 2.0 times as slow here, and loses +0.0500" in title
+    phones = table(
+        "precision tokens_per_s_low tokens_per_s_high tokens_per_s_bound share_low share_high published",
+        ("int8", 10.0, 20.0, 40.0, 0.25, 0.5, None), ("int4", 20.0, 40.0, 80.0, 0.25, 0.5, 60.0),
+    )
+    assert "would be 75% of it" in deployment.phone(phones).get_suptitle()
+
+
+def test_tool_accuracy_sets_ours_beside_the_strongest_baseline() -> None:
+    columns = "test_set system part exact low high right_function function_low function_high phrasings"
+    rows = [("test", system, "all", exact, exact - 0.1, exact + 0.05, 0.9, 0.8, 0.95, 24)
+            for system, exact in (("hare-tool", 0.8), ("retrieval", 0.3), ("retrieval-examples", 0.5))]
+    title = finetuning.tool_accuracy(table(columns, *rows)).get_suptitle()
+    assert "80" in title and "50" in title and "30" not in title
