@@ -18,6 +18,7 @@ _LAST_PORT = 65_535
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0 when all is well, 1 on a fault the doctor found, 2 on a `HareError`, 130 on Ctrl-C."""
+    _open_closed_streams()
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -36,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hare: interrupted; the same command continues where it stopped", file=sys.stderr)
         return INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Whoever closed standard input or output (``>&-``) wants to give or see nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def _of_the_system(error: OSError) -> HareError:

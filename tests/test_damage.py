@@ -12,13 +12,14 @@ import pytest
 from test_report import record, recorded_metrics
 from toychain import PROFILE, ToyStep, toy_chain, toy_step
 
+from hare.benchmarks.sources import extra_file
 from hare.cli import main
 from hare.core.errors import HareError
 from hare.core.manifest import write_manifest
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import load_profile
 from hare.core.reading import read_json, read_record
-from hare.driver.reproduce import reproduce
+from hare.driver.reproduce import Choice, reproduce
 from hare.driver.state import read_state
 from hare.driver.status import status
 from hare.finetuning.terminal import load
@@ -226,3 +227,45 @@ def test_the_advice_for_a_profile_given_by_path_names_its_path(tmp_path: Path) -
     source.unlink()
     with pytest.raises(HareError, match="--profile '…/my own.yaml' --from 04"):
         read_record(results / "metrics.json")
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&-", 0)])
+def test_a_closed_stream_is_no_fault(closed: str, code: int) -> None:
+    command = f"{sys.executable} -m hare.cli --help {closed}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ran.returncode == code and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("number", ["", "-1", "x", "٣", "010"])
+def test_a_notebook_that_is_none_is_refused(roots: Path, number: str) -> None:
+    with pytest.raises(HareError, match="No notebook is numbered(?s:.)*01, 02"):
+        reproduce(PROFILE, Choice(only=number), toy_chain(roots / "notebooks", length=2))
+
+
+@pytest.mark.parametrize("variable", ["HARE_WORK", "HARE_RESULTS"])
+def test_a_folder_that_can_be_none_is_named_with_a_fix_that_works(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (roots / "loop").symlink_to(roots / "loop")
+    chain = toy_chain(roots / "notebooks", length=1)
+    for place, fix in (("/dev/null", "no folder"), (str(roots / "loop"), "link|File exists"),
+                       (str(roots / ("x" * 300)), "too long")):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, place)
+            with pytest.raises((HareError, OSError)) as caught:
+                reproduce(PROFILE, Choice(only="01"), chain)
+            assert caught.match(fix)
+    monkeypatch.setenv(variable, str(roots / "another"))
+    assert reproduce(PROFILE, Choice(only="01"), chain) == 1
+
+
+def test_too_few_open_files_are_named_at_once(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (64, 64))
+    with pytest.raises(HareError, match="64 open files(?s:.)*ulimit -n 1024"):
+        reproduce(PROFILE, chain=toy_chain(roots / "notebooks", length=1))
+
+
+def test_a_folder_of_own_data_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_EXTRA_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(HareError, match="nowhere is no folder(?s:.)*HARE_EXTRA_DATA"):
+        extra_file("rows.jsonl")

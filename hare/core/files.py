@@ -26,6 +26,11 @@ _FIXES = {
     errno.EFBIG: "a limit forbids files of that size: raise it (`ulimit -f unlimited`)",
     errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
 }
+_FIXES |= {
+    errno.ENAMETOOLONG: f"a name is too long for the file system: {_ELSEWHERE}, with a shorter path",
+    errno.ELOOP: f"a link leads back to itself: remove it, or {_ELSEWHERE}",
+    errno.EMFILE: "a limit forbids more open files: raise it (`ulimit -n 4096`)",
+}
 _FIXES[errno.EEXIST] = _FIXES[errno.ENOTDIR]
 # How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).
 _NUMBER = re.compile(r"\[[Ee]rrno (\d+)\]|\(os error (\d+)\)")

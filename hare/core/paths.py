@@ -40,8 +40,8 @@ def _folder(variable: str, default: Path) -> Path:
             f"The folder {str(path)!r} has {' and '.join(wrong)} in its path, which libraries take for a pattern.",
             f"set {variable} to a folder without such characters",
         )
-    if path.is_file():
-        raise HareError(f"{path} is a file.", f"set {variable} to a folder, or move the file away")
+    if path.exists() and not path.is_dir():
+        raise HareError(f"{path} is no folder.", f"set {variable} to a folder, or move what stands there away")
     return path
 
 

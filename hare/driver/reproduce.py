@@ -18,7 +18,7 @@ import filelock
 
 from hare.core.chain import CHAIN, Step
 from hare.core.errors import HareError
-from hare.core.files import naming_disk_errors, remove, remove_leftovers, write_text, written_whole
+from hare.core.files import naming_disk_errors, remove, remove_leftovers, write_text
 from hare.core.manifest import MANIFEST, METRICS
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import Profile
@@ -29,6 +29,7 @@ from hare.driver.execute import NotebookStopped, execute
 from hare.driver.executed import keep, keep_failed
 from hare.driver.keys import EXTRA_DATA, archives_read, differences, step_key
 from hare.driver.leftovers import MARK, end_processes, guarded, new_mark
+from hare.driver.limits import allow_open_files, check_writable
 from hare.driver.notebooks import parameters_for, read_cells
 from hare.driver.private import private_folder
 from hare.driver.state import damage, executed_path, failed_path, read_state, state_path, write_state
@@ -66,7 +67,8 @@ def reproduce(
     chosen = _chosen(choice, chain)
     for step in chosen:
         parameters_for(step, profile)
-    _check_writable(workspace)
+    check_writable(workspace)
+    allow_open_files()
     with alone(profile):
         owner = str(workspace.work)
         end_processes(f"{owner}:")
@@ -117,20 +119,13 @@ def alone(profile: Profile) -> Iterator[None]:
 
 def _chosen(choice: Choice, chain: tuple[Step, ...]) -> tuple[Step, ...]:
     numbers = [step.number for step in chain]
-    for number in filter(None, (choice.first, choice.only)):
-        if number.zfill(2) not in numbers:
-            raise HareError(f"No notebook is numbered {number}.", f"choose one of {', '.join(numbers)}")
+    for number in (choice.first, choice.only):
+        if number is not None and number.zfill(2) not in numbers:
+            raise HareError(f"No notebook is numbered {number!r}.", f"choose one of {', '.join(numbers)}")
     if choice.only:
         return tuple(step for step in chain if step.number == choice.only.zfill(2))
     later = tuple(step for step in chain if step.number >= (choice.first or "").zfill(2))
     return later if choice.first and later[0].on_request else tuple(step for step in later if not step.on_request)
-
-
-def _check_writable(workspace: Workspace) -> None:
-    for folder in (workspace.work, workspace.results / "notebooks"):
-        with written_whole(folder / ".writable"):
-            pass
-        (folder / ".writable").unlink()
 
 
 class _Run:

@@ -1,0 +1,38 @@
+"""What a run needs from the system before its first notebook: folders that can be written, files that may be open."""
+
+import resource
+
+from hare.core.errors import HareError
+from hare.core.files import written_whole
+from hare.core.paths import Workspace
+
+_FILES_OPEN, _FEWEST_OPEN = 1024, 256
+
+
+def check_writable(workspace: Workspace) -> None:
+    """Write and remove a file where artifacts and results will lie.
+
+    Raises:
+        HareError: one of the folders cannot be written.
+    """
+    for folder in (workspace.work, workspace.results / "notebooks"):
+        with written_whole(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink()
+
+
+def allow_open_files() -> None:
+    """Raise the limit on open files, for this process and those that it starts, as far as it may.
+
+    Raises:
+        HareError: notebooks would run out of them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _FILES_OPEN if hard == resource.RLIM_INFINITY else min(_FILES_OPEN, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < _FEWEST_OPEN:
+        raise HareError(
+            f"A limit forbids more than {allowed} open files; a notebook needs {_FEWEST_OPEN}.",
+            f"raise it: ulimit -n {_FILES_OPEN}",
+        )
