@@ -1,8 +1,8 @@
 """`hare verify`: a rerun's recorded results compared with the record, metric by metric; reads files alone.
 
 Three outcomes for a metric that both sides hold: *identical*; *within*, when it lies inside the interval of the record
-or, where there is none, within `TOLERANCE` of it (within `ROUNDING` always); *differs*. Speed, memory and time are no
-claims and are not compared.
+or, where there is none or one without width, within `TOLERANCE` of it; *differs*. Speed, memory and time are no claims
+and are not compared.
 """
 
 import csv
@@ -23,7 +23,6 @@ from hare.core.reading import METRICS_DIGEST
 from hare.core.statistics import wilson_interval
 
 TOLERANCE = 0.01  # relative, for a metric without an interval
-ROUNDING = 1e-6  # relative; less is never a difference
 IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
 _BOUNDS = (".low", ".high")
 _COST = re.compile(r"seconds|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
@@ -189,9 +188,10 @@ def _outcome(name: str, recorded: dict[str, float], measured: dict[str, float]) 
     if value == rerun:
         return IDENTICAL
     margin = TOLERANCE * abs(value)
-    low, high = recorded.get(f"{name}.low", value - margin), recorded.get(f"{name}.high", value + margin)
-    rounding = ROUNDING * abs(value)  # an interval from a single item has no width
-    return WITHIN if min(low, value - rounding) <= rerun <= max(high, value + rounding) else DIFFERS
+    low, high = recorded.get(f"{name}.low", value), recorded.get(f"{name}.high", value)
+    if low == high:  # of a single item or run there is no interval
+        low, high = value - margin, value + margin
+    return WITHIN if low <= rerun <= high else DIFFERS
 
 
 def _verdicts(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
