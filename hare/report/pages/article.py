@@ -66,7 +66,17 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
         "printed": json.dumps(printed), "figures": json.dumps(_figures(recorded)),
         "table": str(table) if table.exists() else "", "verified": json.dumps(verified["of"]),
+        "outcomes": json.dumps(_outcomes(recorded)),
     }
+
+
+def _outcomes(recorded: Recorded) -> dict[str, str]:
+    """Of each contrast on the primary endpoint, by name: better, worse, equivalent or undecided, as registered."""
+    table = recorded.table("training", "contrasts")
+    if table is None:
+        return {}
+    primary = table[table.endpoint == "p"]
+    return dict(zip(primary.contrast, primary.outcome, strict=True))
 
 
 def _verification(recorded: Recorded) -> dict[str, Any]:
