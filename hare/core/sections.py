@@ -168,6 +168,7 @@ class Training:
     mask_documents: Flag = False  # whether attention stops at the boundaries of the documents in a sequence
     recompute_activations: Flag = False  # computed again in the backward pass instead of kept
     torch_compile: Flag = False  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
+    keep_scores: Flag = False  # finished runs' scored rows lie in results/, where any clone takes them up
     tensorboard: Flag = False  # event files beside the metrics
     learning_rate: Positive = 3.0e-3
     min_learning_rate: Positive = 3.0e-5

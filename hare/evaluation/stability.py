@@ -32,6 +32,8 @@ def read_checkpoints(
 ) -> pd.DataFrame:
     """Every averaged checkpoint of one run per arm, and their mean, on thinned endpoints: the rows of `read_arms` with
     a column step (0: the mean) instead of seed."""
+    if not runs:
+        return pd.DataFrame(columns=["arm", "step", "endpoint"])
     folders = {(arm, step): path for arm, run in runs.items() for step, path in {_MEAN: run.hf, **run.exports}.items()}
     return read_arms(folders, thinned(items), tokenizer, length).rename(columns={"seed": "step"})
 

@@ -29,7 +29,7 @@ _COMPUTES_NOTHING = ("core/", "training/cluster/", "training/preflight.py", "tra
 _PACKAGES = ("torch", "nanotron", "numpy", "safetensors")
 # These say which runs there are or what is shown of them, not what one of them is.
 _OF_THE_STUDY = (
-    "arms", "training_seeds", "training_minutes", "parity_steps", "tensorboard", "runs_at_once"
+    "arms", "training_seeds", "training_minutes", "parity_steps", "tensorboard", "runs_at_once", "keep_scores",
 )
 RUN_FILE, DONE_FILE, METRICS_FILE, HELDOUT_FILE = "run.json", "done.json", "metrics.jsonl", "heldout.jsonl"
 HF = "hf"
@@ -192,6 +192,11 @@ class TrainedRun:
     hf: Path
 
     @property
+    def is_here(self) -> bool:
+        """Whether its weights are here; of a run that another machine trained only what was kept is."""
+        return self.hf.is_dir()
+
+    @property
     def exports(self) -> dict[int, Path]:
         """The checkpoints that ``hf`` is the mean of, each as a Hugging Face folder, by step."""
         return {step: self.run.folder / f"{HF}-{step}" for step in averaged_steps(self.run.training)}
@@ -219,7 +224,8 @@ class TrainedRun:
 def _frame(path: Path) -> "pandas.DataFrame":
     import pandas  # here, since worker processes never need it and it takes a second to load
 
-    return pandas.DataFrame(read_jsonl(path))
+    kept = path.with_suffix(".parquet")
+    return pandas.read_parquet(kept) if kept.exists() else pandas.DataFrame(read_jsonl(path))
 
 
 def finished(run: TrainingRun) -> TrainedRun | None:

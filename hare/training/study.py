@@ -17,8 +17,11 @@ from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, arm_mixture
 from hare.training.budget import seeds_within
 from hare.training.inputs import Inputs
+from hare.training.kept import KeptRuns
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
+
+PARITY = "parity"  # stands for an arm: the pair of runs that checks the layouts
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Ablation:
 
     arms: dict[tuple[str, int], TrainedRun]
     parity: dict[int, TrainedRun]
+
+    def here(self) -> dict[tuple[str, int], TrainedRun]:
+        """The arms' runs whose weights are on this machine."""
+        return {key: run for key, run in self.arms.items() if run.is_here}
 
 
 def run_of_arm(
@@ -76,7 +83,7 @@ def study_runs(
     Those in one process come first, so that they share a launch.
     """
     runs: dict[tuple[str, int], TrainingRun] = {
-        ("parity", processes): run.keyed(folder, f"parity-{processes}")
+        (PARITY, processes): run.keyed(folder, f"parity-{processes}")
         for processes, run in parity_runs(model, tokens, training, inputs).items()
     }
     for seed in training.training_seeds:
@@ -86,17 +93,30 @@ def study_runs(
     return dict(sorted(runs.items(), key=lambda item: item[1].processes))
 
 
-def train_study(folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> Ablation:
-    """Train everything that is not trained yet, or what fits into ``training_minutes``; runs lie under ``folder``."""
+def train_study(
+    folder: Path, model: Model, tokens: Tokens, training: Training, inputs: Inputs, kept: KeptRuns
+) -> Ablation:
+    """Train everything that is neither trained yet nor kept, or what fits into ``training_minutes``; runs lie under
+    ``folder``.
+
+    Where runs are kept, as many are trained as train side by side, kept, and so on; else all of them at once.
+    """
     runs = study_runs(folder, model, tokens, training, inputs)
     if training.training_minutes:
-        arms = {key: run for key, run in runs.items() if key[0] != "parity"}
+        arms = {key: run for key, run in runs.items() if key[0] != PARITY}
         seeds = seeds_within(training.training_minutes, arms, training.training_seeds, folder)
         runs = {key: run for key, run in runs.items() if key not in arms or key[1] in seeds}
-    trained = dict(zip(runs, train_all(list(runs.values())), strict=True))
+    trained = {key: run for key in runs if (run := kept.taken_up(runs[key])) is not None}
+    missing = [key for key in runs if key not in trained]
+    together = training.runs_at_once if kept.folder else len(runs)
+    for keys in (missing[start : start + together] for start in range(0, len(missing), together)):
+        finished = dict(zip(keys, train_all([runs[key] for key in keys]), strict=True))
+        kept.keep({key: run for key, run in finished.items() if key[0] != PARITY})
+        trained |= finished
+    trained = {key: trained[key] for key in runs}
     return Ablation(
-        arms={key: run for key, run in trained.items() if key[0] != "parity"},
-        parity={key[1]: run for key, run in trained.items() if key[0] == "parity"},
+        arms={key: run for key, run in trained.items() if key[0] != PARITY},
+        parity={key[1]: run for key, run in trained.items() if key[0] == PARITY},
     )
 
 
@@ -121,10 +141,11 @@ def parity_table(study: Ablation) -> pd.DataFrame:
 def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
     """Copy each arm's export to the artifact ``<arm>-seed<k>/hf`` and compare it with the module in training.
 
-    Returns one row per run: arm, seed, hf, megabytes, logit_difference (the largest absolute one).
+    Returns one row per run whose weights are here: arm, seed, hf, megabytes, logit_difference (the largest absolute
+    one).
     """
     rows = []
-    for (arm, seed), trained in study.arms.items():
+    for (arm, seed), trained in study.here().items():
         name = hf_name(arm, seed)
         with folder_written_whole(output(name)) as folder:
             shutil.copytree(trained.hf, folder, dirs_exist_ok=True)
@@ -133,7 +154,12 @@ def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
             "arm": arm, "seed": seed, "hf": name, "megabytes": size / 1e6,
             "logit_difference": export_difference(trained),
         })
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["arm", "seed", "hf", "megabytes", "logit_difference"])
+
+
+def export_metrics(exports: pd.DataFrame) -> dict[str, float]:
+    """``export.max_logit_difference`` of `publish`'s rows; nothing where there are none."""
+    return {"export.max_logit_difference": exports["logit_difference"].max()} if len(exports) else {}
 
 
 def hf_name(arm: str, seed: int) -> str:
@@ -148,7 +174,7 @@ def listing(study: Ablation) -> list[dict[str, object]]:
             "arm": arm, "seed": seed, "hf": hf_name(arm, seed), "tokens": trained.run.tokens,
             "steps": trained.run.training.train_steps,
         }
-        for (arm, seed), trained in study.arms.items()
+        for (arm, seed), trained in study.here().items()
     ]
 
 

@@ -1,0 +1,54 @@
+"""What a finished run has come to, as small files: committed as they come, so that no run is lost with a machine, and
+taken up by any clone of the same code and data instead of being trained again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hare.core.files import folder_written_whole
+from hare.training.run import HF, TrainedRun, TrainingRun
+
+Key = tuple[str, int]  # arm and seed
+Score = Callable[[Mapping[Key, TrainedRun]], pd.DataFrame]
+_TABLES = ("metrics", "heldout", "scores")
+
+
+@dataclass(frozen=True)
+class KeptRuns:
+    """Finished runs under ``folder``, one folder each, named as the run's own, whose last part is the digest of all
+    that decides the run; without ``folder`` nothing is kept. ``score`` reads the endpoints with trained runs."""
+
+    folder: Path | None
+    score: Score
+
+    def taken_up(self, run: TrainingRun) -> TrainedRun | None:
+        """The run as its kept files tell of it, without its weights; None where it is not kept whole."""
+        if self.folder is None:
+            return None
+        place = self.folder / run.folder.name
+        if not all((place / f"{table}.parquet").is_file() for table in _TABLES):
+            return None
+        return TrainedRun(run, place, place / HF)
+
+    def keep(self, trained: Mapping[Key, TrainedRun]) -> None:
+        """Score the runs and keep what they have come to, where that is asked for."""
+        if self.folder is None or not trained:
+            return
+        scores = self.score(trained)
+        for (arm, seed), run in trained.items():
+            tables = {
+                "metrics": run.metrics(), "heldout": run.heldout(),
+                "scores": scores[(scores["arm"] == arm) & (scores["seed"] == seed)],
+            }
+            with folder_written_whole(self.folder / run.run.folder.name) as folder:
+                for name, table in tables.items():
+                    table.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
+
+    def rows(self, trained: Mapping[Key, TrainedRun]) -> pd.DataFrame:
+        """Every run on every item, kept or read now, in the order of ``trained``."""
+        if self.folder is None:
+            return self.score(trained)
+        kept = [pd.read_parquet(self.folder / run.run.folder.name / "scores.parquet") for run in trained.values()]
+        return pd.concat(kept, ignore_index=True)

@@ -1,0 +1,96 @@
+"""What finished runs have come to is kept as they come, and taken up elsewhere without their weights."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from training_runs import toy_run
+
+from hare.core.sections import Training
+from hare.training import study
+from hare.training.kept import KeptRuns
+from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainedRun, TrainingRun
+
+STUDY = {("a", 0): "a-seed0-1", ("c", 0): "c-seed0-2", ("a", 1): "a-seed1-3", ("c", 1): "c-seed1-4"}
+
+
+def score(runs: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
+    """Two items per run, as `read_arms` gives them."""
+    return pd.DataFrame([
+        {"arm": arm, "seed": seed, "endpoint": "p", "group": "g", "item": item, "bytes": 10, "nats": item + seed / 7}
+        for arm, seed in runs for item in range(2)
+    ])
+
+
+def trained(run: TrainingRun) -> TrainedRun:
+    """As `train_all` leaves a run: its curves and its export."""
+    checkpoint, hf = run.folder / "checkpoints" / "20", run.folder / "hf"
+    for folder in (checkpoint, hf):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in (METRICS_FILE, HELDOUT_FILE):
+        (checkpoint / name).write_text('{"step": 1, "loss": 2.5, "processor": "one"}\n')
+    return TrainedRun(run, checkpoint, hf)
+
+
+class Trainer:
+    """Stands for the processes that train: notes what it was given, and dies at the run named ``deadly``."""
+
+    def __init__(self, deadly: str = "") -> None:
+        self.deadly = deadly
+        self.given: list[str] = []
+
+    def __call__(self, runs: list[TrainingRun]) -> list[TrainedRun]:
+        if any(run.folder.name == self.deadly for run in runs):
+            raise KeyboardInterrupt
+        self.given += [run.folder.name for run in runs]
+        return [trained(run) for run in runs]
+
+
+def train(monkeypatch: pytest.MonkeyPatch, root: Path, kept: KeptRuns, trainer: Trainer) -> study.Ablation:
+    made = toy_run(root, "made")
+    runs = {key: dataclasses.replace(made, folder=root / "runs" / name) for key, name in STUDY.items()}
+    monkeypatch.setattr(study, "study_runs", lambda *_: runs)
+    monkeypatch.setattr(study, "train_all", trainer)
+    training = Training(runs_at_once=2)
+    return study.train_study(root, made.model, None, training, None, kept)  # type: ignore[arg-type]
+
+
+def test_a_killed_study_goes_on_in_another_clone_from_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = KeptRuns(tmp_path / "results", score)
+    with pytest.raises(KeyboardInterrupt):
+        train(monkeypatch, tmp_path / "one", first, Trainer(deadly="c-seed1-4"))
+    committed = tmp_path / "clone"
+    shutil.copytree(tmp_path / "results", committed)
+    other, trainer = KeptRuns(committed, score), Trainer()
+    ablation = train(monkeypatch, tmp_path / "two", other, trainer)
+    assert trainer.given == ["a-seed1-3", "c-seed1-4"]
+    assert list(ablation.arms) == list(STUDY) and list(ablation.here()) == [("a", 1), ("c", 1)]
+    whole = KeptRuns(tmp_path / "whole", score)
+    expected = train(monkeypatch, tmp_path / "three", whole, Trainer())
+    assert other.rows(ablation.arms).equals(whole.rows(expected.arms))
+    assert ablation.arms["a", 0].metrics().equals(expected.arms["a", 0].metrics())
+    assert ablation.arms["a", 0].processor == "one"
+
+
+@pytest.mark.parametrize("lost", ["scores.parquet", "heldout.parquet"])
+def test_a_run_that_is_kept_in_part_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    kept = KeptRuns(tmp_path / "results", score)
+    train(monkeypatch, tmp_path / "one", kept, Trainer())
+    (tmp_path / "results" / "c-seed0-2" / lost).unlink()
+    trainer = Trainer()
+    train(monkeypatch, tmp_path / "two", kept, trainer)
+    assert trainer.given == ["c-seed0-2"]
+
+
+def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, trainer = KeptRuns(None, score), Trainer()
+    ablation = train(monkeypatch, tmp_path, kept, trainer)
+    assert trainer.given == list(STUDY.values()) and not list(tmp_path.rglob("*.parquet"))
+    assert len(kept.rows(ablation.arms)) == 8
