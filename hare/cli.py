@@ -132,7 +132,12 @@ def _figures(chosen: argparse.Namespace) -> int:
 def _status(chosen: argparse.Namespace) -> int:
     from hare.driver.status import status
 
-    print("\n".join(status(load_profile(chosen.profile))))
+    profile = load_profile(chosen.profile)
+    print("\n".join(status(profile)))
+    if profile.training.keep_scores:
+        from hare.training.outlook import outlook
+
+        print("\n".join(outlook(profile)))
     return 0
 
 

@@ -12,7 +12,16 @@ from hare.training.run import HF, TrainedRun, TrainingRun
 
 Key = tuple[str, int]  # arm and seed
 Score = Callable[[Mapping[Key, TrainedRun]], pd.DataFrame]
+KEPT_FOLDER = "runs"  # in the results of the training stage
 _TABLES = ("metrics", "heldout", "scores")
+
+
+def taken_up(folder: Path | None, run: TrainingRun) -> TrainedRun | None:
+    """The run as its files kept under ``folder`` tell of it, without its weights; None where it is not kept whole."""
+    if folder is None or not all((folder / run.folder.name / f"{table}.parquet").is_file() for table in _TABLES):
+        return None
+    place = folder / run.folder.name
+    return TrainedRun(run, place, place / HF)
 
 
 @dataclass(frozen=True)
@@ -22,15 +31,6 @@ class KeptRuns:
 
     folder: Path | None
     score: Score
-
-    def taken_up(self, run: TrainingRun) -> TrainedRun | None:
-        """The run as its kept files tell of it, without its weights; None where it is not kept whole."""
-        if self.folder is None:
-            return None
-        place = self.folder / run.folder.name
-        if not all((place / f"{table}.parquet").is_file() for table in _TABLES):
-            return None
-        return TrainedRun(run, place, place / HF)
 
     def keep(self, trained: Mapping[Key, TrainedRun]) -> None:
         """Score the runs and keep what they have come to, where that is asked for."""

@@ -17,7 +17,7 @@ from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, arm_mixture
 from hare.training.budget import seeds_within
 from hare.training.inputs import Inputs
-from hare.training.kept import KeptRuns
+from hare.training.kept import KeptRuns, taken_up
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
 
@@ -106,7 +106,7 @@ def train_study(
         arms = {key: run for key, run in runs.items() if key[0] != PARITY}
         seeds = seeds_within(training.training_minutes, arms, training.training_seeds, folder)
         runs = {key: run for key, run in runs.items() if key not in arms or key[1] in seeds}
-    trained = {key: run for key in runs if (run := kept.taken_up(runs[key])) is not None}
+    trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
     missing = [key for key in runs if key not in trained]
     together = training.runs_at_once if kept.folder else len(runs)
     for keys in (missing[start : start + together] for start in range(0, len(missing), together)):

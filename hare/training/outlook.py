@@ -1,0 +1,70 @@
+"""Which of a profile's runs are done, which have begun, and how long the rest will take, read from files."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from hare.core.files import read_jsonl
+from hare.core.manifest import read_manifest
+from hare.core.paths import Workspace
+from hare.core.profile import Profile
+from hare.training.checkpoints import checkpoints
+from hare.training.inputs import Inputs
+from hare.training.kept import KEPT_FOLDER, taken_up
+from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun, finished
+from hare.training.study import PARITY, study_runs
+
+
+def outlook(profile: Profile) -> list[str]:
+    """One line per run of the arms that has begun, and what is left in runs and hours; before notebook 04 has run,
+    only that."""
+    workspace = Workspace(profile.name)
+    if read_manifest(workspace, "tokens") is None:
+        return ["  runs: none can begin before notebook 04 has run"]
+    runs = study_runs(
+        workspace.work / "training" / "runs", profile.model, profile.tokens, profile.training,
+        Inputs.of(workspace.work / "tokens"),
+    )
+    kept = workspace.results / "training" / KEPT_FOLDER
+    states = {key: _State.of(run, kept) for key, run in runs.items() if key[0] != PARITY}
+    lines = [f"  {f'{arm}, seed {seed}':<12} {state}" for (arm, seed), state in states.items() if state.saved]
+    return [*lines, _left(list(states.values()), profile.training.runs_at_once)]
+
+
+@dataclass(frozen=True)
+class _State:
+    """How far a run is: the steps that a kill would not lose, of how many, and the median seconds of a step."""
+
+    saved: int
+    steps: int
+    seconds: float | None
+    done: TrainedRun | None
+
+    @classmethod
+    def of(cls, run: TrainingRun, kept: Path) -> "_State":
+        steps, done = run.training.train_steps, finished(run) or taken_up(kept, run)
+        if done is not None:
+            return cls(steps, steps, float(done.metrics()["seconds"].median()), done)
+        newest = next(iter(checkpoints(run.folder / "checkpoints")), None)
+        if newest is None:
+            return cls(0, steps, None, None)
+        seconds = statistics.median(row["seconds"] for row in read_jsonl(newest.folder / METRICS_FILE))
+        return cls(newest.step, steps, seconds, None)
+
+    def __str__(self) -> str:
+        if self.done is None:
+            return f"step {self.saved} of {self.steps} is saved"
+        if self.done.is_here:
+            return "done"
+        return f"done elsewhere, on {self.done.processor}; its scored rows are taken up"
+
+
+def _left(states: list[_State], together: int) -> str:
+    waiting = [state for state in states if state.done is None]
+    seconds = [state.seconds for state in states if state.seconds is not None]
+    if not waiting:
+        return "  runs: nothing is left"
+    if not seconds:
+        return f"  runs: {len(waiting)} left; how long they take is known once one has begun"
+    hours = sum(state.steps - state.saved for state in waiting) * statistics.median(seconds) / together / 3600
+    return f"  runs: {len(waiting)} left, some {hours:.1f} hours of training, {together} side by side"

@@ -1,0 +1,53 @@
+"""What `hare status` says of the runs of a long campaign: done here, done elsewhere, begun, and the hours left."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from training_runs import toy_run
+
+from hare.core.profile import load_profile
+from hare.training import outlook
+from hare.training.kept import KEPT_FOLDER
+from hare.training.run import METRICS_FILE
+
+NAMES = {("parity", 1): "parity-1-0", ("a", 0): "a-seed0-1", ("c", 0): "c-seed0-2", ("a", 1): "a-seed1-3"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    made = toy_run(tmp_path, "made")
+    runs = {key: dataclasses.replace(made, folder=tmp_path / "runs" / name) for key, name in NAMES.items()}
+    monkeypatch.setattr(outlook, "study_runs", lambda *_: runs)
+    monkeypatch.setattr(outlook, "read_manifest", lambda *_: {})
+    return tmp_path
+
+
+def metrics(count: int) -> list[dict[str, object]]:
+    return [{"step": step, "seconds": 1800.0, "processor": "another make"} for step in range(1, count + 1)]
+
+
+def test_runs_are_listed_as_they_come(folder: Path) -> None:
+    profile = load_profile("overnight")
+    assert outlook.outlook(profile) == ["  runs: 3 left; how long they take is known once one has begun"]
+    kept = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
+    kept.mkdir(parents=True)
+    for name in ("metrics", "heldout", "scores"):
+        pd.DataFrame(metrics(20)).to_parquet(kept / f"{name}.parquet")
+    begun = folder / "runs" / "c-seed0-2" / "checkpoints" / "8"
+    begun.mkdir(parents=True)
+    (begun / METRICS_FILE).write_text("".join(json.dumps(row) + "\n" for row in metrics(8)))
+    assert outlook.outlook(profile) == [
+        "  a, seed 0    done elsewhere, on another make; its scored rows are taken up",
+        "  c, seed 0    step 8 of 20 is saved",
+        "  runs: 2 left, some 8.0 hours of training, 2 side by side",
+    ]
+
+
+def test_before_there_are_tokens_nothing_can_begin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlook, "read_manifest", lambda *_: None)
+    assert outlook.outlook(load_profile("overnight")) == ["  runs: none can begin before notebook 04 has run"]
