@@ -6,6 +6,7 @@ import pytest
 
 from hare.evaluation.reading import letter_table
 from hare.report.evaluation_figures import draw_letters, draw_scores
+from hare.report.training_figures import _against_tables
 
 ARMS = ("a", "b", "c")
 BENCHMARKS = ("arc_challenge", "winogrande", "average")
@@ -36,3 +37,15 @@ def test_a_constant_letter_is_shown_as_what_it_is() -> None:
     frame = letter_table(items)
     assert frame[frame["arm"] == "a"].to_dict("records") == [{"arm": "a", "letter": "B", "share": 1.0, "right": 0.25}]
     assert draw_letters(frame).get_suptitle() == "Arm A answers B to 100% of MMLU's questions"
+
+
+@pytest.mark.parametrize(("last", "title"), [
+    ([2.6, 2.7], "All arms beat the unigram table, no arm beats the bigram table"),
+    ([2.4, 2.7], "All arms beat the unigram table, 1 arm beats the bigram table"),
+    ([2.4, 2.45], "All arms beat the bigram table, no arm beats the 5-gram table"),
+    ([2.0, 2.1], "All arms beat the 5-gram table"),
+    ([3.0, 3.8], "1 arm beats the unigram table"),
+])
+def test_the_title_says_which_tables_are_beaten(last: list[float], title: str) -> None:
+    tables = pd.Series({"unigram": 3.5, "bigram": 2.5, "fivegram": 2.2})
+    assert _against_tables(pd.Series(last), tables) == title

@@ -56,12 +56,23 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
         axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
         axes.annotate(TABLES[name], (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
     last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
-    beaten = [TABLES[name] for name in tables.index if last.max() < tables[name]]
-    finding = f"All arms beat the {beaten[-1]}" if beaten else "Not every arm beats a unigram table"
-    headline(picture, f"{finding};\nthe arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
+    headline(picture, f"{_against_tables(last, tables)};\n"
+                      f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
     axes.legend(title="arm")
     return picture
+
+
+def _against_tables(last: pd.Series, tables: pd.Series) -> str:
+    """Which tables all arms beat, and how many arms beat the next; tables come from the weakest to the strongest."""
+    beaten = [name for name in tables.index if last.max() < tables[name]]
+    parts = [f"All arms beat the {TABLES[beaten[-1]]}"] if beaten else []
+    following = tables.index[len(beaten) :]
+    if len(following):
+        count = int((last < tables[following[0]]).sum())
+        parts.append(f"{count or 'no'} arm{'s' if count > 1 else ''} beat{'s' if count < 2 else ''} the "
+                     f"{TABLES[following[0]]}")
+    return ", ".join(parts)[:1].upper() + ", ".join(parts)[1:]
 
 
 @figure("training", "loss_curves")

@@ -1,5 +1,5 @@
-"""What a run exports: the mean of its last checkpoints, which lies lower and wanders less than any one of them
-(Kaddour 2022, "Stop wasting my time!"; Izmailov et al. 2018)."""
+"""What a run exports: the mean of its last checkpoints, which wanders less than any one of them (Kaddour 2022, "Stop
+wasting my time!"; Izmailov et al. 2018). Where the learning rate has already fallen it need not lie lower."""
 
 import shutil
 from collections.abc import Sequence
