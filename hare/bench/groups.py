@@ -11,7 +11,7 @@ from hare.core.provenance import peak_rss_mb
 from hare.driver.cost import STAGES_CSV, record_bench
 from hare.driver.watch import spelled
 
-# Each module offers bench(profile) -> metrics, named as in DESIGN.md with the unit at the end.
+# Each module offers bench(profile) -> metrics, whose names end in their unit.
 MODULES = {
     "corpus": "hare.bench.corpus",
     "decontamination": "hare.bench.decontamination",
