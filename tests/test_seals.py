@@ -102,3 +102,12 @@ def test_a_seal_that_is_none_matches_nothing(tmp_path: Path, seal: object) -> No
     (tmp_path / "file").write_text("x")
     assert not intact(tmp_path / "file", seal) and not intact(tmp_path / "nothing", seal)
     assert intact(tmp_path / "file", seal_of(tmp_path / "file"))
+
+
+def test_what_a_killed_process_left_beside_a_kept_thing_is_removed(tmp_path: Path) -> None:
+    left, other = tmp_path / ".kept.abcdefgh", tmp_path / ".other.abcdefgh"
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "half").write_text("half")
+    kept_folder(tmp_path / "kept", lambda folder: (folder / "file").write_text("1") and None)
+    assert not left.exists() and other.exists(), "another's may still be at work"

@@ -100,9 +100,9 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that a killed process left under ``folder``."""
-    for path in [path for path in folder.rglob(".*") if _TEMPORARY.fullmatch(path.name)]:
+def remove_leftovers(folder: Path, names: str = "**/.*") -> None:
+    """Remove the temporary files and folders that a killed process left under ``folder``, of those called ``names``."""
+    for path in [path for path in folder.glob(names) if _TEMPORARY.fullmatch(path.name)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

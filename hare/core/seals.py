@@ -12,7 +12,15 @@ from typing import Any
 
 import filelock
 
-from hare.core.files import folder_written_whole, naming_disk_errors, remove, sha256_of, write_json, written_whole
+from hare.core.files import (
+    folder_written_whole,
+    naming_disk_errors,
+    remove,
+    remove_leftovers,
+    sha256_of,
+    write_json,
+    written_whole,
+)
 from hare.core.provenance import digest_of
 
 Seal = dict[str, str]
@@ -100,6 +108,7 @@ def _kept(path: Path, make: Callable[[Path], None], written: Callable[[Path], An
             if not is_sealed(path):
                 seal_path(path).unlink(missing_ok=True)
                 remove(path)
+                remove_leftovers(path.parent, f".{path.name}.*")  # of a killed process, which held this lock
                 with written(path) as temporary:
                     make(temporary)
                 seal(path)
