@@ -1,5 +1,6 @@
 """The forms of D2 beside one another: yield, speed of acceptance, self-BLEU, topic entropy, faithfulness, intervals."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,11 @@ from hare.core.statistics import wilson_interval
 from hare.data.diversity import bootstrapped, topic_entropy
 from hare.synthesis.diversity import self_bleu
 from hare.synthesis.drafts import Draft
-from hare.synthesis.forms import FORMS, unsupported
+from hare.synthesis.forms import FORMS
+from hare.synthesis.support import unsupported
 from hare.synthesis.topics import TopicModel
+
+_STEP = re.compile(r"^Step \d+\.", re.MULTILINE)  # the number of a step is none of the text's
 
 
 def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFrame:
@@ -36,7 +40,7 @@ def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFr
         assigned = np.array([draft.seed.topic for draft in kept])
         entropy = topic_entropy(assigned, len(topics.labels))
         rows.append((form, "topic_entropy_nats", entropy, entropy, entropy, len(kept)))
-        added = sum(bool(unsupported(draft.text, draft.seed.passage.text)) for draft in kept)
+        added = sum(bool(unsupported(_STEP.sub("", draft.text), draft.seed.passage.text)) for draft in kept)
         rows.append((form, "adds_names_or_numbers", *_share(added, len(kept))))
     return pd.DataFrame(rows, columns=["form", "measure", "value", "low", "high", "texts"])
 
