@@ -153,7 +153,7 @@ class Training:
     # {name: {part: weight}}; the weights hold for stage 2, by tokens; the first arm is the baseline
     arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
     training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
-    training_minutes: Annotated[Number, Field(ge=0)] = 0  # the last seeds that do not fit are left out; 0: no limit
+    training_minutes: Annotated[Number, Field(ge=0)] = 0.0  # the last seeds that do not fit are left out; 0: no limit
     train_steps: Count = 1200
     micro_batch: Count = 2  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
