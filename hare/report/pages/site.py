@@ -71,7 +71,7 @@ def _write_sources(source: Path, profile: Profile, recorded: Recorded, notebooks
     write_text(source / "conf.py", configuration + "\n")
     for notebook in notebooks:
         write_text(source / notebook.name, nbformat.writes(sanitised(nbformat.read(notebook, as_version=4))))
-    stages = [stage for stage in STAGES if _figures(recorded, stage)]
+    stages = [stage for stage in (*STAGES, "study") if _figures(recorded, stage)]
     for stage in stages:
         _write_figures(source, recorded, stage)
     article = REPOSITORY / "paper" / "article.pdf"
