@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def bench(profile: Profile) -> dict[str, float]:
     training = alone(profile.training)
     vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
     with random_run(profile.model, training, profile.tokens.sequence_length, vocabulary) as run:
-        blocks = in_turns(run, ["trainer", "plain", "hf"])
+        blocks = in_turns({name: (name, run) for name in ("trainer", "plain", "hf")})
         torch.set_num_threads(training.cpu_threads)
         rate = matrix_flops(training.precision)
     speed = run.global_batch * run.mixture.sequence_length / median_seconds(blocks["trainer"])
@@ -101,15 +101,19 @@ def random_run(model: Model, training: Training, length: int, vocabulary: int) -
         yield run
 
 
-def in_turns(run: TrainingRun, names: list[str]) -> Blocks:
-    """Start the contestants, let each take a block of steps in turn, and collect what they report."""
+def in_turns(runs: Mapping[str, tuple[str, TrainingRun]]) -> Blocks:
+    """Start the contestants, let each take a block of steps in turn, and collect what they report.
+
+    ``runs`` are by a name of your choice: the contestant and what it is to train.
+    """
     blocks: Blocks = defaultdict(list)
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(started(name, run)) for name in names}
-        steps = dict.fromkeys(names, 1)
+        processes = {name: stack.enter_context(started(*contestant)) for name, contestant in runs.items()}
+        steps = dict.fromkeys(runs, 1)
         for _ in range(ROUNDS):
             for name, process in processes.items():
-                blocks[name].append(block(name, process, error_log(run, name), steps[name]))
+                kind, run = runs[name]
+                blocks[name].append(block(kind, process, error_log(run, kind), steps[name]))
                 steps[name] = max(1, round(SECONDS_PER_BLOCK / min(block["seconds"] for block in blocks[name])))
     return {name: timed[1:] for name, timed in blocks.items()}
 
