@@ -22,7 +22,7 @@ from hare.core.profile import Profile
 from hare.core.progress import track
 
 OUTCOMES = ("survived", "named", "silent", "traceback", "dead_end", "lost")
-_KILLS = 30
+_KILLS = 20
 
 
 def bench(profile: Profile) -> dict[str, float]:

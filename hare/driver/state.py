@@ -11,8 +11,10 @@ from hare.core.chain import Step
 from hare.core.files import write_json
 from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest
 from hare.core.paths import Workspace
+from hare.core.provenance import digest_of
 from hare.core.seals import intact, seal_of
 
+_DIGEST = "sha256"
 _DRAWN = (".svg", ".pdf", ".png")
 
 
@@ -45,7 +47,11 @@ def failed_path(step: Step, workspace: Workspace) -> Path:
 def read_state(step: Step, workspace: Workspace) -> StepState | None:
     """State of the last successful run; None when there is none or it is damaged."""
     try:
-        state = StepState(**json.loads(state_path(step, workspace).read_text(encoding="utf-8")))
+        content = json.loads(state_path(step, workspace).read_text(encoding="utf-8"))
+        digest = content.pop(_DIGEST, None)  # states written before there was one have none
+        if digest not in (None, digest_of(content)):
+            return None
+        state = StepState(**content)
         whole = all(isinstance(part, dict) for part in (state.key, state.files, *state.files.values()))
         numbers = all(isinstance(number, int | float) for number in (state.wall_seconds, state.peak_rss_mb))
         return state if whole and numbers and isinstance(state.finished_at, str) else None
@@ -59,8 +65,13 @@ def write_state(
     """Record that ``step`` has run to its end and which files it left."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     state = StepState(key, round(wall_seconds, 1), round(peak_rss_mb, 1), now, _files(step, workspace))
-    write_json(state_path(step, workspace), dataclasses.asdict(state))
+    _write(step, workspace, state)
     return state
+
+
+def _write(step: Step, workspace: Workspace, state: StepState) -> None:
+    content = dataclasses.asdict(state)
+    write_json(state_path(step, workspace), content | {_DIGEST: digest_of(content)})
 
 
 def damage(step: Step, workspace: Workspace, state: StepState) -> str | None:
@@ -91,7 +102,7 @@ def accept_drawn(workspace: Workspace, steps: Iterable[Step]) -> None:
         if state is not None and damaged_picture(workspace, state):
             drawn = {name: known for name, known in _files(step, workspace).items() if known["drawn"] == "True"}
             kept = {name: known for name, known in state.files.items() if known.get("drawn") == "False"}
-            write_json(state_path(step, workspace), dataclasses.asdict(dataclasses.replace(state, files=kept | drawn)))
+            _write(step, workspace, dataclasses.replace(state, files=kept | drawn))
 
 
 def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
