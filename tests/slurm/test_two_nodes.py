@@ -164,6 +164,12 @@ def further(folder: Path, steps: int = 5) -> None:
     until(lambda: len(rows(folder)) >= before + steps, f"{steps} more steps")
 
 
+def newest_rank(work: Path) -> int:
+    """Process of one of this test's ranks, whatever else trains here; torchrun, with the same list, is older."""
+    listed = work / "scale_out" / "runs.json"
+    return int(shown("pgrep", "--full", "--newest", f"hare.training.worker {re.escape(str(listed))}").split()[0])
+
+
 def test_training_through_every_interruption(profile: Profile, tmp_path: Path) -> None:
     """Time limit, requeue, a dead rank, preemption, cancelled and submitted again: the losses of an undisturbed run."""
     (run,) = planned_runs(profile)
@@ -176,8 +182,7 @@ def test_training_through_every_interruption(profile: Profile, tmp_path: Path) -
     subprocess.run(["scontrol", "requeue", job], check=True)  # repeats what was not saved
     until(lambda: "PENDING" in shown("squeue", "--noheader", "--format=%T", "--jobs", job), "the job in the queue")
     further(run.folder)
-    rank = shown("pgrep", "--full", "--newest", "hare.training.worker").split()[0]
-    os.kill(int(rank), signal.SIGKILL)
+    os.kill(newest_rank(run.folder.parents[2]), signal.SIGKILL)
     until(lambda: "PENDING" in shown("squeue", "--noheader", "--format=%T", "--jobs", job), "the job in the queue")
     further(run.folder)
     saved = len(rows(run.folder))
