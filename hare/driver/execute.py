@@ -46,7 +46,8 @@ def execute(
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    for name in ("papermill", "asyncio"):  # asyncio would print a traceback of its own when a cell is interrupted
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     reached = [0]
 
     def started(cell: Any, cell_index: int) -> None:
