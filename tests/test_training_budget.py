@@ -13,6 +13,7 @@ from training_runs import toy_run
 from hare.core.profile import load_profile
 from hare.training import budget, launch, study
 from hare.training.budget import fitting, seeds_within
+from hare.training.kept import KeptRuns
 
 SEEDS = (0, 1, 2, 3)
 
@@ -61,5 +62,5 @@ def test_a_study_within_minutes_keeps_every_arm_and_the_parity_pair(
     keys = [("parity", 1), ("parity", 2), *((arm, seed) for seed in SEEDS for arm in ("a", "b"))]
     runs = {key: toy_run(tmp_path, f"{key[0]}-{key[1]}", seed=key[1]) for key in keys}
     monkeypatch.setattr(study, "study_runs", lambda *arguments: runs)
-    done = study.train_study(tmp_path, None, None, training, None)
+    done = study.train_study(tmp_path, None, None, training, None, KeptRuns(None, lambda trained: None))
     assert set(done.arms) == {(arm, seed) for arm in ("a", "b") for seed in (0, 1)} and set(done.parity) == {1, 2}

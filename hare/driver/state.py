@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hare.core.chain import Step
 from hare.core.files import write_json
@@ -70,8 +71,13 @@ def write_state(
 
 
 def _write(step: Step, workspace: Workspace, state: StepState) -> None:
+    write_json(state_path(step, workspace), sealed_state(state))
+
+
+def sealed_state(state: StepState) -> dict[str, Any]:
+    """The fields of a state with the digest by which a flipped bit is seen."""
     content = dataclasses.asdict(state)
-    write_json(state_path(step, workspace), content | {_DIGEST: digest_of(content)})
+    return content | {_DIGEST: digest_of(content)}
 
 
 def damage(step: Step, workspace: Workspace, state: StepState) -> str | None:

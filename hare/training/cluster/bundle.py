@@ -6,6 +6,7 @@ the code with its own and each file with its digest first.
 """
 
 import ast
+import dataclasses
 import hashlib
 import io
 import json
@@ -29,7 +30,7 @@ from hare.core.stage import PARAMETERS
 from hare.data.archives import archive_of, noting_reads, read_member
 from hare.driver.keys import archives_read
 from hare.driver.notebooks import read_cells
-from hare.driver.state import read_state, state_path
+from hare.driver.state import read_state, sealed_state, state_path
 from hare.synthesis.engines import smollm2
 from hare.tokens.vocabulary import mistral_model
 
@@ -159,16 +160,17 @@ def _earlier(profile: Profile) -> dict[str, Path | bytes]:
             if _is_wanted(f"{step.stage}/{artifact}", wanted):
                 files |= dict(_files_of(workspace.work / step.stage / artifact, f"work/{step.stage}/{artifact}"))
         files |= dict(_files_of(workspace.results / step.stage, f"results/{step.stage}"))
-    recorded = {
-        step: {name: known for name, known in read_state(step, workspace).files.items() if name in files  # type: ignore[union-attr]
-               or any(file.startswith(f"{name}/") for file in files)}
-        for step in earlier
-    }
-    for step, kept in recorded.items():
-        path = state_path(step, workspace)
-        values = json.loads(path.read_text(encoding="utf-8")) | {"files": kept}
-        files[f"work/steps/{path.name}"] = json.dumps(values, indent=1).encode()
+    for step in earlier:
+        state = read_state(step, workspace)
+        assert state is not None
+        tops = {top: known for top, known in state.files.items() if any(_is_in(name, top) for name in files)}
+        sealed = sealed_state(dataclasses.replace(state, files=tops))
+        files[f"work/steps/{state_path(step, workspace).name}"] = json.dumps(sealed, indent=1).encode()
     return files
+
+
+def _is_in(name: str, top: str) -> bool:
+    return name == top or name.startswith(f"{top}/")
 
 
 def _texts(step: Step) -> Iterator[str]:
