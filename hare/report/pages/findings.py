@@ -1,6 +1,6 @@
 """The findings on the README's first screen, written from ``results/`` between two marks, so that none is typed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hare.core.chain import step_of_stage
@@ -9,6 +9,7 @@ from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
 from hare.report import cost
 from hare.report.answers import decontamination, finetuning, leakage, study, training
+from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
 README = REPOSITORY / "README.md"
@@ -61,4 +62,13 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
         if recorded.metrics(stage):
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
-            yield f"{answer(recorded.metrics(stage))} {link}"
+            text = answer(recorded.metrics(stage))
+            yield f"{text}{_of_pages(recorded.metrics(stage))} {link}"
+
+
+def _of_pages(metrics: Mapping[str, float]) -> str:
+    """What D2 buys, where an arm adds it alone."""
+    if "contrast.b-a.p" not in metrics:
+        return ""
+    changed = number(metrics, "contrast.b-a.p", "+.3f")
+    return f" Synthetic pages (D2) change it by {changed}, read beside D1 from another mix of sources than D1's own."
