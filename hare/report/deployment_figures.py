@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from hare.report.figures import figure
 from hare.report.style import headline
@@ -87,9 +88,12 @@ def phone(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(frame)), frame.precision)
     axes.set_ylim(len(frame) - 0.5, -0.5)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("tokens per second, 1.1B parameters (arithmetic, not a measurement)")
     axes.grid(axis="y", visible=False)
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     headline(picture, phone_finding(frame))
     return picture
 

@@ -39,7 +39,7 @@ def tool_accuracy(frame: pd.DataFrame) -> Figure:
         for row in part[part.part == _WITH].itertuples():
             _bar(axes, systems.index(row.system), row.exact, row.low, row.high, _ARGUMENTS, "D")
         axes.set_xlim(-3, 103)
-        axes.set_title(f"{_SETS[test_set]}, {_phrasings(part)} phrasings", fontsize=10, fontweight="normal")
+        axes.set_title(f"{_SETS[test_set]},\n{_phrasings(part)} phrasings", fontsize=10, fontweight="normal")
         axes.set_xlabel("right, %")
         axes.grid(axis="y", visible=False)
     panels[0, 0].set_yticks(range(len(systems)), [_SYSTEMS[name] for name in systems])
