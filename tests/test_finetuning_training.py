@@ -312,7 +312,7 @@ def test_whatever_is_typed_into_the_terminal_is_read_and_an_interrupt_ends_it(
 
 
 def test_chat_without_a_fine_tuned_model_says_what_to_run(roots: Path) -> None:
-    with pytest.raises(HareError, match="nothing is fine-tuned yet.*\n.*--from 08"):
+    with pytest.raises(HareError, match="08_finetune_models has not run to its end.*\n.*--only 08"):
         terminal.load(load_profile("smoke"), "chat")
 
 

@@ -46,7 +46,7 @@ def ended(original: TrainingRun, tmp_path: Path) -> TrainingRun:
 
 
 CHANGES = {
-    "training/settings.py": ("0.95", "0.96"), "training/trainer.py": ("PROBE_TOKENS = 32", "PROBE_TOKENS = 31"),
+    "training/settings.py": ("1e-8", "1e-7"), "training/trainer.py": ("PROBE_TOKENS = 32", "PROBE_TOKENS = 31"),
     "training/worker.py": ("set_num_threads(run.training.cpu_threads)", "set_num_threads(1)"),
     "training/batches.py": ("tokens[:, 1:]", "tokens[:, 2:]"), "model/layers.py": ("import torch", "import torch as t"),
     "tokens/mixture.py": ("import numpy as np", "import numpy"), "tokens/permutation.py": ("return", "yield"),

@@ -39,7 +39,8 @@ class Watch(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Sample until `stop`."""
+        """Sample until `stop`, at once for the first time: a notebook may end within the first second."""
+        self.peak_mb = tree_mb()
         while not self._over.wait(_SECONDS_BETWEEN_SAMPLES):
             self.peak_mb = max(self.peak_mb, tree_mb())
             self._show()
