@@ -49,7 +49,8 @@ def bench(profile: Profile) -> dict[str, float]:
     seconds = _seconds_per_step(profile, dict.fromkeys([*VOCABULARIES, profile.tokens.vocabulary]))
     rows = [_measured(profile, documents, name, each) for name, each in seconds.items()]
     table = pd.DataFrame(rows)
-    draw(Workspace(profile.name).results / "bench", "vocabulary", table, {"git_commit": git_commit()})
+    origin = {"command": "hare bench vocabulary", "git_commit": git_commit()}
+    draw(Workspace(profile.name).results / "bench", "vocabulary", table, origin)
     metrics: dict[str, float] = {}
     for row in rows:
         key = f"vocabulary.{row['vocabulary']}"

@@ -92,11 +92,12 @@ def _verification(recorded: Recorded) -> dict[str, Any]:
 
 
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
-    """By ``stage/name``: absolute path of the picture, its notebook, and the first digits of its commit."""
+    """By ``stage/name``: absolute path of the picture, the notebook or command that drew it, and its commit, cut."""
     drawn = {}
     for path in sorted(recorded.folder.glob("*/*.pdf")):  # they embed their font
         origin = read_json(path.with_suffix(".json"))
         drawn[f"{path.parent.name}/{path.stem}"] = {
-            "path": str(path), "notebook": Path(origin["notebook"]).stem, "commit": origin["git_commit"][:7],
+            "path": str(path), "notebook": Path(origin.get("notebook") or origin["command"]).stem,
+            "commit": origin["git_commit"][:7],
         }
     return drawn
