@@ -151,12 +151,12 @@ def test_an_odd_home_changes_no_text(home: str | None, roots: Path, monkeypatch:
 
 
 def test_a_short_folder_is_no_part_of_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARE_WORK", "/work")
+    monkeypatch.setenv("HARE_WORK", "/disk")
     monkeypatch.setenv("HARE_RESULTS", "/")
     names = names_of_this_machine(Workspace("toy"))
-    text = "https://host/work/x net/work ~/work /worker"
+    text = "https://host/disk/x net/disk ~/disk /disks"
     assert without(text, names) == text
-    assert without("in /work/toy/corpus and (/work)", names) == "in work/toy/corpus and (work)"
+    assert without("in /disk/toy/corpus and (/disk)", names) == "in work/toy/corpus and (work)"
 
 
 def test_the_private_folder_is_private_and_goes(roots: Path) -> None:
