@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from hare.core.files import read_jsonl, sha256_of
 from hare.core.profile import load_profile
 from hare.core.sections import Corpus
 from hare.corpus import pipeline, statistics
+from hare.corpus.block import EXCERPT, HERE, Removal, _removal_row
 from hare.corpus.deduplicate import held_out_rank
 from hare.corpus.executors import executor_for
 from hare.corpus.pipeline import Cleaned, clean, publish
@@ -24,7 +26,7 @@ from hare.corpus.redoing import forget_damaged
 from hare.corpus.rules import RULES
 from hare.corpus.sources.hub import HUB_SOURCES, hub_shards
 from hare.corpus.sources.markup import html_to_text, wikitext_to_text
-from hare.corpus.sources.registry import SOURCES
+from hare.corpus.sources.registry import DECOY, SOURCES
 from hare.corpus.sources.source import Source
 from hare.data.archives import ARCHIVES, Archive
 from hare.data.minhash import duplicates, signatures_of
@@ -258,6 +260,31 @@ def test_weights_add_up() -> None:
     sources = pd.DataFrame({"source": ["a", "b"], "counterpart": ["The Stack", ""], "kept_mb": [1.0, 3.0]})
     frame = statistics.weights(sources, statistics.published_sources())
     assert frame["paper_percent"].sum() == pytest.approx(100) and frame["hare_percent"].sum() == pytest.approx(100)
+    with_decoy = pd.concat([sources, pd.DataFrame({"source": [DECOY], "counterpart": [""], "kept_mb": [9.0]})])
+    assert statistics.weights(with_decoy, statistics.published_sources())["hare_percent"].tolist() == \
+        frame["hare_percent"].tolist()
+
+
+def test_the_decoy_counts_only_as_the_overlap_that_is_known() -> None:
+    blocks = ["soundness", "exact_duplicates"]
+    flow = pd.DataFrame({"source": ["a", "a", DECOY, DECOY], "block": blocks * 2, "documents_in": [9, 9, 8, 8],
+                         "documents_out": [9, 8, 8, 2], "documents_removed": [0, 1, 0, 6]})
+    sources = pd.DataFrame({"source": ["a", DECOY], "category": ["web", "news"], "raw_mb": [2.0, 1.0],
+                            "kept_mb": [1.0, 0.1], "raw_documents": [9, 8], "kept_documents": [8, 2]})
+    metrics = statistics.metrics(flow, sources, pd.DataFrame({"mb_per_s": [5.0]}))
+    assert (metrics["sources"], metrics["kept_mb"], metrics["documents_removed"]) == (1, 1.0, 1)
+    assert metrics["removed.exact_duplicates"] == 1 and metrics["known_overlap.reuters_8.removed_share"] == 0.75
+
+
+def test_an_excerpt_marks_what_was_objected_to_and_shows_no_half_of_an_address() -> None:
+    text = "word " * 100 + "BAD " + "word " * 100
+    row = _removal_row(Document(text=text, id="a"), "soundness", Removal("broken", 1.0, at=500))
+    assert row["excerpt"].count(f"{HERE}BAD") == 1 and row["excerpt"].startswith("word ")
+    assert _removal_row(Document(text=text, id="a"), "soundness", Removal("empty", 1.0))["excerpt"].startswith("word")
+    cut = ("To: " + "x" * 300)[:EXCERPT - 10] + " jennifer.m"
+    assert statistics._whole_words(cut).endswith(" …") and statistics._whole_words("To: jennifer.m") == "To: jennifer.m"
+    shown = statistics.readable(pd.DataFrame({"source": ["a"], "excerpt": ["one\ntwo"]})).to_html()
+    assert "pre-wrap" in shown and "one\ntwo" in shown
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "single-gpu", "cluster"])

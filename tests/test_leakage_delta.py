@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from hare.leakage.delta import Pairs, delta_rows, difference_of, metrics, perple
 from hare.leakage.measure import Measure, Scores
 from hare.leakage.reference import speeds
 from hare.leakage.sets import PUBLISHED, SURFACE, SampleSet
-from hare.report.leakage_figures import delta, delta_finding
+from hare.report.leakage_figures import _align_zeros, delta, delta_finding
 from hare.report.published import published
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
@@ -96,6 +97,18 @@ def test_a_model_that_knows_the_originals_has_a_positive_delta(memorising: Path)
     assert {"HARE", "d1"} <= set(compared.model) and set(compared.origin) == {"published", "measured here"}
     assert "2 of 4 intervals of Δ lie above 0 (D1)" in delta_finding(compared[compared.origin != "published"])
     assert len(delta(compared).axes) == 2
+    assert "2 are 0 by force" in delta_finding(compared[compared.origin != "published"])
+
+
+def test_both_axes_of_what_a_leak_buys_have_their_zero_at_one_height() -> None:
+    picture, left = plt.subplots()
+    right = left.twinx()
+    left.set_ylim(-2, 40)
+    right.set_ylim(-0.5, 0.4)
+    _align_zeros(left, right)
+    heights = [-axis.get_ylim()[0] / np.ptp(axis.get_ylim()) for axis in (left, right)]
+    assert heights[0] == pytest.approx(heights[1]) and left.get_ylim()[1] >= 40 and right.get_ylim()[0] <= -0.5
+    plt.close(picture)
 
 
 def test_rewrites_of_others_stand_in_a_panel_of_their_own(memorising: Path) -> None:

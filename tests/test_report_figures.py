@@ -84,11 +84,24 @@ def test_forms_and_gates_are_ranked() -> None:
     gates = table("gate asked rejected left", ("refusal", 10, 1, 9), ("repetition", 9, 4, 5))
     assert "5 of 10 generated texts pass all gates (50%)" in synthesis.d2_yield(gates).get_suptitle()
     assert "repetition" in synthesis.d2_yield(gates).get_suptitle()
+    idle = table("gate asked rejected left", ("refusal", 10, 0, 10), ("repetition", 10, 4, 6))
+    assert "1 further gates rejected none" in synthesis.d2_yield(idle).axes[0].get_xlabel()
     measures = ("yield", "kept_tokens_per_100_written", "self_bleu", "adds_names_or_numbers")
-    rows = [(form, measure, share, share - 0.1, share + 0.1, 9)
-            for form, share in (("summary", 0.6), ("worked_problem", 0.2)) for measure in measures]
+    rows = [(form, measure, share, share - 0.1, share + 0.1, count)
+            for form, share, count in (("summary", 0.6, 5), ("table", 0, 4), ("worked_problem", 0, 9))
+            for measure in measures]
     title = synthesis.d2_forms(table("form measure value low high texts", *rows)).get_suptitle().replace("\n", " ")
-    assert title == "Summary passes most often (60%), worked problem least (20%)"
+    assert title == "Summary passes most often (3 of 5); no draft passes of table (0 of 4), worked problem (0 of 9)"
+
+
+def test_diversity_is_told_by_intervals_and_a_part_without_one_has_no_whiskers() -> None:
+    rows = [(part, measure, value, value - width, value + width) for measure in synthesis._PANELS
+            for part, value, width in (("d1", 0.3, 0.1), ("d2", 0.1, 0.0), ("d3", 0.6, 0.1), ("d1+d2", 0.2, 0.1))]
+    picture = synthesis.diversity(table("part measure value low high", *rows))
+    assert picture.get_suptitle().replace("\n", " ") == (
+        "D3 repeats itself more than D1 (self-BLEU D1 0.30, D2 0.10, D3 0.60); "
+        "topics are spread less evenly in D2 (entropy D1 0.30, D2 0.10, D3 0.60 nats)")
+    assert len(picture.axes[0].collections[0].get_segments()) == 3
 
 
 def test_composition_schedule_and_epochs_say_what_was_read() -> None:

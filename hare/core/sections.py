@@ -219,7 +219,7 @@ class Leakage:
     leak_items: Annotated[ByNumber[Count], Field(min_length=2, default_factory=_the_leaks_doses)]
     leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
     leakage_samples: Count = 48  # items per benchmark and split at the most; the method's own: 3000
-    leakage_peer_samples: CountOrZero = 8  # the same for the peer model; 0: leave the peer out
+    leakage_peer_samples: CountOrZero = 0  # the same for the peer model; 0: leave it out, few items tell nothing
     leakage_ngram: Count = 5  # tokens continued; the method's own: 5
     leakage_starts: Count = 5  # starting points per sample; the method's own: 5
     leakage_resamples: Count = 1000  # of the bootstrap

@@ -16,6 +16,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 EXCERPT = 240  # characters
+HERE = "▸"  # in an excerpt, before the place that was objected to
 _TIMED = 8  # of so many documents one is timed
 
 
@@ -155,7 +156,9 @@ def _row(document: Document, block: str, decision: Removal | Edit) -> dict[str, 
 
 
 def _removal_row(document: Document, block: str, removal: Removal) -> dict[str, Any]:
-    excerpt = _writable(document.text[max(0, removal.at - EXCERPT // 2) :][:EXCERPT])
+    start = max(0, removal.at - EXCERPT // 2)
+    before, behind = document.text[start : removal.at], document.text[removal.at : start + EXCERPT]
+    excerpt = _writable(f"{before}{HERE}{behind}" if before else behind)
     score, size = round(removal.score, 4), utf8_length(document.text)
     return _row(document, block, removal) | {"score": score, "bytes": size, "excerpt": excerpt}
 

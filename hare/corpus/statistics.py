@@ -1,6 +1,7 @@
 """What cleaning did, as tables: by block and source, by reason, by length, between sources, against the paper."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 import orjson
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
+from hare.corpus.block import EXCERPT, HERE
 from hare.corpus.personal import masked
 from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
+from hare.corpus.sources.registry import DECOY
 
 _OTHER_STEPS = {"words": "measure", "signing": "deduplication", "line signing": "deduplication of lines"}
 _COUNTED = ("documents_in", "documents_out", "bytes_in", "bytes_out", "edits", "seconds")
@@ -157,7 +161,11 @@ def published_sources() -> pd.DataFrame:
 
 
 def weights(sources: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """One row per category of the paper's Table 3: its share of the paper's D1 and of the text kept here, percent."""
+    """One row per category of the paper's Table 3: its share of the paper's D1 and of the text kept here, percent.
+
+    Without the decoy.
+    """
+    sources = sources[sources["source"] != DECOY]
     total_weight, total_mb = published["weight_percent"].sum(), sources["kept_mb"].sum()
     category_of = dict(zip(published["source"], published["category"], strict=True))
     ours = sources.assign(paper=sources["counterpart"].map(category_of).fillna("(not in the paper)"))
@@ -183,8 +191,21 @@ def examples(cleaned: Cleaned, block: str, count: int = 5) -> pd.DataFrame:
     largest = sorted(by_kind.values(), key=len, reverse=True)
     chosen = [rows[len(rows) // 2] for rows in largest[:count]]
     frame = pd.DataFrame(chosen, columns=["block", "source", "reason", "score", "excerpt"])
-    frame["excerpt"] = [masked(excerpt) for excerpt in frame["excerpt"]]
+    frame["excerpt"] = [masked(_whole_words(excerpt)) for excerpt in frame["excerpt"]]
     return frame
+
+
+def _whole_words(excerpt: str) -> str:
+    """An excerpt without the words that its ends cut through: half an address is not known for one."""
+    if len(excerpt) < EXCERPT:
+        return excerpt
+    return re.sub(r"^\S+|\S+$" if HERE in excerpt else r"\S+$", "…", excerpt)
+
+
+def readable(frame: pd.DataFrame) -> Styler:
+    """A table of excerpts as a reader wants it: whole, their lines as they are, no row numbers."""
+    lines = {"white-space": "pre-wrap", "text-align": "left"}
+    return frame.style.hide(axis="index").format(precision=3).set_properties(subset=["excerpt"], **lines)
 
 
 def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
@@ -203,7 +224,9 @@ def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics(counts: pd.DataFrame, sources: pd.DataFrame, speed: pd.DataFrame) -> dict[str, float]:
-    """The stage's headline numbers, and removals by block."""
+    """The stage's headline numbers, and removals by block; the decoy counts only in ``known_overlap``."""
+    of_decoy, counts = counts[counts["source"] == DECOY], counts[counts["source"] != DECOY]
+    sources = sources[sources["source"] != DECOY]
     values = {
         "raw_mb": float(sources["raw_mb"].sum()), "kept_mb": float(sources["kept_mb"].sum()),
         "sources": len(sources), "categories": int(sources["category"].nunique()),
@@ -213,10 +236,9 @@ def metrics(counts: pd.DataFrame, sources: pd.DataFrame, speed: pd.DataFrame) ->
     }
     for block, gone in counts.groupby("block", sort=False)["documents_removed"].sum().items():
         values[f"removed.{block}"] = int(gone)
-    known = counts[(counts["source"] == "reuters-8")].set_index("block")["documents_in"]
-    if len(known):
-        arrived, left = known["exact_duplicates"], counts.loc[counts["source"] == "reuters-8", "documents_out"].iloc[-1]
-        values["known_overlap.reuters_8.removed_share"] = 1 - left / max(1, arrived)
+    if len(of_decoy):
+        arrived = of_decoy.set_index("block")["documents_in"]["exact_duplicates"]
+        values["known_overlap.reuters_8.removed_share"] = 1 - of_decoy["documents_out"].iloc[-1] / max(1, arrived)
     return values
 
 

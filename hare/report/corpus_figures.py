@@ -20,7 +20,8 @@ _BLOCKS = {
 
 @figure("corpus", "kept_by_source")
 def kept_by_source(frame: pd.DataFrame) -> Figure:
-    """Columns: source, category, raw_mb, kept_mb."""
+    """Columns: source, category, raw_mb, kept_mb; the decoy is left out."""
+    frame = frame[frame["source"] != _DECOY]
     ordered = frame.assign(removed=frame["raw_mb"] - frame["kept_mb"]).sort_values("removed")
     picture, axes = plt.subplots(figsize=(7.2, 0.27 * len(frame) + 1.2))
     axes.barh(ordered["source"], ordered["kept_mb"], color=_KEPT, label="kept")

@@ -108,9 +108,16 @@ def paper_shape() -> Shape:
 
 
 def paper_speed() -> float:
-    """Tokens a second and GPU that the paper's printed days, GPUs and tokens come to."""
+    """Tokens per second and GPU that the paper's printed days, GPUs and tokens come to."""
     gpu_seconds = setup("training_days") * _HOURS_PER_DAY * _SECONDS_PER_HOUR * setup("gpus")
     return setup("training_tokens") / gpu_seconds
+
+
+def repository_speed() -> float:
+    """Tokens per second and GPU by the samples per second that the paper's repository prints for its model in fp16."""
+    rows = published("fp8_throughput").query("model == 'HARE-1.1B' and precision == 'fp16'")
+    row = rows[rows["implementation"].isna()].iloc[0]
+    return row["samples_per_s"] * row["sequence_length"] / int(row["hardware"].split("x")[0])
 
 
 def paper_mfu() -> float:

@@ -3,10 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hare.benchmarks.registry import label_of
 from hare.report.figures import figure
 from hare.report.style import headline
 
@@ -16,7 +14,7 @@ _PART_NAMES = {"d1": "D1", "heldout": "held out", "d2": "D2", "d3": "D3",
 _KIND_NAMES = {
     "verbatim": "verbatim", "case_and_punctuation": "case, punctuation changed",
     "options_reordered": "options reordered", "numbers_changed": "numbers changed",
-    "sentences_shuffled": "sentences shuffled", "word_order": "translated word order",
+    "sentences_shuffled": "sentences shuffled", "word_order": "word order mirrored",
     "paraphrased": "paraphrased by rule", "rewritten": "rewritten by GPT-3.5",
     "split_across_documents": "split across two documents", "inside_a_document": "inside a longer document",
     "hard_wrapped": "inside, hard-wrapped", "inline": "inside, inline in a sentence",
@@ -33,34 +31,6 @@ def rule_label(rule: str) -> str:
     if rule.startswith("document-share-"):
         return f"document share, N {rule.removeprefix('document-share-').replace('-', ' to ')} (the paper's)"
     return {"any-13-gram": "any 13-gram", "item-coverage": "item coverage", "neighbour": "nearest neighbour"}[rule]
-
-
-@figure("decontamination", "overlap_by_benchmark")
-def overlap_by_benchmark(frame: pd.DataFrame) -> Figure:
-    """Documents removed, and kept with a 13-gram in common, by part and benchmark. One panel for each of the two."""
-    parts, names = list(dict.fromkeys(frame["part"])), list(dict.fromkeys(frame["benchmark"]))
-    picture, axes = plt.subplots(1, 2, figsize=(9.4, 0.35 * len(parts) + 2), sharey=True)
-    panels = {"removed": "documents removed", "touched": "documents kept with a 13-gram in common"}
-    for axis, (column, title) in zip(axes, panels.items(), strict=True):
-        counts = frame.pivot(index="part", columns="benchmark", values=column).loc[parts, names].to_numpy()
-        _counts_panel(axis, counts, parts, names)
-        axis.set_title(title, fontsize=10, fontweight="normal")
-        axis.set_xlabel("benchmark behind most of the shared n-grams")
-    axes[0].set_ylabel("part of the data")
-    removed, documents = frame["removed"].sum(), frame.drop_duplicates("part")["documents"].sum()
-    headline(picture, f"{removed:,} of {documents:,} documents are removed; {frame['touched'].sum():,} more share a "
-                     "13-gram")
-    return picture
-
-
-def _counts_panel(axis: Axes, counts: np.ndarray, parts: list[str], names: list[str]) -> None:
-    """``counts``: int[parts, benchmarks]."""
-    axis.grid(False)
-    axis.imshow(np.log1p(counts), cmap="Blues", vmin=0, vmax=max(np.log1p(counts).max() * 1.5, 1), aspect="auto")
-    for (row, column), count in np.ndenumerate(counts):
-        axis.text(column, row, f"{count:,}", ha="center", va="center", color="black" if count else "#999999")
-    axis.set_xticks(range(len(names)), [label_of(name) for name in names], rotation=30, ha="right")
-    axis.set_yticks(range(len(parts)), [_PART_NAMES[part] for part in parts])
 
 
 @figure("decontamination", "overlap_curve")

@@ -1,6 +1,7 @@
 """Figures of the leakage stage: Δ of every model, and how it answers to a known dose of leakage."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,8 +65,10 @@ def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
         rows = part[(part["estimate"] == estimate) & (part["origin"] != "published")]
         places = [models.index(name) + shift for name in rows["model"]]
         errors = [rows["delta"] - rows["low"], rows["high"] - rows["delta"]]
-        axis.errorbar(rows["delta"], places, xerr=errors, fmt=marker, color=colour, markersize=4.5, linewidth=1.2,
-                      label=label)
+        axis.errorbar(rows["delta"], places, xerr=errors, fmt="none", color=colour, linewidth=1.2)
+        inside = np.where(_forced_zero(rows), "white", colour)
+        axis.scatter(rows["delta"], places, marker=marker, s=20, color=inside, edgecolors=colour, zorder=3)
+        axis.plot([], [], marker, color=colour, markersize=4.5, label=label)
     printed = part[part["origin"] == "published"]
     axis.plot(printed["delta"], [-1] * len(printed), "|", color="#777777", markersize=10, label="published models")
     hare = printed[printed["model"] == "HARE"]
@@ -74,13 +77,18 @@ def _delta_panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     axis.minorticks_off()
 
 
+def _forced_zero(rows: pd.DataFrame) -> pd.Series:
+    """Where nothing was continued, original or rewritten: Δ is 0 whatever the model has read."""
+    return (rows["original"] == 0) & (rows["rewritten"] == 0)
+
+
 def delta_finding(ours: pd.DataFrame) -> str:
-    """What the intervals of both estimates say, in one sentence."""
-    above = ours[ours["low"] > 0]
-    if above.empty:
-        return f"No sign of leakage: none of {len(ours)} intervals of Δ lies above 0"
+    """What the intervals of both estimates say, and how many could say nothing, in one sentence."""
+    forced, above = int(_forced_zero(ours).sum()), ours[ours["low"] > 0]
     named = ", ".join(dict.fromkeys(arm_label(name) for name in above["model"]))
-    return f"{len(above)} of {len(ours)} intervals of Δ {'lies' if len(above) == 1 else 'lie'} above 0 ({named})"
+    finding = f"{len(above) or 'None'} of {len(ours)} intervals of Δ {'lie' if len(above) > 1 else 'lies'} above 0"
+    finding += f" ({named})" if named else ""
+    return f"{finding}; {forced} are 0 by force (hollow),\nsince nothing was continued" if forced else finding
 
 
 @figure("leakage", "detection")
@@ -126,6 +134,16 @@ def _gain_panel(axis: Axes, frame: pd.DataFrame, doses: list[int]) -> None:
     twin.grid(False)
     _dose_line(twin, bits, doses, "bits per byte", 1)
     twin.set_ylabel("gain on gold answers, bits per byte", color=_COLOURS[1])
+    _align_zeros(axis, twin)
+
+
+def _align_zeros(*axes: Axes) -> None:
+    """Extend the axes so that 0 lies at one height on all of them."""
+    sizes = [max(map(abs, axis.get_ylim())) for axis in axes]
+    scaled = [np.divide(axis.get_ylim(), size) for axis, size in zip(axes, sizes, strict=True)]
+    low, high = min(0, *(limits[0] for limits in scaled)), max(0, *(limits[1] for limits in scaled))
+    for axis, size in zip(axes, sizes, strict=True):
+        axis.set_ylim(low * size, high * size)
 
 
 def detection_finding(frame: pd.DataFrame) -> str:

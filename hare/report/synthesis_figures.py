@@ -22,7 +22,9 @@ _PANELS = {
 
 @figure("synthesis", "d2_yield")
 def d2_yield(frame: pd.DataFrame) -> Figure:
-    """Columns ``gate``, ``asked``, ``rejected``, ``left``: what each gate took away, in the order of the gates."""
+    """Columns ``gate``, ``asked``, ``rejected``, ``left``: what each gate took away, idle ones left out."""
+    idle, last = int((frame["rejected"] == 0).sum()), frame["left"].iloc[-1]
+    frame = frame[frame["rejected"] > 0] if idle < len(frame) else frame
     picture, axes = plt.subplots(figsize=(7.2, 4.2))
     places = np.arange(len(frame))
     axes.barh(places, frame["left"], color=_COLOURS[0], label="left")
@@ -33,9 +35,9 @@ def d2_yield(frame: pd.DataFrame) -> Figure:
     axes.set_yticks(places, frame["gate"])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("generated texts")
+    axes.set_xlabel(f"generated texts ({idle} further gates rejected none)" if idle else "generated texts")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
-    total, left = frame["asked"].iloc[0], frame["left"].iloc[-1]
+    total, left = frame["asked"].iloc[0], last
     worst = frame.loc[frame["rejected"].idxmax()]
     cause = f",\nmost of the others fail at: {worst['gate']}" if worst["rejected"] else ""
     headline(picture, f"{left} of {total} generated texts pass all gates ({left / total:.0%}){cause}")
@@ -58,13 +60,27 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
         axis.errorbar(rows["value"], np.arange(len(forms)), xerr=spread, fmt="o", color=_COLOURS[0], capsize=3)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.set_xlim(left=0)
-    axes[0].set_yticks(np.arange(len(forms)), [form.replace("_", " ") for form in forms])
-    passed = frame[frame["measure"] == "yield"].set_index("form")["value"]
-    headline(
-        picture, f"{passed.idxmax().replace('_', ' ').capitalize()} passes most often ({passed.max():.0%}), "
-        f"{passed.idxmin().replace('_', ' ')} least ({passed.min():.0%})",
-    )
+    passed = frame[frame["measure"] == "yield"].set_index("form")
+    labels = [f"{form.replace('_', ' ')} ({passed['texts'][form]:.0f} drafts)" for form in forms]
+    axes[0].set_yticks(np.arange(len(forms)), labels)
+    headline(picture, _forms_finding(passed))
     return picture
+
+
+def _forms_finding(passed: pd.DataFrame) -> str:
+    """How many drafts pass in the form that passes most often, and of which forms none does.
+
+    ``passed``: a row per form, with the share as ``value`` and the number of ``texts``.
+    """
+    best, never = passed["value"].idxmax(), passed.index[passed["value"] == 0]
+    of_best = passed.loc[best]
+    most = f"{best.replace('_', ' ').capitalize()} passes most often ({_count(of_best)})"
+    counts = ", ".join(f"{form.replace('_', ' ')} ({_count(passed.loc[form])})" for form in never)
+    return f"{most};\nno draft passes of {counts}" if counts else most
+
+
+def _count(row: pd.Series) -> str:
+    return f"{row['value'] * row['texts']:.0f} of {row['texts']:.0f}"
 
 
 @figure("synthesis", "d3_items")
@@ -94,8 +110,9 @@ def diversity(frame: pd.DataFrame) -> Figure:
     for axis, (measure, name) in zip(axes.flat, _PANELS.items(), strict=True):
         rows = frame[frame["measure"] == measure]
         spread = np.clip([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0, None)
-        places = np.arange(len(rows))
-        axis.bar(places, rows["value"], yerr=spread, color=_COLOURS[: len(rows)], width=0.65)
+        places, uncertain = np.arange(len(rows)), (rows["low"] < rows["high"]).to_numpy()
+        axis.bar(places, rows["value"], color=_COLOURS[: len(rows)], width=0.65)
+        axis.errorbar(places[uncertain], rows["value"][uncertain], spread[:, uncertain], fmt="none", color="black")
         axis.set_xticks(places, rows["part"].str.upper().str.replace("+", "\n+", n=1), fontsize=7.5)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.grid(axis="x", visible=False)
@@ -104,11 +121,25 @@ def diversity(frame: pd.DataFrame) -> Figure:
 
 
 def _diversity_finding(frame: pd.DataFrame) -> str:
-    """Which part repeats itself most, and what the synthetic parts do to the mixture, in the figure's own numbers."""
-    values = frame.pivot_table(index="part", columns="measure", values="value", sort=False)
-    alike, mixed = values["self_bleu"].drop(index=[p for p in values.index if "+" in p]).idxmax(), values.index[-1]
-    entropy = values["topic_entropy_at_equal_texts_nats"]
-    return (
-        f"{alike.upper()} repeats itself most; entropy over topics: D1 {entropy['d1']:.2f}, "
-        f"mixture {mixed.upper()} {entropy[mixed]:.2f} nats"
-    )
+    """Which synthetic parts repeat themselves more than D1, and which cover topics less evenly, by their intervals."""
+    bleu, entropy = (frame[frame["measure"] == name].set_index("part") for name in (
+        "self_bleu", "topic_entropy_at_equal_texts_nats"))
+    parts = [part for part in bleu.index if "+" not in part and part != "d1"]
+    alike = [part for part in parts if bleu["low"][part] > bleu["high"]["d1"]]
+    uneven = [part for part in parts if entropy["high"][part] < entropy["low"]["d1"]]
+    return (f"{_named(alike)} more than D1 (self-BLEU {_values(bleu, parts)});\n"
+            f"topics are spread less evenly in {_listed(uneven)} (entropy {_values(entropy, parts)} nats)")
+
+
+def _named(parts: list[str]) -> str:
+    name = _listed(parts)
+    name = name[0].upper() + name[1:]
+    return f"{name} {'repeat themselves' if len(parts) > 1 else 'repeats itself'}"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(map(str.upper, parts)) or "no synthetic part"
+
+
+def _values(rows: pd.DataFrame, parts: list[str]) -> str:
+    return f"D1 {rows['value']['d1']:.2f}, " + ", ".join(f"{part.upper()} {rows['value'][part]:.2f}" for part in parts)
