@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hare.core.errors import HareError
-from hare.report.pages.findings import BEGIN, END, README, findings, write_findings
+from hare.report import facts
+from hare.report.pages.findings import BEGIN, END, README, _of_mix, _worth, findings, write_findings
 from hare.report.recorded import Recorded
 
 
@@ -31,3 +32,23 @@ def test_a_page_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
     page.write_text(text, encoding="utf-8")
     with pytest.raises(HareError, match="README.md lacks the two marks"):
         write_findings(Recorded("laptop"), page)
+
+
+def test_the_mix_and_the_models_worth_are_told_from_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    recorded = Recorded("laptop")
+    assert facts.excess_of_d2(recorded) is None and facts.heldout(recorded) == {}
+    for stage, name, text in (
+        ("tokens", "composition", "file,category,tokens\nd1,law,30\nd1,web,70\nd2,law,45\nd2,web,30\nd2,code,25\n"),
+        ("training", "heldout_curves", "arm,tokens,bits_per_byte\na,1,3\na,2,2.4\nb,2,2.6\nbigram,0,2.5\n"
+         "fivegram,0,2.2\n"),
+    ):
+        (recorded.folder / stage).mkdir(parents=True)
+        (recorded.folder / stage / f"{name}.csv").write_text(text, encoding="utf-8")
+    assert facts.excess_of_d2(recorded) == facts.Excess("code", 0.25, 0.0)
+    assert _of_mix(recorded).endswith("25% of its tokens are of category code, 0% of D1's.")
+    heldout = facts.heldout(recorded)
+    assert heldout == {"best_arm": 2.4, "worst_arm": 2.6, "bigram": 2.5, "fivegram": 2.2}
+    (sentence,) = _worth(heldout)
+    assert "at 2.40 to 2.60 bits per byte, where a table of pairs of word pieces needs 2.50" in sentence
+    assert list(_worth({"best_arm": 2.0, "worst_arm": 2.1})) == []

@@ -16,5 +16,5 @@ def answer(metrics: Mapping[str, float]) -> str:
         f"tasks of that form by {contrast('c-a2', 'h3')} bits per byte, on held-out text by "
         f"{contrast('c-a2', 'h1')}, on the answers of five benchmarks by {contrast('c-a2', 'p')}, where the smallest "
         f"detectable effect is {number(metrics, 'mde.p', '.3f')}; the paper's whole mixture changes the latter by "
-        f"{contrast('d-a', 'p')}."
+        f"{contrast('d-a', 'p')}, synthetic pages (D2) alone by {contrast('b-a', 'p')}."
     )

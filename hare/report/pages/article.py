@@ -8,7 +8,7 @@ from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.reading import read_json, read_record
-from hare.report import cost, published
+from hare.report import cost, facts, published
 from hare.report.recorded import STAGES, Recorded
 
 SOURCE = REPOSITORY / "paper" / "article.typ"
@@ -61,12 +61,17 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
     printed = published.all_setup() | published.reruns() | {
         "implied_mfu": cost.paper_mfu(), "implied_tokens_per_s": cost.paper_speed(),
     }
+    excess = facts.excess_of_d2(recorded)
+    if excess:
+        metrics["mix"] = {"of_d2": excess.of_d2, "of_d1": excess.of_d1}
+    if heldout := facts.heldout(recorded):
+        metrics["heldout"] = heldout
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
     return {
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
         "printed": json.dumps(printed), "figures": json.dumps(_figures(recorded)),
         "table": str(table) if table.exists() else "", "verified": json.dumps(verified["of"]),
-        "outcomes": json.dumps(_outcomes(recorded)),
+        "outcomes": json.dumps(_outcomes(recorded)), "excess": excess.category if excess else "",
     }
 
 

@@ -7,9 +7,8 @@ from hare.core.chain import step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
-from hare.report import cost
+from hare.report import cost, facts
 from hare.report.answers import decontamination, finetuning, leakage, study, training
-from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
 README = REPOSITORY / "README.md"
@@ -42,7 +41,7 @@ def write_findings(recorded: Recorded, path: Path = README) -> Path:
 
 
 def _scale(recorded: Recorded) -> list[str]:
-    """One paragraph with the size of the study, where it has been run whole."""
+    """Paragraphs with the size of the study, where it has been run whole, and with what its models are worth."""
     study, spent = recorded.metrics("training"), recorded.metrics("bench").get("reproduce_wall_seconds")
     shape, pieces = recorded.provenance("training").get("parameters"), recorded.metrics("tokens").get("vocabulary_size")
     if not (study and spent and shape and pieces):
@@ -52,8 +51,20 @@ def _scale(recorded: Recorded) -> list[str]:
         f"Scale: {study['arms']:.0f} arms × {study['seeds_per_arm']:.0f} seeds, models of {parameters / 1e6:.2f} "
         f"million parameters, {study['tokens_per_run']:,.0f} tokens per run; the whole study "
         f"took {spent / 60:.0f} minutes.",
+        *_worth(facts.heldout(recorded)),
         "",
     ]
+
+
+def _worth(heldout: Mapping[str, float]) -> Iterator[str]:
+    """Where the arms stand beside tables of the same tokens."""
+    if {"bigram", "fivegram"} <= set(heldout):
+        yield (
+            f"After so few tokens they predict held-out text at {heldout['best_arm']:.2f} to "
+            f"{heldout['worst_arm']:.2f} bits per byte, where a table of pairs of word pieces needs "
+            f"{heldout['bigram']:.2f} and one of up to five {heldout['fivegram']:.2f}: what follows are differences "
+            "between arms, not the worth of one."
+        )
 
 
 def _sentences(recorded: Recorded) -> Iterator[str]:
@@ -63,12 +74,13 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
             text = answer(recorded.metrics(stage))
-            yield f"{text}{_of_pages(recorded.metrics(stage))} {link}"
+            yield f"{text}{_of_mix(recorded) if stage == 'training' else ''} {link}"
 
 
-def _of_pages(metrics: Mapping[str, float]) -> str:
-    """What D2 buys, where an arm adds it alone."""
-    if "contrast.b-a.p" not in metrics:
+def _of_mix(recorded: Recorded) -> str:
+    """How far the mix of D2 is from D1's, which no arm holds equal."""
+    excess = facts.excess_of_d2(recorded)
+    if excess is None:
         return ""
-    changed = number(metrics, "contrast.b-a.p", "+.3f")
-    return f" Synthetic pages (D2) change it by {changed}, read beside D1 from another mix of sources than D1's own."
+    return (f" No arm holds the mix equal for D2: {excess.of_d2:.0%} of its tokens are of category {excess.category}, "
+            f"{excess.of_d1:.0%} of D1's.")
