@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +57,36 @@ def row(name: str, rng: random.Random) -> dict[str, Any]:
 
 @pytest.fixture
 def local_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Path]:
-    """Files of 40 rows a split for every benchmark, MMLU with three subjects, in the place of the real ones."""
+    """The files of `write_benchmarks` in the place of the real ones."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    files = write_benchmarks(tmp_path)
+    for name, function in registry_of(files).items():
+        monkeypatch.setattr(benchmarks, name, function)
+    return files
+
+
+def write_benchmarks(folder: Path) -> dict[tuple[str, str], Path]:
+    """Files of 40 rows per split for every benchmark, MMLU with three subjects, by name and split."""
     rng, files = random.Random(0), {}
     for name, splits in SPLITS.items():
         for subset in SUBJECTS if name == "mmlu" else ("",):
             for split in splits:
-                path = tmp_path / "benchmarks" / "fingerprint" / name / subset / f"{split}.jsonl"
+                path = folder / "benchmarks" / "fingerprint" / name / subset / f"{split}.jsonl"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rows = [row(name, rng) for _ in range(5 if split == "dev" else 40)]
-                path.write_text("".join(json.dumps(found) + "\n" for found in rows), encoding="utf-8")
+                path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
                 files[f"{name}/{subset}".rstrip("/"), split] = path
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    key = "{}/{}".format
-    monkeypatch.setattr(benchmarks, "file", lambda name, split, subset="": files[key(name, subset).rstrip("/"), split])
-    monkeypatch.setattr(benchmarks, "splits", lambda name, subset="": list(SPLITS[name]))
-    monkeypatch.setattr(benchmarks, "rows_from", lambda name, split: "toys")
-    monkeypatch.setattr(benchmarks, "subsets", lambda name: list(SUBJECTS) if name == "mmlu" else [""])
     return files
+
+
+def registry_of(files: dict[tuple[str, str], Path]) -> dict[str, Callable]:
+    """What `hare.benchmarks.registry` says, of these files."""
+    return {
+        "file": lambda name, split, subset="": files[f"{name}/{subset}".rstrip("/"), split],
+        "splits": lambda name, subset="": list(SPLITS[name]),
+        "rows_from": lambda name, split: "toys",
+        "subsets": lambda name: list(SUBJECTS) if name == "mmlu" else [""],
+    }
 
 
 def save_model(folder: Path, seed: int = 0, **shape: Any) -> Path:

@@ -1,6 +1,5 @@
 """An evaluation that is killed goes on where it stopped, and ends as if it had not been."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,51 +11,53 @@ import pytest
 
 from hare.core.sections import Evaluation
 from hare.evaluation import backend
-from hare.evaluation.harness import Candidate, read_questions
-from hare.evaluation.heldout import Question
+from hare.evaluation.harness import Candidate, evaluate
 from hare.evaluation.journal import Journal
-from tests.evaluation_toys import WORDS, save_model
+from hare.evaluation.tasks import load
+from tests.evaluation_toys import local_benchmarks, save_model  # noqa: F401
 
-CONFIG = Evaluation((), 0, 1, 1, 50, 0)
-TOKENS = 24  # a batch, so that there are many
+NAME, ITEMS = "winogrande", 20
+CONFIG = Evaluation((NAME,), ITEMS, 1, 1, 50, 0)
+TOKENS = 24  # per sequence of a batch, so that there are many batches
 SLOW_EVALUATION = """
 import sys, time
 from pathlib import Path
+import datasets
+from hare.benchmarks import registry
 from hare.evaluation import backend
-from tests.test_evaluation_journal import CONFIG, QUESTIONS, TOKENS, candidate
-from hare.evaluation.harness import read_questions
+from hare.evaluation.harness import evaluate
+from hare.evaluation.tasks import load
+from tests.evaluation_toys import registry_of, write_benchmarks
+from tests.test_evaluation_journal import CONFIG, NAME, TOKENS, candidate
+folder = Path(sys.argv[1])
+datasets.config.HF_DATASETS_CACHE = folder / "datasets"
+for name, function in registry_of(write_benchmarks(folder)).items():
+    setattr(registry, name, function)
 backend.TOKENS_PER_SEQUENCE = TOKENS
 read = backend.SharedPrefixLM._read
 backend.SharedPrefixLM._read = lambda self, batch: (time.sleep(0.2), read(self, batch))[1]
-read_questions(candidate(Path(sys.argv[1])), QUESTIONS, CONFIG, Path(sys.argv[2]))
+evaluate(candidate(folder / "model"), load([NAME]), CONFIG, folder / "cut")
 """
 
 
-def question(number: int) -> Question:
-    context = f"{' '.join(WORDS[: number % 9 + 3])} number {number} is"
-    return Question("set", "group", f"d{number}", context, (" red", " blue and green"), number % 2, context)
-
-
-QUESTIONS = [question(number) for number in range(40)] + [Question("set", "text", "d", "", ("only a text",), 0, "")]
-
-
 def candidate(folder: Path) -> Candidate:
-    return Candidate("d1", 0, folder, 0)
+    return Candidate("d1", 0, folder, ITEMS)
 
 
 def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def killed_after_some_batches(model: Path, finished: Path) -> Path:
+def killed_after_some_batches(folder: Path) -> Path:
     """Run an evaluation in a process of its own, kill it outright when it has kept three batches; its journal."""
-    command = [sys.executable, "-c", SLOW_EVALUATION, str(model), str(finished)]
+    command = [sys.executable, "-c", SLOW_EVALUATION, str(folder)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    finished = folder / "cut"
     try:
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline and process.poll() is None:
-            found = list(finished.rglob("*.journal"))
-            if found and len(lines(found[0])) >= 3:
+            journals = list(finished.rglob("*.journal"))
+            if journals and len(lines(journals[0])) >= 3:
                 break
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
@@ -68,21 +69,23 @@ def killed_after_some_batches(model: Path, finished: Path) -> Path:
     return journal
 
 
-def test_a_killed_evaluation_goes_on_and_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_evaluation_goes_on_and_ends_alike(
+    tmp_path: Path, local_benchmarks: dict, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
     monkeypatch.setattr(backend, "TOKENS_PER_SEQUENCE", TOKENS)
     model = save_model(tmp_path / "model")
-    journal = killed_after_some_batches(model, tmp_path / "cut")
+    journal = killed_after_some_batches(tmp_path)
     kept = len(lines(journal))
     with journal.open("a", encoding="utf-8") as file:
         file.write('["half a li')  # as a kill in the middle of a write leaves it
-    opened: list[Journal] = []
-    monkeypatch.setattr("hare.evaluation.harness.Journal", lambda path: opened.append(Journal(path)) or opened[-1])
-    resumed = read_questions(candidate(model), QUESTIONS, CONFIG, tmp_path / "cut")
-    assert opened[0].recalled == kept >= 3 and not journal.exists()
-    whole = read_questions(candidate(model), QUESTIONS, CONFIG, tmp_path / "whole")
-    assert opened[1].recalled == 0
-    assert json.dumps(resumed) == json.dumps(whole), "to the last digit"
-    assert {row["benchmark"] for row in whole} == {"group", "text"} and "score" not in whole[-1]
+    read, batches = backend.SharedPrefixLM._read, []
+    monkeypatch.setattr(backend.SharedPrefixLM, "_read", lambda lm, batch: batches.append(batch) or read(lm, batch))
+    resumed = evaluate(candidate(model), load([NAME]), CONFIG, tmp_path / "cut")
+    read_again = len(batches)
+    assert not journal.exists()
+    whole = evaluate(candidate(model), load([NAME]), CONFIG, tmp_path / "whole")
+    assert resumed == whole, "to the last digit"
+    assert kept >= 3 and kept + read_again == len(batches) - read_again, "no batch is read twice"
 
 
 def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
@@ -90,5 +93,5 @@ def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert first.answer([[1, 2]], lambda: [[0.1 + 0.2, True]]) == [[0.1 + 0.2, True]]
     first.close()
     again = Journal(tmp_path / "a" / "b.journal")
-    assert again.answer([[1, 2]], pytest.fail) == [[0.1 + 0.2, True]] and again.recalled == 1
-    assert again.answer([[1, 3]], lambda: 7) == 7 and again.recalled == 1
+    assert again.answer([[1, 2]], pytest.fail) == [[0.1 + 0.2, True]]
+    assert again.answer([[1, 3]], lambda: 7) == again.answer([[1, 3]], pytest.fail) == 7

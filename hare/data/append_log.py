@@ -9,7 +9,7 @@ Generations, evaluation answers and training steps are kept in such files, so th
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,8 @@ class AppendLog:
     before it returns. Use it as a context manager, or `close` it.
     """
 
-    def __init__(self, path: Path, keep: Callable[[Any], bool] = lambda row: True):
+    def __init__(self, path: Path):
         """Open the log at ``path``, made when there is none.
-
-        ``keep``: rows for which it is false are dropped from the file (steps after the checkpoint that a run resumes
-        from, for example).
 
         Raises:
             HareError: the disk is full.
@@ -37,7 +34,7 @@ class AppendLog:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes() if path.exists() else b""
-        self.rows = [row for row in _rows(data) if keep(row)]
+        self.rows = list(_rows(data))
         if (kept := _lines(self.rows)) != data:
             with written_whole(path) as temporary:
                 temporary.write_bytes(kept)

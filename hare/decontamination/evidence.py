@@ -12,6 +12,8 @@ from hare.benchmarks.registry import texts
 from hare.decontamination.index import BenchmarkIndex, Item
 from hare.decontamination.removal import Overlap, PartReport
 
+_CHARACTERS_SHOWN = 400  # of a long text
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -66,7 +68,7 @@ def count_by_benchmark(findings: Iterable[Finding]) -> Counter[str]:
     return Counter(finding.item.benchmark for finding in findings)
 
 
-def example_pairs(findings: list[Finding], kept: bool, count: int, characters: int = 400) -> pd.DataFrame:
+def example_pairs(findings: list[Finding], kept: bool, count: int) -> pd.DataFrame:
     """The overlaps with the longest shared text side by side with their items, long texts cut."""
     longest = sorted(findings, key=lambda finding: -len(finding.overlap.span))[:count]
     return pd.DataFrame(
@@ -75,8 +77,8 @@ def example_pairs(findings: list[Finding], kept: bool, count: int, characters: i
                 "part": finding.overlap.part, "kept": kept,
                 "rules": ", ".join(finding.overlap.rules), "document": finding.overlap.document["id"],
                 "benchmark": finding.item.benchmark, "split": finding.item.split, "row": finding.item.row_number,
-                "longest_ngram": finding.overlap.ngram, "shared_text": finding.overlap.span[:characters],
-                "benchmark_text": " / ".join(texts(finding.item.benchmark, finding.item.row))[:characters],
+                "longest_ngram": finding.overlap.ngram, "shared_text": finding.overlap.span[:_CHARACTERS_SHOWN],
+                "benchmark_text": " / ".join(texts(finding.item.benchmark, finding.item.row))[:_CHARACTERS_SHOWN],
             }
             for finding in longest
         ],

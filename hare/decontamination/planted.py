@@ -276,20 +276,19 @@ def _measured(kind: str, cases: list[Case], rules: Sequence[Rule], index: Benchm
         yield kind, name, len(cases), len(numbers), rate, *wilson_interval(len(numbers), len(cases))
 
 
-def precision_interval(planted: tuple[int, int], clean: tuple[int, int],
-                       base_rate: float = BASE_RATE) -> tuple[float, float, float]:
+def precision_interval(planted: tuple[int, int], clean: tuple[int, int]) -> tuple[float, float, float]:
     """Precision and its 95 % interval, from (dropped, cases) of planted and of clean documents.
 
-    precision = b·d / (b·d + (1 − b)·f) with base rate b, detection rate d and false-positive rate f; the interval is
-    that of 20,000 draws of d and f from their posteriors under Jeffreys' prior.
+    precision = b·d / (b·d + (1 − b)·f) with base rate b (`BASE_RATE`), detection rate d and false-positive rate f; the
+    interval is that of 20,000 draws of d and f from their posteriors under Jeffreys' prior.
     """
     rng = np.random.default_rng(0)
     draws = [rng.beta(hits + 0.5, cases - hits + 0.5, 20_000) for hits, cases in (planted, clean)]
     detection, false_positive = (hits / cases for hits, cases in (planted, clean))
-    low, high = np.quantile(_precision(*draws, base_rate), [0.025, 0.975])
-    return float(_precision(detection, false_positive, base_rate)), float(low), float(high)
+    low, high = np.quantile(_precision(*draws), [0.025, 0.975])
+    return float(_precision(detection, false_positive)), float(low), float(high)
 
 
-def _precision(detection: np.ndarray | float, false_positive: np.ndarray | float, base_rate: float) -> np.ndarray:
-    right, wrong = np.multiply(base_rate, detection), np.multiply(1 - base_rate, false_positive)
+def _precision(detection: np.ndarray | float, false_positive: np.ndarray | float) -> np.ndarray:
+    right, wrong = np.multiply(BASE_RATE, detection), np.multiply(1 - BASE_RATE, false_positive)
     return right / np.maximum(right + wrong, 1e-12)

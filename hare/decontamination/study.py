@@ -17,6 +17,8 @@ from hare.decontamination.planted import CLEAN, CLEAN_DOCUMENTS
 from hare.decontamination.removal import PartReport, Plan
 from hare.decontamination.rules import ANY_13, DocumentShareRule, EitherRule, Rule
 
+_NEAREST_SHOWN = 3  # documents of each part
+
 
 def share_rules(config: Decontamination) -> tuple[DocumentShareRule, DocumentShareRule]:
     """The paper's rule with D2's n and with D3's n."""
@@ -101,8 +103,8 @@ def benchmark_table(index: BenchmarkIndex, reports: Sequence[PartReport], remove
     return pd.DataFrame(rows, columns=["part", "documents", "benchmark", "removed", "touched"])
 
 
-def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule, index: BenchmarkIndex,
-                     pairs: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule,
+                     index: BenchmarkIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How near the documents of each part come to a benchmark item, and the nearest of them beside their items.
 
     Columns of the first: part, documents, median_cosine, above (the rule's threshold), share, low, high (95 % Wilson);
@@ -114,7 +116,7 @@ def neighbour_tables(parts: dict[str, Sequence[str]], rule: NeighbourRule, index
         above = int((cosines > rule.cosine).sum())
         summary.append((part, len(documents), float(np.median(cosines)), above, above / max(len(documents), 1),
                         *wilson_interval(above, len(documents))))
-        best = np.argsort(-cosines, kind="stable")[:pairs]
+        best = np.argsort(-cosines, kind="stable")[:_NEAREST_SHOWN]
         known = index.lookup(items[best].tolist())
         nearest += [(part, float(cosines[place]), item.benchmark, item.split, item.row_number, documents[place][:400],
                      " / ".join(texts(item.benchmark, item.row))[:400])

@@ -24,15 +24,15 @@ _LEAST = 1e-30  # probability reported as 0
 class Llama:
     """A model file, loaded; greedy decoding and log-probabilities for one reader."""
 
-    def __init__(self, path: Path, positions: int, threads: int = 1):
-        """Load ``path`` with room for ``positions`` tokens; keys and values are kept in float32.
+    def __init__(self, path: Path, positions: int):
+        """Load ``path`` with room for ``positions`` tokens, to run on one thread; keys and values are kept in float32.
 
         Raises:
             HareError: llama.cpp does not take the file.
         """
         parameters = xllamacpp.CommonParams()
         parameters.model.path, parameters.n_ctx, parameters.n_gpu_layers = str(path), positions, 0
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
         parameters.n_parallel, parameters.port, parameters.warmup, parameters.verbosity = 1, 0, False, -1
         parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds

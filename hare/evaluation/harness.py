@@ -6,15 +6,14 @@ A benchmark that is answered lies in a file of its own; one that was interrupted
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from lm_eval.api.instance import Instance
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 
@@ -24,9 +23,8 @@ from hare.core.provenance import digest_of
 from hare.core.seals import kept_file
 from hare.core.sections import Evaluation
 from hare.evaluation.backend import SharedPrefixLM
-from hare.evaluation.heldout import Question
 from hare.evaluation.journal import Journal
-from hare.evaluation.scores import first_filtered, item_scores, likelihood_scores
+from hare.evaluation.scores import first_filtered, item_scores
 from hare.evaluation.tasks import Benchmark, choose_items, quietly
 
 _REPORTED = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
@@ -97,21 +95,6 @@ def evaluate(candidate: Candidate, benchmarks: list[Benchmark], config: Evaluati
     return Evaluated(candidate, report, items, requests)
 
 
-def read_questions(
-    candidate: Candidate, questions: Sequence[Question], config: Evaluation, finished: Path
-) -> list[dict[str, Any]]:
-    """Ask a model questions of our own, with the same backend and the same care for interruptions.
-
-    One row per question: ``benchmark`` is its group, ``task`` what it belongs to, ``score`` whether the choice with the
-    fewest bits per byte is the right one, where there is a choice.
-    """
-    model, load = _model(candidate, config)
-    key = digest_of([_code(), model, [asdict(question) for question in questions], _arithmetic(config)])
-    path = finished / candidate.label / f"heldout-{key[:16]}.json"
-    rows = _answered(path, load, functools.partial(_read, questions=questions, label=candidate.label))
-    return [{"arm": candidate.arm, "seed": candidate.seed, **row} for row in rows]
-
-
 def write_reports(evaluated: list[Evaluated], folder: Path) -> None:
     """Write lm-eval's reports as ``<arm>-seed<k>.json`` in ``folder``, which then holds nothing else."""
     with folder_written_whole(folder) as temporary:
@@ -157,21 +140,6 @@ def _answered(path: Path, load: Callable[[], SharedPrefixLM], ask: Callable[[Sha
 def _code() -> dict[str, str]:
     """How a request is put, answered, scored and kept."""
     return code_of("hare.evaluation.harness", leaving_out=("core/",))
-
-
-def _read(lm: SharedPrefixLM, questions: Sequence[Question], label: str) -> list[dict[str, Any]]:
-    pairs = [(question.context, choice) for question in questions for choice in question.choices]
-    lm.task_shown = f"{label} on held-out text"
-    asked = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0) for pair in pairs]
-    answers = iter(lm.loglikelihood(asked))
-    rows = []
-    for number, question in enumerate(questions):
-        nats = [next(answers)[0] for _ in question.choices]
-        row = {"benchmark": question.group, "task": question.benchmark, "item": number}
-        scored = likelihood_scores(question.choices, nats, [question.gold])
-        choice = {"score": float(scored["preferred"] == question.gold)} if len(question.choices) > 1 else {}
-        rows.append({**row, **choice, **scored})
-    return rows
 
 
 def _ask(lm: SharedPrefixLM, benchmark: Benchmark, chosen: dict[str, list[int]], label: str) -> dict[str, Any]:

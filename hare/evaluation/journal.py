@@ -19,14 +19,11 @@ class Journal:
     def __init__(self, path: Path):
         self._log = AppendLog(path)
         self._kept: dict[str, Any] = dict(self._log.rows)
-        self.recalled = 0  # batches answered from the file
 
     def answer(self, asked: Any, compute: Callable[[], Any]) -> Any:
         """The answer kept for ``asked`` (JSON-able), or ``compute()``, which is then kept before it is returned."""
         key = digest_of(asked)
-        if key in self._kept:
-            self.recalled += 1
-        else:
+        if key not in self._kept:
             self._kept[key] = compute()
             self._log.append([key, self._kept[key]])
         return self._kept[key]

@@ -90,11 +90,11 @@ class _Unigram(_Table):
 class _Counts:
     """How often each n-gram stands in the windows, and in how many ways each context goes on."""
 
-    def __init__(self, grams: np.ndarray, weights: np.ndarray | None = None):
-        """``grams`` is int64[count, n]; ``weights`` float64[count] counts each, 1 by default."""
+    def __init__(self, grams: np.ndarray):
+        """``grams``: int64[count, n]."""
         keys, first, inverse = np.unique(hashes(grams), return_index=True, return_inverse=True)
         self.keys, self.grams = keys, grams[first]
-        self.counts = np.bincount(inverse, weights, minlength=len(keys)).astype(np.float64)
+        self.counts = np.bincount(inverse, minlength=len(keys)).astype(np.float64)
         context = hashes(self.grams[:, :-1])
         self.contexts, place = np.unique(context, return_inverse=True)
         self.totals = np.bincount(place, self.counts, minlength=len(self.contexts))

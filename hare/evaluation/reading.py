@@ -61,12 +61,12 @@ def leaderboard(scores: pd.DataFrame, measure: str) -> Styler:
     return table.fillna("not asked").style.apply(lambda _: bold, axis=None)
 
 
-def letter_table(items: pd.DataFrame, benchmark: str = "mmlu") -> pd.DataFrame:
-    """Which letter each arm answers with, over its seeds: arm, letter, share, right (share of items it is right for).
+def letter_table(items: pd.DataFrame) -> pd.DataFrame:
+    """Which letter each arm answers MMLU with, over its seeds; empty where MMLU was not asked.
 
-    Empty where the benchmark was not asked.
+    Columns: arm, letter, share (of the answers), right (share of the items that it is right for).
     """
-    rows = items[items["benchmark"] == benchmark]
+    rows = items[items["benchmark"] == "mmlu"]
     right = rows.drop_duplicates(["task", "item"])["gold"].value_counts(normalize=True)
     shares = rows.groupby("arm", sort=False)["preferred"].value_counts(normalize=True).rename("share").reset_index()
     letters = shares["preferred"].astype(int).map(lambda number: ascii_uppercase[number])

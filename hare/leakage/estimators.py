@@ -85,13 +85,13 @@ def auc(planted: np.ndarray, never: np.ndarray) -> float:
     return float((ranks.sum() - len(planted) * (len(planted) + 1) / 2) / (len(planted) * len(never)))
 
 
-def power(planted: np.ndarray, never: np.ndarray, items: int, rng: np.random.Generator, draws: int = _DRAWS) -> float:
+def power(planted: np.ndarray, never: np.ndarray, items: int, rng: np.random.Generator) -> float:
     """How often ``items`` items of each kind, drawn with replacement, differ at 5 % by a one-sided rank test.
 
     ``planted``: float64[planted items]; ``never``: float64[items never planted].
     """
-    drawn_planted = planted[rng.integers(len(planted), size=(draws, items))]
-    drawn_never = never[rng.integers(len(never), size=(draws, items))]
+    drawn_planted = planted[rng.integers(len(planted), size=(_DRAWS, items))]
+    drawn_never = never[rng.integers(len(never), size=(_DRAWS, items))]
     p = mannwhitneyu(drawn_planted, drawn_never, alternative="greater", axis=1, method="asymptotic").pvalue
     return float((np.nan_to_num(p, nan=1.0) < _ALPHA).mean())
 

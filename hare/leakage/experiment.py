@@ -26,6 +26,8 @@ from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import Tokenizer
 from hare.training.run import TrainedRun, TrainingRun
 
+_TEXTS_TOGETHER = 32  # in one call of the model
+
 
 @dataclass(frozen=True)
 class LeakedRun:
@@ -112,11 +114,11 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     return right, np.array([of_item[0] for of_item in by_item])
 
 
-def _bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, str]],
-                   together: int = 32) -> Iterator[float]:
+def _bits_per_byte(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+                   texts: Sequence[tuple[str, str]]) -> Iterator[float]:
     positions = model.config.max_position_embeddings
-    for low in range(0, len(texts), together):
-        part = texts[low : low + together]
+    for low in range(0, len(texts), _TEXTS_TOGETHER):
+        part = texts[low : low + _TEXTS_TOGETHER]
         samples = encode(tokenizer, [context + choice for context, choice in part], positions,
                          [len(context) for context, _ in part])
         for sample, (_, nats), (_, choice) in zip(samples, predictions(model, samples), part, strict=True):

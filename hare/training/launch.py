@@ -91,7 +91,8 @@ def _launch(lanes: list[list[TrainingRun]]) -> None:
         for number, lane in enumerate(lanes):
             listed = Path(folder) / str(number) / "runs.json"
             write_json(listed, [str(run.folder) for run in lane])
-            environment = worker_environment(max((run.training for run in lane), key=_tensor_parallel))
+            widest = max(lane, key=lambda run: run.training.tensor_parallel)
+            environment = worker_environment(widest.training)
             arguments = ["-m", "hare.training.worker", str(listed)]
             ranks = stack.enter_context(started(arguments, lane[0].processes, environment))
             together[ranks] = listed.with_name("error.json")
@@ -121,10 +122,6 @@ def _merged(together: list[Ranks], failed: list[Ranks]) -> Iterator[str]:
             return
         else:
             running -= 1
-
-
-def _tensor_parallel(training: Training) -> int:
-    return training.tensor_parallel
 
 
 def worker_environment(training: Training) -> dict[str, str]:

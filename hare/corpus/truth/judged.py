@@ -14,7 +14,7 @@ import xxhash
 from hare.core.statistics import wilson_interval
 
 SAMPLE = 200  # edits
-RIGHT, WRONG, UNREAD = "right", "wrong", "not read"
+WRONG, UNREAD = "wrong", "not read"  # beside "right"
 _JUDGEMENTS = Path(__file__).with_name("judged_edits.csv")  # columns key, verdict, note
 _COLUMNS = ("source", "block", "reason", "score", "excerpt")
 
@@ -24,13 +24,13 @@ def edit_key(edit: dict[str, Any]) -> str:
     return xxhash.xxh64_hexdigest("|".join(str(edit[name]) for name in ("id", "block", "reason", "score", "excerpt")))
 
 
-def judged_sample(edits: Iterable[dict[str, Any]], size: int = SAMPLE) -> pd.DataFrame:
-    """``size`` edits drawn from all: key, source, block, reason, score, excerpt, verdict and note.
+def judged_sample(edits: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """`SAMPLE` edits drawn from all: key, source, block, reason, score, excerpt, verdict and note.
 
     A verdict is "not read" where nobody has judged the edit, as happens when the corpus has changed since.
     """
     keyed = sorted(((edit_key(edit), edit) for edit in edits), key=lambda pair: pair[0])
-    rows = [{"key": key} | {name: edit[name] for name in _COLUMNS} for key, edit in keyed[:size]]
+    rows = [{"key": key} | {name: edit[name] for name in _COLUMNS} for key, edit in keyed[:SAMPLE]]
     known = pd.read_csv(_JUDGEMENTS, dtype=str, keep_default_na=False).set_index("key")
     frame = pd.DataFrame(rows, columns=["key", *_COLUMNS])
     for column, otherwise in (("verdict", UNREAD), ("note", "")):

@@ -8,7 +8,6 @@ import importlib
 import json
 import sys
 import types
-from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -128,11 +127,11 @@ def _importable():  # noqa: ANN202 - a context without a value
         sys.path.remove(path)
 
 
-def expressible_table(sets: Sequence[str] = tuple(SETS)) -> pd.DataFrame:
+def expressible_table() -> pd.DataFrame:
     """Per set: test_set, items, flat (one call with plain arguments can be right), of_ours (a function of the phone's
     could express it: only the weather of a place has a counterpart, matched by name)."""
     rows = []
-    for name in sets:
+    for name in SETS:
         listed = items(name)
         ours = [item for item in listed if any(_is_weather(schema) for schema in item.functions) and item.answers]
         rows.append({"test_set": name, "items": len(listed), "flat": sum(item.expressible for item in listed),

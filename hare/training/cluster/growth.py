@@ -23,6 +23,7 @@ GPU_DAYS_PER_FAILURE = 16_384 * 54 / 419  # Llama 3 (arXiv 2407.21783, section 3
 _GRADIENT_BYTES = 4  # nanotron reduces the fp32 sums
 _CHECKPOINT_BYTES = 2 + 12  # weights in 16 bits; optimizer moments and fp32 weights
 _DAY = 86_400.0
+_COUNTS = (16, 64, 256, 1000)  # of GPUs, in the table
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def grown(profile: Profile, gpus: int) -> Growth:
     )
 
 
-def growth_table(profile: Profile, counts: tuple[int, ...] = (16, 64, 256, 1000)) -> pd.DataFrame:
+def growth_table(profile: Profile) -> pd.DataFrame:
     """One row per number of GPUs, with the columns of `Growth`, efficiency and failures."""
-    rows = [grown(profile, gpus) for gpus in counts]
+    rows = [grown(profile, gpus) for gpus in _COUNTS]
     return pd.DataFrame([vars(row) | {"efficiency": row.efficiency, "failures": row.failures} for row in rows])
 
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +76,10 @@ class SlurmJob:
         return len(path.read_text(encoding="utf-8").splitlines())
 
 
-def wait_for_the_end(sleep: Callable[[float], None] = time.sleep) -> None:
+def wait_for_the_end() -> None:
     """Slurm ends a job that it requeues only while its batch process lives; otherwise there is nothing to requeue."""
     while True:
-        sleep(60)
+        time.sleep(60)
 
 
 def run_job(profile_name: str, folder: Path) -> None:
