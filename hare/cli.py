@@ -1,4 +1,4 @@
-"""The command line: ``hare reproduce | figures | site | verify | status | doctor | bench | train | bundle | chat``."""
+"""The command line: ``hare --help`` lists its commands."""
 
 import argparse
 import os

@@ -61,26 +61,27 @@ def test_differences_between_equal_arms_are_seldom_taken_for_real(between_seeds:
 def test_the_error_of_a_mean_over_items_is_the_textbooks() -> None:
     values = np.random.default_rng(2).normal(5, 2, (1, 400))
     assert of(values, 4000).error == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
-    assert of(values).freedom == pytest.approx(399)
+    assert of(values).degrees_of_freedom == pytest.approx(399)
 
 
 def test_two_seeds_keep_their_full_variance_and_one_degree_of_freedom() -> None:
     found = of(np.array([[0.0] * 50, [1.0] * 50]))
     assert found.error == pytest.approx(np.std([0, 1], ddof=1) / math.sqrt(2))
-    assert found.freedom == pytest.approx(1) and found.p == pytest.approx(0.5)
+    assert found.degrees_of_freedom == pytest.approx(1) and found.p == pytest.approx(0.5)
 
 
 def test_the_spread_over_seeds_is_pooled_over_arms() -> None:
     seed_means = np.random.default_rng(3).normal(0, 1, (400, 2)) + np.arange(400)[:, None]
     assert Spread.of_scores(seed_means).variance == pytest.approx(1 / 2, rel=0.2)
     assert Spread.of_differences(seed_means).variance == pytest.approx(2 / 2, rel=0.2)
-    assert Spread.of_differences(seed_means[:3]).freedom == 2 and Spread.of_scores(seed_means[:3]).freedom == 3
+    assert Spread.of_differences(seed_means[:3]).degrees_of_freedom == 2
+    assert Spread.of_scores(seed_means[:3]).degrees_of_freedom == 3
     assert Spread.of_scores(seed_means[:, :1]) == Spread.of_differences(seed_means[:, :1]) == Spread()
 
 
 def test_nothing_that_varies_is_no_evidence() -> None:
     found = of(np.zeros((2, 10)))
-    assert found.p == 1 and math.isnan(found.resolvable)
+    assert found.p == 1 and math.isnan(found.minimum_detectable_effect)
 
 
 def test_a_share_of_none_or_all_gets_wilsons_bounds() -> None:
@@ -112,7 +113,7 @@ def test_a_small_paired_difference_is_found_though_items_differ_much() -> None:
     bits = table[table["measure"] == "bpb"]
     assert set(bits["verdict"]) == {"better"} and len(bits) == 9
     assert bits["difference"].between(-0.13, -0.03).all()
-    assert (bits["difference"].abs() > bits["resolvable"]).all()
+    assert (bits["difference"].abs() > bits["minimum_detectable_effect"]).all()
     scores = score_table(answers(effect=0.05), 500, 0).query("measure == 'bpb' and benchmark == 'average'")
     assert scores["low"].max() < scores["high"].min(), "unpaired, the same difference drowns"
 

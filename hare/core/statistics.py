@@ -27,20 +27,20 @@ class Estimate:
     low: float
     high: float
     error: float
-    freedom: float
+    degrees_of_freedom: float
 
     @property
     def p(self) -> float:
         """Probability of a mean this far from 0 if the true one were 0; 1 where nothing varied."""
-        return float(2 * t.sf(abs(self.value) / self.error, self.freedom)) if self.error > 0 else 1.0
+        return float(2 * t.sf(abs(self.value) / self.error, self.degrees_of_freedom)) if self.error > 0 else 1.0
 
     @property
-    def resolvable(self) -> float:
-        """Smallest true difference that as many items and seeds find four times in five, two-sided at 5 %.
+    def minimum_detectable_effect(self) -> float:
+        """Smallest true difference that a two-sided test at 5 % finds with 80 % power, with as many items and seeds.
 
         NaN where nothing varied, which says nothing about what could be found.
         """
-        detected = t.ppf(0.5 + COVERAGE / 2, self.freedom) + t.ppf(POWER, self.freedom)
+        detected = t.ppf(0.5 + COVERAGE / 2, self.degrees_of_freedom) + t.ppf(POWER, self.degrees_of_freedom)
         return float(detected) * self.error if self.error > 0 else math.nan
 
 
@@ -49,7 +49,7 @@ class Spread:
     """Variance of a mean over training seeds, with its degrees of freedom; a single seed shows none."""
 
     variance: float = 0.0
-    freedom: float = math.inf
+    degrees_of_freedom: float = math.inf
 
     @classmethod
     def of_scores(cls, seed_means: np.ndarray) -> "Spread":
@@ -66,11 +66,11 @@ class Spread:
         It is the interaction: what arms and seeds do not explain by themselves.
         """
         arms, seeds = seed_means.shape
-        freedom = (arms - 1) * (seeds - 1)
-        if freedom == 0:
+        degrees_of_freedom = (arms - 1) * (seeds - 1)
+        if degrees_of_freedom == 0:
             return cls()
         unexplained = seed_means - seed_means.mean(axis=0) - seed_means.mean(axis=1, keepdims=True) + seed_means.mean()
-        return cls(2 * float((unexplained**2).sum()) / freedom / seeds, freedom)
+        return cls(2 * float((unexplained**2).sum()) / degrees_of_freedom / seeds, degrees_of_freedom)
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,21 @@ def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> 
     """
     value, over_items = float(np.mean([by_seed.mean() for by_seed in values])), float(means.std(ddof=1))
     error = math.hypot(over_items, math.sqrt(seeds.variance))
-    freedom = _degrees_of_freedom(values, seeds)
-    bound = float(t.ppf(0.5 + COVERAGE / 2, freedom))
+    degrees_of_freedom = _degrees_of_freedom(values, seeds)
+    bound = float(t.ppf(0.5 + COVERAGE / 2, degrees_of_freedom))
     if over_items == 0:
-        return Estimate(value, value - bound * error, value + bound * error, error, freedom)
+        return Estimate(value, value - bound * error, value + bound * error, error, degrees_of_freedom)
     low, high = np.quantile(means, [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2]) - value
     stretch = error / over_items * bound / _NORMAL_BOUND
-    return Estimate(value, value + min(0.0, stretch * low), value + max(0.0, stretch * high), error, freedom)
+    return Estimate(value, value + min(0.0, stretch * low), value + max(0.0, stretch * high), error, degrees_of_freedom)
 
 
 def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
     """Those of the sum of the variance over seeds and, for each benchmark, that over items (Satterthwaite 1946)."""
     by_item = [by_seed.mean(axis=0) for by_seed in values if by_seed.shape[1] > 1]
     parts = [(part.var(ddof=1) / len(part) / len(values) ** 2, len(part) - 1) for part in by_item]
-    parts.append((seeds.variance, seeds.freedom))
-    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    parts.append((seeds.variance, seeds.degrees_of_freedom))
+    spread = sum(variance**2 / degrees_of_freedom for variance, degrees_of_freedom in parts)
     return float(sum(variance for variance, _ in parts) ** 2 / spread) if spread > 0 else math.inf
 
 

@@ -75,9 +75,8 @@ def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed: int) -> pd.DataFrame:
     """Paired differences between all pairs of ``arms``, later minus earlier, on every benchmark and in average.
 
-    Columns: benchmark, arm, baseline, measure, difference, low, high (95 %), resolvable (the smallest true difference
-    that as many items and seeds find four times in five), p, p_holm (corrected over pairs and benchmarks), verdict,
-    items, seeds.
+    Columns: benchmark, arm, baseline, measure, difference, low, high (95 %), minimum_detectable_effect (with 80 % power,
+    from as many items and seeds), p, p_holm (corrected over pairs and benchmarks), verdict, items, seeds.
     """
     answers = Answers.of(items[items["arm"].isin(arms)], resamples, seed)
     rows = []
@@ -158,14 +157,14 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     rows["p"] = [result.p for result in rows["estimate"]]
     families = rows.groupby(["measure", rows["benchmark"] == AVERAGE], sort=False)["p"]
     rows["p_holm"] = families.transform(lambda p: holm(list(p)))
-    for name in ("low", "high", "resolvable"):
+    for name in ("low", "high", "minimum_detectable_effect"):
         rows[name] = [getattr(result, name) for result in rows["estimate"]]
     rows["difference"] = [result.value for result in rows["estimate"]]
     rows["verdict"] = [
         verdict(row.estimate, row.p_holm, row.measure not in _LOWER_IS_BETTER) for row in rows.itertuples()
     ]
-    return rows[["benchmark", "arm", "baseline", "measure", "difference", "low", "high", "resolvable", "p", "p_holm",
-                 "verdict", "items", "seeds"]]
+    return rows[["benchmark", "arm", "baseline", "measure", "difference", "low", "high", "minimum_detectable_effect",
+                 "p", "p_holm", "verdict", "items", "seeds"]]
 
 
 def _counted(by_benchmark: ByBenchmark) -> dict[str, int]:

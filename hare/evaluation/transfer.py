@@ -64,7 +64,8 @@ def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
             table.append({
                 "contrast": f"{arm}-{base}", "endpoint": endpoint, "difference": difference.value,
                 "low": difference.low, "high": difference.high, **_equivalence(difference), "p": difference.p,
-                "p_holm": p_holm, "minimum_detectable_effect": difference.resolvable, **_size(rows, endpoint),
+                "p_holm": p_holm, "minimum_detectable_effect": difference.minimum_detectable_effect,
+                **_size(rows, endpoint),
             })
     frame = pd.DataFrame(table)
     if frame.empty:
@@ -88,10 +89,10 @@ def _equivalence(difference: Estimate) -> dict[str, float]:
         inside = abs(difference.value) < MARGIN
         return {"equivalence_low": difference.value, "equivalence_high": difference.value,
                 "p_equivalence": 0.0 if inside else 1.0}
-    width = float(t.ppf(COVERAGE, difference.freedom)) * difference.error
+    width = float(t.ppf(COVERAGE, difference.degrees_of_freedom)) * difference.error
     nearest = (MARGIN - abs(difference.value)) / difference.error
     return {"equivalence_low": difference.value - width, "equivalence_high": difference.value + width,
-            "p_equivalence": float(t.sf(nearest, difference.freedom))}
+            "p_equivalence": float(t.sf(nearest, difference.degrees_of_freedom))}
 
 
 def endpoints_of(rows: pd.DataFrame) -> list[str]:
@@ -132,7 +133,7 @@ def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
         table.append({
             "endpoint": endpoint, "run_sd": float(np.sqrt(spread.variance * seeds)),
             "item_error": float(np.median(errors)) if errors else np.nan, "arms": len(arms), "seeds": seeds,
-            "minimum_detectable_effect": max((one.resolvable for one in differences), default=np.nan),
+            "minimum_detectable_effect": max((one.minimum_detectable_effect for one in differences), default=np.nan),
         })
     return pd.DataFrame(table)
 
