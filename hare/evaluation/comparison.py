@@ -75,8 +75,8 @@ def score_table(items: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
 def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed: int) -> pd.DataFrame:
     """Paired differences between all pairs of ``arms``, later minus earlier, on every benchmark and in average.
 
-    Columns: benchmark, arm, baseline, measure, difference, low, high (95 %), minimum_detectable_effect (with 80 % power,
-    from as many items and seeds), p, p_holm (corrected over pairs and benchmarks), verdict, items, seeds.
+    Columns: benchmark, arm, baseline, measure, difference, low, high (95 %), minimum_detectable_effect (with 80 %
+    power, from as many items and seeds), p, p_holm (corrected over pairs and benchmarks), verdict, items, seeds.
     """
     answers = Answers.of(items[items["arm"].isin(arms)], resamples, seed)
     rows = []
