@@ -93,7 +93,7 @@ def test_a_judgement_belongs_to_the_edit_that_was_read(tmp_path: Path, monkeypat
 def test_every_committed_judgement_is_one() -> None:
     known = pd.read_csv(judged._JUDGEMENTS, dtype=str, keep_default_na=False)
     assert list(known.columns) == ["key", "verdict", "note"] and known["key"].is_unique
-    assert set(known["verdict"]) <= {judged.RIGHT, judged.WRONG}
+    assert set(known["verdict"]) <= {"right", judged.WRONG}
     assert (known.loc[known["verdict"] == judged.WRONG, "note"] != "").all()
 
 
