@@ -87,6 +87,20 @@ def test_a_fault_is_left_for_the_launcher_and_ends_with_1(tmp_path: Path, capsys
     assert capsys.readouterr().err.startswith("hare: ")
 
 
+def test_a_gpu_with_too_little_memory_is_named_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(run: TrainingRun, stop: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has …")
+
+    monkeypatch.setattr(worker, "train_here", full)
+    run = toy_run(tmp_path, "run")
+    prepare([run])
+    listed = tmp_path / "runs.json"
+    listed.write_text(json.dumps([str(run.folder)]))
+    assert worker.main(listed) == 1
+    left = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
+    assert left["problem"].endswith("Tried to allocate 2 GiB.") and "micro_batch" in left["fix"]
+
+
 def test_tokens_outside_the_vocabulary_stop_the_run(tmp_path: Path) -> None:
     run = toy_run(tmp_path, "run")
     path = Path(run.mixture.files["d1"])

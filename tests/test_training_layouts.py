@@ -22,6 +22,8 @@ from training_runs import SHAPE, toy_run
 from hare.core.errors import HareError
 from hare.model.convert import config_of_hugging_face, read_checkpoint, read_config, read_weights
 from hare.training.checkpoints import checkpoints
+from hare.training.cluster.estimate import Layout
+from hare.training.cluster.growth import checkpoint_files
 from hare.training.launch import train, train_all
 from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun
 from hare.training.study import export_difference
@@ -212,6 +214,20 @@ def test_a_complete_run_is_not_run_again(trained: dict[str, TrainedRun], monkeyp
 
 def test_only_the_last_checkpoint_stays(trained: dict[str, TrainedRun]) -> None:
     assert [checkpoint.step for checkpoint in checkpoints(trained["one"].run.folder / "checkpoints")] == [20]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_checkpoint_has_as_many_files_as_the_plan_for_more_gpus_counts(
+    trained: dict[str, TrainedRun], name: str
+) -> None:
+    training = trained[name].run.training
+    layout = Layout(
+        training.data_parallel, training.tensor_parallel, training.pipeline_parallel, training.micro_batch,
+        training.gradient_accumulation, held=0, state_gb=0.0, activations_gb=0.0,
+    )
+    files = [path for path in trained[name].checkpoint.rglob("*") if path.is_file()]
+    files = [path for path in files if path.name != "probe.safetensors"]  # the last checkpoint's alone
+    assert len(files) == checkpoint_files(SHAPE, layout, training.zero_stage), sorted(path.name for path in files)
 
 
 def test_another_layout_is_refused_by_name(trained: dict[str, TrainedRun]) -> None:

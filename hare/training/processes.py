@@ -121,14 +121,14 @@ def loopback_interface() -> str:
 
 
 def meet() -> None:
-    """In a process with the environment of `place`: start the process group. Elsewhere torchrun says where to meet."""
-    if STORE not in os.environ:
+    """Start the process group of a launch: at the file that `place` names, or where torchrun says."""
+    if "RANK" not in os.environ or torch.distributed.is_initialized():
         return
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    store = torch.distributed.FileStore(os.environ[STORE], world)
+    store = torch.distributed.FileStore(os.environ[STORE], world) if STORE in os.environ else None
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
 
 

@@ -19,7 +19,7 @@ from hare.model.nanotron.device import ON_GPU, prepare_process_group
 from hare.tokens.mixture import Mixture
 from hare.training.averaging import averaged_steps
 from hare.training.batches import training_batches
-from hare.training.checkpoints import last_good, prune
+from hare.training.checkpoints import Checkpoint, last_good, prune
 from hare.training.cluster.stop import EXIT_CODE, Stopped, StopRequest
 from hare.training.heldout import heldout_sequences
 from hare.training.preflight import refuse_other_world
@@ -42,13 +42,22 @@ def main(listed: Path) -> int:
         for folder in json.loads(listed.read_text(encoding="utf-8")):
             train_here(TrainingRun.load(Path(folder)), stop)
             gc.collect()
-    except HareError as error:
-        write_json(listed.with_name(ERROR_FILE), error.fields)
-        print(f"hare: {error}", file=sys.stderr, flush=True)
+    except (HareError, torch.OutOfMemoryError) as error:
+        named = error if isinstance(error, HareError) else _too_little_memory(error)
+        write_json(listed.with_name(ERROR_FILE), named.fields)
+        print(f"hare: {named}", file=sys.stderr, flush=True)
         return 1
     except Stopped:
         return EXIT_CODE
     return 0
+
+
+def _too_little_memory(error: torch.OutOfMemoryError) -> HareError:
+    return HareError(
+        f"The GPU has too little memory for this run: {str(error).splitlines()[0]}",
+        "lower training.micro_batch (and raise gradient_accumulation as much) or training.runs_at_once, or set "
+        "training.recompute_activations",
+    )
 
 
 def train_here(run: TrainingRun, stop: StopRequest | None = None) -> None:
@@ -60,9 +69,9 @@ def train_here(run: TrainingRun, stop: StopRequest | None = None) -> None:
     refuse_other_world(run, int(os.environ["WORLD_SIZE"]))
     torch.set_num_threads(run.training.cpu_threads)
     with filelock.FileLock(run.folder / f".rank{os.environ['RANK']}.lock"):  # a launch left over may still be writing
-        _synchronise()
-        resume = last_good(run.folder / "checkpoints", averaged_steps(run.training))
-        _synchronise()  # all ranks choose before one of them clears away
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        resume = _resume_point(run)
         if os.environ["RANK"] == "0":
             prune(run.folder / "checkpoints", kept=sys.maxsize)
         if resume is not None and resume.step >= run.training.train_steps:
@@ -75,9 +84,15 @@ def train_here(run: TrainingRun, stop: StopRequest | None = None) -> None:
         trainer.train(training_batches(trainer, mixture))
 
 
-def _synchronise() -> None:
+def _resume_point(run: TrainingRun) -> Checkpoint | None:
+    """The checkpoint from which all ranks go on. One of them reads and hashes what lies there, so that a thousand need
+    not read it a thousand times."""
+    chosen: list[Checkpoint | None] = [None]
+    if os.environ["RANK"] == "0":
+        chosen = [last_good(run.folder / "checkpoints", averaged_steps(run.training))]
     if torch.distributed.is_initialized():
-        torch.distributed.barrier()
+        torch.distributed.broadcast_object_list(chosen, src=0)
+    return chosen[0]
 
 
 if __name__ == "__main__":

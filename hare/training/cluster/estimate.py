@@ -3,6 +3,7 @@
 Nothing here has been measured on the hardware named; the shares that are assumed are constants below, and printed.
 """
 
+import math
 from dataclasses import dataclass
 
 from hare.core.profile import Profile
@@ -26,10 +27,16 @@ class Layout:
     data_parallel: int
     tensor_parallel: int
     pipeline_parallel: int
+    micro_batch: int
     gradient_accumulation: int
     held: int  # parameters on the fullest GPU
     state_gb: float  # weights, gradients, optimizer
     activations_gb: float
+
+    @property
+    def processes(self) -> int:
+        """GPUs of all replicas together."""
+        return self.data_parallel * self.tensor_parallel * self.pipeline_parallel
 
     @property
     def total_gb(self) -> float:
@@ -101,7 +108,7 @@ class Estimate:
 def _spelled(layout: Layout) -> str:
     return (
         f"data {layout.data_parallel} x tensor {layout.tensor_parallel} x pipeline {layout.pipeline_parallel}, "
-        f"accumulation {layout.gradient_accumulation}: "
+        f"micro-batch {layout.micro_batch}, accumulation {layout.gradient_accumulation}: "
         f"{layout.state_gb:.1f} + {layout.activations_gb:.1f} = {layout.total_gb:.1f} GB"
     )
 
@@ -111,7 +118,7 @@ def estimate(profile: Profile) -> Estimate:
     training, tokens, vocabulary = profile.training, profile.tokens, vocabulary_size(profile)
     processes = training.processes
     sequences = training.global_batch
-    chosen = _layout(profile, sequences, training.tensor_parallel, training.pipeline_parallel, processes)
+    chosen = layout_of(profile, sequences, processes, training.tensor_parallel, training.pipeline_parallel)
     return Estimate(
         profile=profile.name,
         parameters=parameters(profile.model, vocabulary),
@@ -120,11 +127,16 @@ def estimate(profile: Profile) -> Estimate:
         tokens=sequences * tokens.sequence_length * training.train_steps,
         flops_per_token=training_flops_per_token(profile.model, tokens.sequence_length, vocabulary),
         chosen=chosen,
-        layouts=tuple(
-            _layout(profile, sequences, tensor, pipeline, processes)
-            for tensor in (1, 2, 4, 8) for pipeline in (1, 2, 4, 8)
-            if _possible(profile, sequences, tensor, pipeline, processes)
-        ),
+        layouts=layouts(profile, sequences, processes),
+    )
+
+
+def layouts(profile: Profile, sequences: int, processes: int) -> tuple[Layout, ...]:
+    """Every way to share out ``sequences`` per step over as many processes."""
+    return tuple(
+        layout_of(profile, sequences, processes, tensor, pipeline)
+        for tensor in (1, 2, 4, 8) for pipeline in (1, 2, 4, 8)
+        if _possible(profile, sequences, processes, tensor, pipeline)
     )
 
 
@@ -133,34 +145,38 @@ def vocabulary_size(profile: Profile) -> int:
     return Vocabulary.named(profile.tokens.vocabulary).size
 
 
-def _possible(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> bool:
+def _possible(profile: Profile, sequences: int, processes: int, tensor: int, pipeline: int) -> bool:
     """Whether heads, layers, processes and batch can be shared out so; tensor parallelism stays within a node."""
-    model, micro_batch = profile.model, profile.training.micro_batch
+    model = profile.model
     if processes % (tensor * pipeline) or model.key_value_heads % tensor or pipeline > model.layers:
         return False
     if (0, 0, 0) in pipeline_stages(model, pipeline, vocabulary_size(profile)):
         return False
-    replicas = processes // (tensor * pipeline)
-    return tensor <= profile.cluster.gpus_per_node and sequences % (replicas * micro_batch) == 0 and sequences // (
-        replicas * micro_batch
-    ) >= pipeline
+    layout = layout_of(profile, sequences, processes, tensor, pipeline)
+    shared_out = layout.data_parallel * layout.micro_batch * layout.gradient_accumulation == sequences
+    return tensor <= profile.cluster.gpus_per_node and shared_out and layout.gradient_accumulation >= pipeline
 
 
-def _layout(profile: Profile, sequences: int, tensor: int, pipeline: int, processes: int) -> Layout:
+def layout_of(profile: Profile, sequences: int, processes: int, tensor: int, pipeline: int) -> Layout:
+    """One layout and its memory; each replica takes its share of ``sequences`` per step, rounded up, in micro-batches
+    of the profile's size or smaller."""
     training = profile.training
     replicas = processes // (tensor * pipeline)
+    share = math.ceil(sequences / replicas)
+    micro_batch = min(training.micro_batch, share)
+    accumulation = math.ceil(share / micro_batch)
     stages = pipeline_stages(profile.model, pipeline, vocabulary_size(profile))
     held = max(matrices // tensor + norms for matrices, norms, _ in stages)
     layers = max(count for _, _, count in stages)
     moving, optimizer = _BYTES[training.precision]
     optimizer_share = replicas if training.zero_stage else 1
-    tokens = training.micro_batch * profile.tokens.sequence_length
-    in_flight = min(pipeline, sequences // (replicas * training.micro_batch))
+    tokens = micro_batch * profile.tokens.sequence_length
     return Layout(
-        replicas, tensor, pipeline, sequences // (replicas * training.micro_batch),
+        replicas, tensor, pipeline, micro_batch, accumulation,
         held=held, state_gb=held * (moving + optimizer / optimizer_share) / 1e9,
-        activations_gb=(tokens * _layers_kept(profile, layers * in_flight) + _head_bytes(profile, tokens, tensor))
-        / tensor / 1e9,
+        activations_gb=(
+            tokens * _layers_kept(profile, layers * min(pipeline, accumulation)) + _head_bytes(profile, tokens, tensor)
+        ) / tensor / 1e9,
     )
 
 
