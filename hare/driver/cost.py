@@ -7,6 +7,7 @@ from typing import Any
 from hare.core import provenance
 from hare.core.chain import Step
 from hare.core.files import write_json, written_whole
+from hare.core.manifest import METRICS
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.reading import METRICS_DIGEST, read_record
@@ -19,7 +20,7 @@ def record_bench(
     profile: Profile, group: str, metrics: dict[str, float], wall_seconds: float, peak_rss_mb: float
 ) -> None:
     """Merge ``metrics`` into ``bench/metrics.json``; each group of metrics keeps the provenance of its own run."""
-    path = Workspace(profile.name).results / "bench" / "metrics.json"
+    path = Workspace(profile.name).results / "bench" / METRICS
     known: dict[str, Any] = {"metrics": {}, "provenance": {}}
     if path.exists():
         known = read_record(path)

@@ -13,16 +13,16 @@ from hare.core.chain import Step
 from hare.core.code import PACKAGE, code_digest, data_of, imports, parsed, reached, text_of, texts_in
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
-from hare.core.manifest import MANIFEST
+from hare.core.manifest import MANIFEST, METRICS
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import digest_of
 from hare.core.reading import read_record
 from hare.core.seals import content_of
 from hare.data.archives import ARCHIVES
+from hare.driver.environment import LOCK
 from hare.driver.notebooks import read_cells
 
-LOCK = REPOSITORY / "requirements.lock"
 EXTRA_DATA = "HARE_EXTRA_DATA"
 # What these decide is in the key by value: the parameters.
 _DECIDE_VALUES = ("chain.py", "contradictions.py", "parameters.py", "profile.py", "sections.py")
@@ -103,7 +103,7 @@ def _input_digest(step: Step, stage: str, workspace: Workspace) -> str:
         for file in sorted((workspace.results / stage).rglob("*")):
             if file.suffix == ".csv":
                 digest.update(f"{file.name}{sha256_of(file)}".encode())
-            elif file.name == "metrics.json":
+            elif file.name == METRICS:
                 digest.update(digest_of(_metrics(file)).encode())
     return digest.hexdigest()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.files import write_json, written_whole
+from hare.core.manifest import METRICS
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import digest_of, git_commit, of_run
@@ -27,7 +28,6 @@ IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "mi
 _BOUNDS = (".low", ".high")
 _COST = re.compile(r"seconds|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
 _CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
-_RECORD = "metrics.json"
 _NO_STAGES = {"bench", "verification"}  # records that are no stage's
 
 
@@ -132,21 +132,21 @@ def keep(verification: Verification, profile: Profile) -> Path:
     metrics = verification.metrics
     origin = {"command": f"hare verify {profile.option} --against DIR --record", "git_commit": git_commit(),
               "differences": verification.explanations, METRICS_DIGEST: digest_of(metrics)}
-    write_json(folder / _RECORD, {"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)})
-    return folder / _RECORD
+    write_json(folder / METRICS, {"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)})
+    return folder / METRICS
 
 
 def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
     """Parsed ``metrics.json`` by stage."""
     return {
-        file.parent.name: _parsed(file.read_bytes(), str(file)) for file in sorted(folder.glob(f"*/{_RECORD}"))
+        file.parent.name: _parsed(file.read_bytes(), str(file)) for file in sorted(folder.glob(f"*/{METRICS}"))
     }
 
 
 def _committed(profile: str) -> dict[str, dict[str, Any]]:
     """The same from the checked-out commit, so that a rerun in this very clone can be compared with it."""
     listed = _git("ls-tree", "-r", "--name-only", "HEAD", f"results/{profile}").decode().split("\n")
-    paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{_RECORD}")]
+    paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{METRICS}")]
     return {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
 
 

@@ -62,7 +62,7 @@ def draw_relative_delta(frame: pd.DataFrame) -> Figure:
     """The method's own statistic, from print. Columns: model, value, low, high (relative Δ, train minus test, %)."""
     picture, axes = plt.subplots(figsize=(7.2, 3.6))
     for place, row in enumerate(frame[::-1].itertuples()):
-        _point(axes, place, row, _HARE if row.model == "HARE" else "black", "o")
+        _point(axes, place, row, _HARE if row.model == "HARE" else "black")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(frame)), list(frame.model[::-1]))
     axes.set_xlabel("relative Δ on GSM8K, training minus test split, %")
@@ -80,7 +80,7 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
     for axes, table, first in ((left, scores, 0), (right, differences, 1)):
         for row in table.itertuples():
-            _point(axes, row.Index, row, _OURS[(row.Index + first) % len(_OURS)], "o", upright=True)
+            _point(axes, row.Index, row, _OURS[(row.Index + first) % len(_OURS)], upright=True)
             axes.annotate(f"{row.value:.3f}", (row.Index, row.value), xytext=(9, 0), textcoords="offset points",
                           va="center", fontsize=8)
         axes.set_xticks(range(len(table)), table.arm.str.upper())
@@ -123,7 +123,7 @@ def draw_leaderboard(frame: pd.DataFrame) -> Figure:
         _published_points(axes, height, rows)
         for row in rows[rows.origin != "published"].itertuples():
             number = arms.index(row.model)
-            _point(axes, _below(height, number, len(arms)), row, _OURS[number % len(_OURS)], "o")
+            _point(axes, _below(height, number, len(arms)), row, _OURS[number % len(_OURS)])
     axes.set_yticks(range(len(benchmarks)), [_label(frame, name) for name in reversed(benchmarks)])
     axes.set_xlabel("leaderboard metric, %; bars: 95 % intervals; dotted: chance")
     _model_legend(axes, arms)
@@ -158,7 +158,7 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
         _published_points(axes, height, rows)
         for row in rows[rows.origin != "published"].itertuples():
             number = models.index(row.model)
-            _point(axes, _below(height, number, len(models)), row, _OURS[number % len(_OURS)], "o")
+            _point(axes, _below(height, number, len(models)), row, _OURS[number % len(_OURS)])
     axes.set_yticks(range(len(places)), places)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("5-gram accuracy on original minus rewritten samples, points (linear within ±1)")
@@ -190,13 +190,13 @@ def _published_points(axes: plt.Axes, height: float, rows: pd.DataFrame) -> None
     axes.plot(hare.value, [height + _PUBLISHED_UP] * len(hare), "D", color=_HARE, markersize=7)
 
 
-def _point(axes: plt.Axes, place: float, row: object, colour: str, marker: str, upright: bool = False) -> None:
+def _point(axes: plt.Axes, place: float, row: object, colour: str, upright: bool = False) -> None:
     """One of our values with its interval, if it has one."""
     error = [[row.value - row.low], [row.high - row.value]] if pd.notna(row.low) else None
     if upright:
-        axes.errorbar(place, row.value, yerr=error, fmt=marker, color=colour, markersize=7)
+        axes.errorbar(place, row.value, yerr=error, fmt="o", color=colour, markersize=7)
     else:
-        axes.errorbar(row.value, place, xerr=error, fmt=marker, color=colour, markersize=5)
+        axes.errorbar(row.value, place, xerr=error, fmt="o", color=colour, markersize=5)
 
 
 def _model_legend(axes: plt.Axes, ours: list[str]) -> None:

@@ -38,7 +38,7 @@ def leaderboard_table(recorded: Recorded) -> pd.DataFrame:
     frame = leaderboard(recorded)
     frame["cell"] = [_cell(row, 1) + (f", n = {row.items:.0f}" if pd.notna(row.items) else "")
                      for row in frame.itertuples()]
-    return _wide(frame, "label", [spec.published_label for spec in printed_benchmarks().values()])
+    return _wide(frame, [spec.published_label for spec in printed_benchmarks().values()])
 
 
 def leakage_table(recorded: Recorded) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def leakage_table(recorded: Recorded) -> pd.DataFrame:
     frame = leakage(recorded)
     frame["label"] = frame.benchmark + " " + frame.split
     frame["cell"] = [_cell(row, 2) for row in frame.itertuples()]
-    return _wide(frame, "label", list(dict.fromkeys(frame.label)))
+    return _wide(frame, list(dict.fromkeys(frame.label)))
 
 
 def comparison_table(recorded: Recorded) -> pd.DataFrame:
@@ -72,9 +72,9 @@ def costs_table(recorded: Recorded) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stage", "notebook", "wall seconds", "peak MB", "commit"])
 
 
-def _wide(frame: pd.DataFrame, column: str, order: list[str]) -> pd.DataFrame:
+def _wide(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     models = list(dict.fromkeys(frame.model))
-    wide = frame.pivot(index="model", columns=column, values="cell").reindex(index=models, columns=order)
+    wide = frame.pivot(index="model", columns="label", values="cell").reindex(index=models, columns=order)
     return wide.fillna(_EMPTY).rename_axis(index="model", columns=None).reset_index()
 
 

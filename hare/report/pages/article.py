@@ -7,12 +7,12 @@ from typing import Any
 from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.core.paths import REPOSITORY, Workspace
+from hare.core.profile import DEFAULT
 from hare.core.reading import read_json, read_record
 from hare.report import cost, facts, published
 from hare.report.recorded import STAGES, Recorded
 
 SOURCE = REPOSITORY / "paper" / "article.typ"
-DEFAULT_PROFILE = "laptop"
 _RECORDED = (*STAGES, "study")
 
 
@@ -51,7 +51,7 @@ def missing_names(recorded: Recorded) -> list[str]:
 
 def article_path(recorded: Recorded) -> Path:
     """``paper/article.pdf`` for the default profile; else the profile's own results folder."""
-    ours = recorded.folder.parent == REPOSITORY / "results" and recorded.profile == DEFAULT_PROFILE
+    ours = recorded.folder.parent == REPOSITORY / "results" and recorded.profile == DEFAULT
     return (SOURCE.parent if ours else recorded.folder) / "article.pdf"
 
 
