@@ -42,7 +42,7 @@ SPEC = BenchmarkSpec(
     options=lambda row: row["choices"],
     cloze=_cloze,
     form=LISTED,
-    protocol=Protocol("mmlu", "mmlu/default", 5, "dev", "test", "acc", group="_mmlu.yaml"),
+    protocol=Protocol("mmlu", "mmlu/default", 5, "dev", "test", "acc", group="_mmlu.yaml", by_letter=True),
     leakage_glue="",
     leakage_lists_options=True,
     published_label="MMLU",

@@ -45,6 +45,11 @@ def spec_of(name: str) -> BenchmarkSpec:
     return SPECS[name]
 
 
+def answered_by_letter(name: str) -> bool:
+    """Whether the leaderboard scores an option's letter instead of its text."""
+    return spec_of(name).protocol.by_letter
+
+
 def label_of(name: str) -> str:
     """How figures name a benchmark; a name that is none, such as "average", stands for itself."""
     return SPECS[name].label if name in SPECS else name

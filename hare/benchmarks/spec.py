@@ -20,7 +20,8 @@ class Protocol:
 
     ``task`` is lm-eval's name for it, ``folder`` where lm-eval keeps the definition, ``metric`` what is ranked by.
     ``group``: the file in that folder that averages the tasks of a benchmark with subsets. ``config``: the whole task
-    definition, for a benchmark that lm-eval does not have.
+    definition, for a benchmark that lm-eval does not have. ``by_letter``: whether the scored answer is an option's
+    letter instead of its text.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Protocol:
     metric: str
     group: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
+    by_letter: bool = False
 
     @property
     def splits(self) -> list[str]:

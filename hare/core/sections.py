@@ -115,12 +115,12 @@ class Decontamination:
 class Tokens:
     """Packed token files and the two-stage mixture."""
 
-    vocabulary: VocabularyName = "own-4096"  # own-<n>: n pieces, trained on all parts alike; mistral-32k: the paper's
+    vocabulary: VocabularyName = "own-2048"  # own-<n>: n pieces, trained on all parts alike; mistral-32k: the paper's
     sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     stage1_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0867  # of the steps, on D1 alone; the paper: 52B of 600B
     neutral_sources: AnyNumber[Text] = ("tales", "eu-regulations")  # sources that no arm reads: neutral text
     endpoint_items: Count = 300  # items of each benchmark on which the arms are compared
-    heldout_items: Count = 80  # held-out passages per category, tasks per kind, neutral passages per source
+    heldout_items: Count = 160  # held-out passages per category, tasks per kind, neutral passages per source
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -154,7 +154,7 @@ class Training:
     arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
     training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
     training_minutes: Annotated[Number, Field(ge=0)] = 0.0  # the last seeds that do not fit are left out; 0: no limit
-    train_steps: Count = 1200
+    train_steps: Count = 1800
     micro_batch: Count = 2  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
     data_parallel: Count = 1  # processes
@@ -170,16 +170,16 @@ class Training:
     torch_compile: Flag = False  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
     keep_scores: Flag = False  # finished runs' scored rows lie in results/, where any clone takes them up
     tensorboard: Flag = False  # event files beside the metrics
-    learning_rate: Positive = 3.0e-3
+    learning_rate: Positive = 2.5e-3
     min_learning_rate: Positive = 3.0e-5
     warmup_steps: CountOrZero = 40
     schedule: Literal["constant", "cosine", "wsd"] = "wsd"
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     adam_beta2: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # small batches; 0.95 where a step reads much
     gradient_clip: Positive = 1.0
-    checkpoint_interval: Count = 600  # steps
+    checkpoint_interval: Count = 900  # steps
     averaged_checkpoints: Count = 4  # spread over the last twentieth of the steps; their mean is exported
-    validation_interval: Count = 150  # steps
+    validation_interval: Count = 225  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does
 
@@ -199,7 +199,7 @@ class Evaluation:
     """lm-eval on local benchmark files."""
 
     tasks: AnyNumber[Text] = ("arc_challenge", "hellaswag", "mmlu", "truthfulqa", "winogrande", "gsm8k")  # benchmarks
-    items_per_task: CountOrZero = 100  # items of a benchmark, the same for every arm and seed; 0: all of them
+    items_per_task: CountOrZero = 60  # items of a benchmark, the same for every arm and seed; 0: all of them
     evaluation_batch: Count = 32  # sequences read together
     evaluation_threads: Count = 2  # CPU threads; fixed, since sums of floating-point numbers depend on it
     bootstrap_resamples: Count = 1000

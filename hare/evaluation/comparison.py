@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hare.benchmarks.registry import answered_by_letter
 from hare.core.errors import HareError
 from hare.core.statistics import Draws, Spread, estimate, holm, share, verdict
 
-AVERAGE = "average"  # the leaderboard's: the plain mean over benchmarks
+AVERAGE = "average"  # the leaderboard's: the plain mean over benchmarks; in bits per byte without answers by letter
 SHARES = ("score", "acc", "acc_norm")
 MEASURES = (*SHARES, "bpb", "margin")
 COMPARED = ("score", "bpb", "margin")
@@ -85,6 +86,16 @@ def difference_table(items: pd.DataFrame, arms: list[str], resamples: int, seed:
     return _judged(pd.DataFrame(rows))
 
 
+def difference_metrics(differences: pd.DataFrame) -> dict[str, int]:
+    """How many rows of a `difference_table` survive correction, ``differences_seen``; and how many of these are in the
+    bits of an answer that is a letter, ``differences_seen.letters``, where a benchmark is answered by letter."""
+    seen = differences["verdict"] != "no difference seen"
+    names = [name for name in differences["benchmark"].unique() if name != AVERAGE and answered_by_letter(name)]
+    of_letters = differences["benchmark"].isin(names) & ~differences["measure"].isin(SHARES)
+    letters = {"differences_seen.letters": int((seen & of_letters).sum())} if names else {}
+    return {"differences_seen": int(seen.sum()), **letters}
+
+
 def flat_metrics(scores: pd.DataFrame, prefix: str = "") -> dict[str, float]:
     """``<prefix><benchmark>.<arm>.<measure>`` with ``.low`` and ``.high``, and ``.items``, for the record."""
     metrics: dict[str, float] = {}
@@ -145,10 +156,15 @@ def _differences(answers: Answers, measure: str, arm: str, baseline: str) -> lis
 
 
 def _with_average(by_benchmark: ByBenchmark, measure: str) -> Iterable[tuple[str, ByBenchmark]]:
-    """Each benchmark by itself, then all of them together as the average."""
+    """Each benchmark by itself, then the average: of all for the leaderboard's score; in bits per byte of those whose
+    answers are texts, since the bits of a letter tell which letter a model prefers, not what it knows."""
     yield from ((benchmark, {benchmark: values}) for benchmark, values in by_benchmark.items())
-    if by_benchmark and measure in _AVERAGED:
-        yield AVERAGE, by_benchmark
+    averaged = {
+        benchmark: values for benchmark, values in by_benchmark.items()
+        if measure in SHARES or not answered_by_letter(benchmark)
+    }
+    if averaged and measure in _AVERAGED:
+        yield AVERAGE, averaged
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ interpolated Kneser-Ney smoothing (Kneser and Ney 1995; discounts as in Chen and
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -72,13 +73,12 @@ def _mean_bits(nats: np.ndarray, encoded: Sequence[Encoded], groups: Sequence[st
     return float((sums["nats"] / sums["bytes"]).mean() / np.log(2))
 
 
-class _Table:
+class _Table(Protocol):
     def probabilities(self, item: Encoded) -> np.ndarray:
         """Of each scored id of an item, given those before it: float64[scored]."""
-        raise NotImplementedError
 
 
-class _Unigram(_Table):
+class _Unigram:
     def __init__(self, windows: np.ndarray, vocabulary: int):
         counts = np.bincount(windows[:, 1:].ravel(), minlength=vocabulary) + 1.0
         self.shares = counts / counts.sum()
@@ -126,7 +126,7 @@ def _grams(windows: np.ndarray, order: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(windows, order, axis=1).reshape(-1, order)
 
 
-class _WittenBell(_Table):
+class _WittenBell:
     def __init__(self, windows: np.ndarray, vocabulary: int):
         self.lower, self.pairs = _Unigram(windows, vocabulary), _Counts(_grams(windows, 2))
 
@@ -138,7 +138,7 @@ class _WittenBell(_Table):
         return np.where(total > 0, (count + kinds * lower) / known, lower)
 
 
-class _KneserNey(_Table):
+class _KneserNey:
     def __init__(self, windows: np.ndarray, vocabulary: int):
         self.vocabulary, order = vocabulary, ORDERS["fivegram"]
         self.orders = {order: _Counts(_grams(windows, order))}

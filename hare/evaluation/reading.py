@@ -78,7 +78,8 @@ def letter_table(items: pd.DataFrame) -> pd.DataFrame:
 def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:
     """The items that ``arm`` fails most confidently: by how many bits per byte it prefers a wrong answer.
 
-    One item per benchmark in turn, up to ``count``. Columns: benchmark, question (its end), gold, preferred, margin.
+    One item per benchmark in turn, up to ``count``. Columns: benchmark, question (the end of a long one), gold,
+    preferred, margin.
     """
     failed = items[(items["arm"] == arm) & (items["margin"] < 0)].sort_values("margin", kind="stable")
     failed = failed.drop_duplicates(["task", "item"])
@@ -89,15 +90,12 @@ def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: 
 
 
 def _example(benchmark: Benchmark, row: Any) -> dict[str, Any]:
-    task = benchmark.tasks[row.task]
-    document = task.eval_docs[int(row.item)]
-    question, choices = task.doc_to_text(document), task.doc_to_choice(document)
-    if task.multiple_input:
-        question = task.doc_to_target(document)
-    if choices == list(ascii_uppercase[: len(choices)]):
-        options = spec_of(benchmark.name).options(document)
-        choices = [f"{letter}. {text}" for letter, text in zip(choices, options, strict=True)]
+    spec, document = spec_of(benchmark.name), benchmark.tasks[row.task].eval_docs[int(row.item)]
+    question, options = spec.texts(document)[0], spec.options(document)
+    if spec.protocol.by_letter:
+        options = [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, options, strict=False)]
     return {
-        "benchmark": benchmark.name, "question": str(question)[-_CHARACTERS:], "gold": choices[int(row.gold)],
-        "preferred": choices[int(row.preferred)], "margin": row.margin,
+        "benchmark": benchmark.name,
+        "question": question if len(question) <= _CHARACTERS else f"… {question[-_CHARACTERS:]}",
+        "gold": options[int(row.gold)], "preferred": options[int(row.preferred)], "margin": row.margin,
     }

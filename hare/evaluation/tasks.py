@@ -8,7 +8,7 @@ Importing this module does nothing: no request, no environment variable, no chan
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,11 +99,23 @@ def load(names: Iterable[str], from_hub: bool = False) -> list[Benchmark]:
             folders = [_TASKS / spec.protocol.folder for spec in present if not spec.protocol.config]
             manager = lm_eval.tasks.TaskManager(include_defaults=False, include_path=folders)
             loaded |= manager.load([{"group": "leaderboard", "task": stock}])["tasks"]
+    for task in loaded.values():
+        _read_once(task)
     return [
         Benchmark(spec.name, spec.protocol, {task["task"]: loaded[task["task"]] for task in members[spec.name]},
                   from_hub)
         for spec in present
     ]
+
+
+def _read_once(task: Task) -> None:
+    """Keep the evaluated rows of a task as a list: lm-eval prepares all of them anew each time it looks at one."""
+    for split in ("validation_docs", "test_docs"):
+        setattr(task, split, functools.cache(functools.partial(_listed, getattr(task, split))))
+
+
+def _listed(read: Callable[[], Iterable[dict[str, Any]] | None]) -> list[dict[str, Any]]:
+    return list(read() or ())
 
 
 @contextlib.contextmanager

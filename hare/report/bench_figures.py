@@ -21,7 +21,7 @@ def draw_vocabulary(frame: pd.DataFrame) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_xticks(table.pieces, [f"{pieces / 1000:.0f}k" for pieces in table.pieces])
         axes.minorticks_off()
-        axes.set_xlabel("pieces in the vocabulary")
+        axes.set_xlabel("pieces in the vocabulary\n(one run each, hence no interval)")
     best, most = table.loc[table.bpb.idxmin()], table.iloc[-1]
     headline(picture, f"At equal seconds {best.pieces:,} pieces end {most.bpb - best.bpb:.2f} bits per byte below "
                      f"{most.pieces:,}")

@@ -74,20 +74,17 @@ def draw_relative_delta(frame: pd.DataFrame) -> Figure:
 
 @figure("study", "ablation")
 def draw_ablation(frame: pd.DataFrame) -> Figure:
-    """Figure 3 beside ours. Columns: arm, measure, value, low, high, origin, seeds."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(8.0, 3.8))
-    scores = frame[frame.measure == "bits per byte of benchmark answers"].reset_index(drop=True)
+    """Figure 3 beside ours: paired differences. Columns: arm, measure, value, low, high, origin, seeds."""
+    picture, axes = plt.subplots(figsize=(6.4, 3.8))
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
-    for axes, table, first in ((left, scores, 0), (right, differences, 1)):
-        for row in table.itertuples():
-            _point(axes, row.Index, row, _OURS[(row.Index + first) % len(_OURS)], upright=True)
-            axes.annotate(f"{row.value:.3f}", (row.Index, row.value), xytext=(9, 0), textcoords="offset points",
-                          va="center", fontsize=8)
-        axes.set_xticks(range(len(table)), table.arm.str.upper())
-        axes.margins(x=0.35, y=0.15)
-    left.set_ylabel("benchmark answers, bits per byte\n(lower is better)")
-    right.axhline(0, color="black", linewidth=1)
-    right.set_ylabel("difference from A, bits per byte")
+    for row in differences.itertuples():
+        _point(axes, row.Index, row, _OURS[(row.Index + 1) % len(_OURS)], upright=True)
+        axes.annotate(f"{row.value:+.3f}", (row.Index, row.value), xytext=(9, 0), textcoords="offset points",
+                      va="center", fontsize=8)
+    axes.set_xticks(range(len(differences)), differences.arm.str.upper())
+    axes.margins(x=0.35, y=0.15)
+    axes.axhline(0, color="black", linewidth=1)
+    axes.set_ylabel("benchmark answers, difference in bits\nper byte (below 0: better)")
     printed = frame[frame.origin == "published"].iloc[0]
     headline(picture, f"{ablation_finding(differences)}. Published, at 0.25B, one seed: average scores of about "
               f"{printed.low:.0f} to {printed.high:.0f} %, A < B < D")

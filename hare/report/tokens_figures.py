@@ -24,11 +24,18 @@ def draw_composition(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("tokens, millions (log scale)")
     sums = frame.groupby("file").tokens.sum() / 1e6
     _legend(axes, {name: f"{part_label(name)}: {sums[name]:,.2f} M tokens" for name in sums.index})
-    first = table[table.file == "d1"]
-    largest = first.loc[first.tokens.idxmax()]
-    headline(picture, f"{largest.category.capitalize()} is the largest category, "
-             f"{largest.tokens / first.tokens.sum():.0%} of D1's tokens")
+    headline(picture, _composition_finding(table))
     return picture
+
+
+def _composition_finding(table: pd.DataFrame) -> str:
+    """Where the mix of a synthetic part is farthest from D1's. Columns: file, category, tokens."""
+    tokens = table.pivot_table(index="category", columns="file", values="tokens", fill_value=0)
+    shares = tokens / tokens.sum()
+    part = shares[shares.columns.intersection(["d2", "d3"])].sub(shares["d1"], axis=0).abs().max().idxmax()
+    category = (shares[part] - shares["d1"]).abs().idxmax()
+    return (f"The parts differ in their mix, most in {category}: {shares.loc[category, 'd1']:.0%} of D1's tokens, "
+            f"{shares.loc[category, part]:.0%} of {part_label(part)}'s")
 
 
 @figure("tokens", "schedule")

@@ -1,11 +1,10 @@
-"""Figures of pretraining: parity of layouts, learning curves, the transfer matrix and its contrasts."""
+"""Figures of pretraining: learning curves, the transfer matrix and its contrasts."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from hare.report.figures import figure
 from hare.report.style import TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
@@ -16,27 +15,6 @@ ENDPOINTS = {
 }
 _SMOOTHED_OVER = 0.05  # of a run's steps
 _OUTCOMES = {"better": "#009E73", "worse": "#D55E00", "equivalent": "#0072B2", "undecided": "#777777"}
-
-
-@figure("training", "parity")
-def parity(frame: pd.DataFrame) -> Figure:
-    """Loss curves of one and of two processes on the same batches, and their difference."""
-    picture, (above, below) = plt.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    above.plot(frame["step"], frame["loss_1"], linewidth=5, alpha=0.35, label="1 process")
-    above.plot(frame["step"], frame["loss_2"], "o-", color="black", linewidth=1.2, markersize=3, label="2 processes")
-    above.set(ylabel="training loss (nats per token)")
-    largest = frame["difference"].max()
-    agreement = f"within {largest:.1e} nats" if largest else "to the last bit"
-    headline(picture, f"One process and two, same global batch:\nlosses agree {agreement}")
-    above.legend()
-    below.plot(frame["step"], frame["difference"], color="black", marker="o", markersize=3)
-    below.axhline(1e-4, color="#D55E00", linestyle="--", linewidth=1)
-    below.annotate("4 decimals", (frame["step"].max(), 1e-4), ha="right", va="bottom", color="#D55E00", fontsize=9)
-    below.set_yscale("symlog", linthresh=1e-8)
-    below.set(xlabel="optimizer step", ylabel="absolute\ndifference", ylim=(0, 1e-3))
-    below.set_yticks([0, 1e-7, 1e-5, 1e-3])
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return picture
 
 
 @figure("training", "heldout_curves")
@@ -54,7 +32,7 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     tables = frame[frame["arm"].isin(TABLES)].set_index("arm")["bits_per_byte"]
     for name, value in tables.items():
         axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
-        axes.annotate(TABLES[name], (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+        axes.annotate(TABLES[name], (0.01, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
     last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
     headline(picture, f"{_against_tables(last, tables)};\n"
                       f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
@@ -87,7 +65,8 @@ def loss_curves(frame: pd.DataFrame) -> Figure:
         axes.plot(part["tokens"] / 1e3, smooth, color=colours[arm], linewidth=1.3, alpha=0.85, label=label)
     first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
     headline(picture, f"Training loss falls from {first:.1f} to {last:.1f} nats per token")
-    axes.set(xlabel="training tokens (thousands)", ylabel="training loss (nats per token)")
+    axes.set(xlabel="training tokens (thousands)",
+             ylabel=f"training loss (nats per token),\nmean over {_SMOOTHED_OVER:.0%} of the steps")
     axes.legend(title="arm; one line per seed")
     return picture
 

@@ -73,7 +73,7 @@ def pack_by_category(
     """Tokenise each category's documents into ``<folder>/<category>.ds``; the folder appears whole."""
     with folder_written_whole(folder) as temporary:
         shards = temporary / ".text"
-        with JsonlWriter(str(shards), "${category}/documents.jsonl", compression=None) as writer:
+        with JsonlWriter(str(shards), "${category}/${rank}.jsonl", compression=None) as writer:
             for document in _documents_in(documents, keep):
                 writer.write(document)
         packed = {part.name: pack(part, temporary / f"{part.name}.ds", tokenizer) for part in sorted(shards.glob("*"))}

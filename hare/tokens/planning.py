@@ -38,14 +38,19 @@ def epochs(mixtures: dict[str, Mixture]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "file", "tokens_read", "tokens_in_file", "epochs"])
 
 
-def weight_table(mixtures: dict[str, Mixture], arms: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """Shares of the second stage, asked for and given: arm, part, asked, given (lower where a part is too small)."""
+def weight_table(
+    mixtures: dict[str, Mixture], arms: dict[str, dict[str, float]], packed: dict[str, PackedFile]
+) -> pd.DataFrame:
+    """Shares of the second stage, asked for and given (lower where a part is too small), and the text of the part that
+    the whole run reads: arm, part, asked, given, text_mb."""
     rows = []
     for arm, mixture in mixtures.items():
-        given, asked = mixture.spec.stages[-1].weights, arms[arm]
+        given, asked, drawn = mixture.spec.stages[-1].weights, arms[arm], mixture.drawn(len(mixture))
         for part in asked:
-            rows.append((arm, part, asked[part] / sum(asked.values()), given[part] / sum(given.values())))
-    return pd.DataFrame(rows, columns=["arm", "part", "asked", "given"])
+            counts = packed[part].counts
+            text = drawn[part] * mixture.spec.sequence_length * counts["bytes"] / counts["tokens"] / 1e6
+            rows.append((arm, part, asked[part] / sum(asked.values()), given[part] / sum(given.values()), text))
+    return pd.DataFrame(rows, columns=["arm", "part", "asked", "given", "text_mb"])
 
 
 def metrics(packed: dict[str, PackedFile], mixtures: dict[str, Mixture]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import queue
+import re
 import signal
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from hare.training.processes import Ranks, started
 from hare.training.run import HF, TrainedRun, TrainingRun, finish, finished
 
 _TAIL_LINES = 30
+_LAST_STEP = re.compile(r"\S+ step (\d+)/\1 ")  # a line of the journal
 
 
 def train(run: TrainingRun) -> TrainedRun:
@@ -134,7 +136,7 @@ def worker_environment(training: Training) -> dict[str, str]:
 
 
 def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
-    """Keep each run's lines in its ``train.log``, show those that begin with its name, turn news into progress.
+    """Keep each run's lines in its ``train.log``, show that of its last step, turn news into progress.
 
     Returns the last lines that were no news.
     """
@@ -153,7 +155,7 @@ def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
             with (current / "train.log").open("a", encoding="utf-8") as log:
                 log.write(line)
             tail = [*tail[-_TAIL_LINES:], line]
-            if line.startswith(tuple(taken)):
+            if _LAST_STEP.match(line):
                 print(line, end="", flush=True)
     return tail
 

@@ -12,9 +12,24 @@ def answer(metrics: Mapping[str, float]) -> str:
         return number(metrics, f"contrast.{pair}.{endpoint}", "+.3f")
 
     return (
-        f"**What tasks in the training data buy.** With their text held equal, the form of tasks changes the loss on "
-        f"tasks of that form by {contrast('c-a2', 'h3')} bits per byte, on held-out text by "
-        f"{contrast('c-a2', 'h1')}, on the answers of five benchmarks by {contrast('c-a2', 'p')}, where the smallest "
-        f"detectable effect is {number(metrics, 'mde.p', '.3f')}; the paper's whole mixture changes the latter by "
-        f"{contrast('d-a', 'p')}, synthetic pages (D2) alone by {contrast('b-a', 'p')}."
+        f"**{_finding(metrics)}** With their text held equal, the form of tasks changes the loss on tasks of that form "
+        f"by {contrast('c-a2', 'h3')} bits per byte, on held-out text by {contrast('c-a2', 'h1')}, on the answers of "
+        f"five benchmarks by {contrast('c-a2', 'p')}, where the smallest detectable effect is "
+        f"{number(metrics, 'mde.p', '.3f')}. The paper's whole mixture changes the latter by {contrast('d-a', 'p')}, "
+        f"synthetic pages (D2) alone by {contrast('b-a', 'p')}."
     )
+
+
+def _finding(metrics: Mapping[str, float]) -> str:
+    return (
+        f"With the form of tasks, held-out tasks are read {_told(metrics, 'contrast.c-a2.h3')} and benchmark answers "
+        f"{_told(metrics, 'contrast.c-a2.p')}; with synthetic pages, benchmark answers are read "
+        f"{_told(metrics, 'contrast.b-a.p')}."
+    )
+
+
+def _told(metrics: Mapping[str, float], name: str) -> str:
+    """What an interval says; fewer bits per byte are better."""
+    if metrics.get(f"{name}.high", 0.0) < 0:
+        return "better"
+    return "worse" if metrics.get(f"{name}.low", 0.0) > 0 else "with no difference seen"
