@@ -15,9 +15,11 @@ from toychain import PROFILE, ToyStep, toy_chain, toy_step
 from hare.benchmarks.sources import extra_file
 from hare.cli import main
 from hare.core.errors import HareError
+from hare.core.files import sha256_of, write_json
 from hare.core.manifest import write_manifest
 from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import load_profile
+from hare.core.provenance import sealed
 from hare.core.reading import read_json, read_record
 from hare.driver.reproduce import Choice, reproduce
 from hare.driver.state import read_state
@@ -136,7 +138,8 @@ def test_figures_name_a_damaged_table(results: Path, kind: str, harm: Callable[[
     record(results, recorded_metrics())
     (results / "tokens").mkdir()
     (results / "tokens" / "epochs.csv").write_text("arm,file,tokens_read,tokens_in_file,epochs\nd1,d1,3,3,1\n")
-    (results / "tokens" / "epochs.json").write_text("{}")
+    digest = sha256_of(results / "tokens" / "epochs.csv")
+    write_json(results / "tokens" / "epochs.json", sealed({"data_sha256": digest}))
     harm(results / "tokens" / f"epochs.{kind}")
     with pytest.raises(HareError, match=rf"epochs\.{kind} (?s:.)*hare reproduce --profile smoke --from 04"):
         build(load_profile("smoke"))

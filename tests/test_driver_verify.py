@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
 from hare.core.profile import load_profile
+from hare.core.provenance import sealed
 from hare.driver import verify as module
 from hare.driver.verify import DIFFERS, IDENTICAL, MISSING, NEW, TOLERANCE, WITHIN, verify
 
@@ -23,7 +24,7 @@ PROVENANCE = {
 
 def _record(folder: Path, stage: str, metrics: dict[str, float], **provenance: Any) -> None:
     (folder / stage).mkdir(parents=True, exist_ok=True)
-    content = {"metrics": metrics, "provenance": PROVENANCE | provenance}
+    content = sealed({"metrics": metrics, "provenance": PROVENANCE | provenance})
     (folder / stage / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
 
 

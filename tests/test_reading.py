@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError
 from hare.core.manifest import read_manifest, verified
 from hare.core.paths import Workspace
-from hare.core.provenance import digest_of
-from hare.core.reading import METRICS_DIGEST, read_json, read_record, read_table
+from hare.core.provenance import sealed
+from hare.core.reading import TABLES, read_json, read_record, read_table, recorded_table, tables_in
 from hare.core.tables import number_in_table
 
 DAMAGED = [b"", b"{", b"\xff\xfe\x00", b"null", b"[]", b'{"metrics": 1, "provenance": {}}', b'{"metrics": {}}']
@@ -36,12 +36,29 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_changed_number_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    metrics = {"a": 1.5, "b": 2}
-    path.write_text(json.dumps({"metrics": metrics, "provenance": {METRICS_DIGEST: digest_of(metrics)}}))
-    assert read_record(path)["metrics"] == metrics
-    path.write_text(path.read_text().replace("1.5", "1.6"))
-    with pytest.raises(HareError, match="not those that were recorded"):
-        read_record(path)
+    content = {"metrics": {"a": 1.5, "b": 2}, "provenance": {"git_commit": "abc", "parameters": {10: 1, 9: 2}}}
+    path.write_text(json.dumps(sealed(content)))
+    assert read_record(path)["metrics"] == content["metrics"]
+    for before, after in (("1.5", "1.6"), ("abc", "abd"), ("sha256", "sha257"), ("provenance", "provenancf")):
+        whole = path.read_text()
+        path.write_text(whole.replace(before, after))
+        with pytest.raises(HareError, match="it is not what was recorded"):
+            read_record(path)
+        path.write_text(whole)
+
+
+@pytest.mark.parametrize("content", [b"a\n2\n", b"", b"\xff", b"<html>", b'{"a": 1}'])
+def test_a_table_is_compared_with_its_record(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "smoke" / "training"
+    folder.mkdir(parents=True)
+    (folder / "noise.csv").write_text("a\n1\n")
+    (folder / "metrics.json").write_text(
+        json.dumps(sealed({"metrics": {}, "provenance": {TABLES: tables_in(folder)}}))
+    )
+    assert recorded_table(folder / "noise.csv")["a"].tolist() == [1]
+    (folder / "noise.csv").write_bytes(content)
+    with pytest.raises(HareError, match=r"noise.csv is damaged(?s:.)*git checkout(?s:.)*--profile smoke --from 05"):
+        recorded_table(folder / "noise.csv")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'a,b\n"1,2\n3', b"a\n1,2\n3,4,5\n"])

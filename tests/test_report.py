@@ -1,6 +1,5 @@
 """Published numbers, the study's tables, the report: everything made from results alone, nothing typed by hand."""
 
-import json
 import re
 import subprocess
 import sys
@@ -11,7 +10,9 @@ import pandas as pd
 import pytest
 
 from hare.core.errors import HareError
+from hare.core.files import sha256_of, write_json
 from hare.core.profile import load_profile
+from hare.core.provenance import sealed
 from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
@@ -53,8 +54,7 @@ def record(results: Path, stages: dict[str, dict[str, float]]) -> None:
     }
     for stage, metrics in stages.items():
         (results / stage).mkdir(parents=True, exist_ok=True)
-        described = json.dumps({"metrics": metrics, "provenance": provenance})
-        (results / stage / "metrics.json").write_text(described, encoding="utf-8")
+        write_json(results / stage / "metrics.json", sealed({"metrics": metrics, "provenance": provenance}))
 
 
 @pytest.fixture
@@ -191,7 +191,8 @@ def test_a_table_of_other_code_is_named(results: Path) -> None:
     build(load_profile("smoke"))
     (results / "tokens").mkdir()
     (results / "tokens" / "epochs.csv").write_text("arm,file\nd1,d1\n")
-    (results / "tokens" / "epochs.json").write_text("{}")
+    digest = sha256_of(results / "tokens" / "epochs.csv")
+    write_json(results / "tokens" / "epochs.json", sealed({"data_sha256": digest}))
     with pytest.raises(HareError, match=r"epochs\.csv does not fit its figure: .*epochs"):
         build(load_profile("smoke"))
 

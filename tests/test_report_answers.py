@@ -1,6 +1,7 @@
 """The sentence that each notebook begins with: one per stage, from recorded metrics, and this run's own at its end."""
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 
 import nbformat
@@ -9,6 +10,7 @@ from toychain import PROFILE, toy_chain
 
 from hare.core.chain import CHAIN, Step
 from hare.core.paths import Workspace
+from hare.core.provenance import sealed
 from hare.driver.notebooks import read_cells
 from hare.driver.reproduce import reproduce
 from hare.report.answers.numbers import number
@@ -46,7 +48,7 @@ def test_a_number_stands_with_its_interval() -> None:
 def test_a_run_puts_its_own_answer_in_the_place_of_the_last_record_s(roots) -> None:
     folder = Workspace(PROFILE.name).results / "corpus"
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text('{"metrics": {"total": 7}, "provenance": {}}')
+    (folder / "metrics.json").write_text(json.dumps(sealed({"metrics": {"total": 7}, "provenance": {}})))
     cell = "stage.answer(lambda metrics: f\"the total is {metrics['total']}\")"
     chain = toy_chain(roots / "notebooks", {"corpus": cell}, length=1)
     reproduce(PROFILE, chain=chain)

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
+from hare.core.provenance import sealed
 from hare.report.pages.site import build_site
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
@@ -40,8 +41,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = '<svg xmlns="http://www.w3.org/2000/svg" width="2000" height="9"/>'
         (results / "corpus" / "kept.svg").write_text(picture)
         (results / "corpus" / "kept.csv").write_text("a\n1\n")
-        (results / "corpus" / "kept.json").write_text(json.dumps({"notebook": "notebooks/01_corpus.ipynb"}))
-        (results / "corpus" / "metrics.json").write_text(json.dumps({"metrics": {"a": 1}, "provenance": {}}))
+        (results / "corpus" / "kept.json").write_text(json.dumps(sealed({"notebook": "notebooks/01_corpus.ipynb"})))
+        (results / "corpus" / "metrics.json").write_text(json.dumps(sealed({"metrics": {"a": 1}, "provenance": {}})))
         return build_site(load_profile("laptop")).parent
 
 

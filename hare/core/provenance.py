@@ -22,6 +22,7 @@ PACKAGES_NAMED = (
     "torch", "transformers", "datasets", "nanotron", "datatrove", "lm-eval", "papermill", "numpy", "pandas",
     "scikit-learn", "matplotlib", "seaborn", "tokenizers", "gguf",
 )
+DIGEST = "sha256"  # the key under which a JSON file carries the digest of all else in it
 _BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # the unit that the system counts it in
 
 
@@ -122,6 +123,20 @@ def of_run(
         "peak_rss_mb": round(peak_rss_mb() if peak_mb is None else peak_mb, 1),
         "started_at": started.isoformat(timespec="seconds"),
     }
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """``content`` as it is kept in a JSON file, with the digest by which a flipped bit is seen."""
+    kept = json.loads(json.dumps(content))  # keys as JSON has them
+    return kept | {DIGEST: digest_of(kept)}
+
+
+def unsealed(kept: Any) -> dict[str, Any] | None:
+    """What was `sealed`, without its digest; None when it is something else by now."""
+    if not isinstance(kept, dict):
+        return None
+    content = {key: value for key, value in kept.items() if key != DIGEST}
+    return content if kept.get(DIGEST) == digest_of(content) else None
 
 
 def digest_of(value: Any) -> str:

@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from hare.core.chain import CHAIN
 from hare.core.errors import HareError
+from hare.core.files import sha256_of
+from hare.core.paths import REPOSITORY
 from hare.core.profile import known_profiles
-from hare.core.provenance import digest_of
+from hare.core.provenance import unsealed
 
 if TYPE_CHECKING:
     import pandas
 
-METRICS_DIGEST = "metrics_sha256"
+TABLES = "tables"  # in a record's provenance: the digest of each table that was recorded with the metrics
+_OF_THE_REPOSITORY = (REPOSITORY / "hare", REPOSITORY / "results" / "published")  # no run makes them
 PROFILE_FILE = "profile.json"  # in the results of a profile: how it was when its last whole run came to its end
 
 
 def damaged(path: Path, reason: object) -> HareError:
     """The error that names a damaged file of results and how it comes back."""
+    problem, restore = f"{path} is damaged: {' '.join(str(reason).split())}.", f"restore it (git checkout -- {path})"
+    if any(path.is_relative_to(folder) for folder in _OF_THE_REPOSITORY):
+        return HareError(problem, restore)
     step = next((step for step in CHAIN if step.stage == path.parent.name), None)
     again = f"--from {step.number}" if step else ""
     option = f"--profile {shlex.quote(_source(path.parent.parent))}"
     command = f"hare reproduce {option} {again}".strip()
     if path.parent.name == "bench":
         command = f"hare bench {option}"
-    return HareError(
-        f"{path} is damaged: {' '.join(str(reason).split())}.",
-        f"restore it (git checkout -- {path}), or delete it and run `{command}`, which makes it again",
-    )
+    return HareError(problem, f"{restore}, or delete it and run `{command}`, which makes it again")
 
 
 def _source(folder: Path) -> str:
@@ -55,20 +58,46 @@ def read_json(path: Path) -> Any:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """``metrics`` and ``provenance`` of a stage; the metrics are compared with the digest that is recorded with them.
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file that carries its own digest, without it.
 
     Raises:
         HareError: it is damaged.
     """
-    record = read_json(path)
-    parts = [record.get(part) for part in ("metrics", "provenance")] if isinstance(record, dict) else [None]
-    if not all(isinstance(part, dict) for part in parts):
+    content = unsealed(read_json(path))
+    if content is None:
+        raise damaged(path, "it is not what was recorded")
+    return content
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """``metrics`` and ``provenance`` of a stage.
+
+    Raises:
+        HareError: it is damaged.
+    """
+    record = read_sealed(path)
+    if not all(isinstance(record.get(part), dict) for part in ("metrics", "provenance")):
         raise damaged(path, "it holds no metrics with their provenance")
-    digest = record["provenance"].get(METRICS_DIGEST)
-    if digest is not None and digest != digest_of(record["metrics"]):
-        raise damaged(path, "its metrics are not those that were recorded")
     return record
+
+
+def tables_in(results: Path) -> dict[str, str]:
+    """The digest of every table in a stage's folder of results, for its record."""
+    return {path.name: sha256_of(path) for path in sorted(results.glob("*.csv"))}
+
+
+def recorded_table(path: Path) -> "pandas.DataFrame":
+    """A table in CSV, after comparing it with the record beside it, where that names the table.
+
+    Raises:
+        HareError: the table or the record is damaged.
+    """
+    record = path.with_name("metrics.json")
+    tables = read_record(record)["provenance"].get(TABLES, {}) if record.exists() else {}
+    if path.is_file() and sha256_of(path) != tables.get(path.name, sha256_of(path)):
+        raise damaged(path, "it is not what was recorded")
+    return read_table(path)
 
 
 def read_table(path: Path, **options: Any) -> "pandas.DataFrame":

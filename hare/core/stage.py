@@ -14,7 +14,7 @@ from hare.core.files import is_finite_number, remove, write_json, written_whole
 from hare.core.manifest import MANIFEST, METRICS, PARAMETERS, read_manifest, verified, write_manifest
 from hare.core.parameters import SPECIAL, Parameters
 from hare.core.paths import Workspace
-from hare.core.reading import METRICS_DIGEST, read_json, read_record
+from hare.core.reading import TABLES, read_json, read_record, tables_in
 from hare.core.secrets import masked_values
 from hare.core.tables import escape_tables, number_in_table
 
@@ -123,11 +123,12 @@ class Stage:
         missing = [str(path) for path in self._outputs.values() if not path.exists()]
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
-        of = provenance.of_run(
-            self.origin() | {METRICS_DIGEST: provenance.digest_of(metrics), "parameters": self._values}, self._inputs,
-            seeds, time.monotonic() - self._clock,
+        # `hare figures` makes the tables of a step that reads results anew, so their digests would not stay
+        origin = self.origin() | {"parameters": self._values} | (
+            {} if self.step.reads_results else {TABLES: tables_in(self.results)}
         )
-        write_json(self.results / METRICS, {"metrics": metrics, "provenance": of})
+        of = provenance.of_run(origin, self._inputs, seeds, time.monotonic() - self._clock)
+        write_json(self.results / METRICS, provenance.sealed({"metrics": metrics, "provenance": of}))
         for shown, sentence in self._answers:
             shown.update(_markdown(sentence(metrics)))
         write_json(self.work / PARAMETERS, self._values)

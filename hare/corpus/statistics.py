@@ -14,6 +14,7 @@ from pandas.io.formats.style import Styler
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
+from hare.core.reading import read_table
 from hare.corpus.block import EXCERPT, HERE
 from hare.corpus.personal import masked
 from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
@@ -157,7 +158,7 @@ def overlap(cleaned: Cleaned) -> pd.DataFrame:
 
 def published_sources() -> pd.DataFrame:
     """The paper's Table 3: source, category, weight_percent."""
-    return pd.read_csv(REPOSITORY / "results" / "published" / "d1_sources.csv")
+    return read_table(REPOSITORY / "results" / "published" / "d1_sources.csv")
 
 
 def weights(sources: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

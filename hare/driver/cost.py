@@ -10,7 +10,7 @@ from hare.core.files import write_json, written_whole
 from hare.core.manifest import METRICS
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
-from hare.core.reading import METRICS_DIGEST, read_record
+from hare.core.reading import TABLES, read_record, tables_in
 from hare.driver.state import StepState, read_state
 
 STAGES_CSV = "stages.csv"
@@ -31,8 +31,8 @@ def record_bench(
     of = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
     groups = known["provenance"].get("groups", {}) | {group: of}
     merged = dict(sorted((known["metrics"] | metrics).items()))
-    digest = {METRICS_DIGEST: provenance.digest_of(merged)}
-    write_json(path, {"metrics": merged, "provenance": of | digest | {"groups": groups}})
+    of |= {"groups": groups, TABLES: tables_in(path.parent)}
+    write_json(path, provenance.sealed({"metrics": merged, "provenance": of}))
 
 
 def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:

@@ -12,10 +12,9 @@ from hare.core.chain import Step
 from hare.core.files import write_json
 from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest
 from hare.core.paths import Workspace
-from hare.core.provenance import digest_of
+from hare.core.provenance import sealed, unsealed
 from hare.core.seals import intact, seal_of
 
-_DIGEST = "sha256"
 _DRAWN = (".svg", ".pdf", ".png")
 
 
@@ -49,10 +48,7 @@ def read_state(step: Step, workspace: Workspace) -> StepState | None:
     """State of the last successful run; None when there is none or it is damaged."""
     try:
         content = json.loads(state_path(step, workspace).read_text(encoding="utf-8"))
-        digest = content.pop(_DIGEST, None)  # states written before there was one have none
-        if digest not in (None, digest_of(content)):
-            return None
-        state = StepState(**content)
+        state = StepState(**(unsealed(content) or {}))
         whole = all(isinstance(part, dict) for part in (state.key, state.files, *state.files.values()))
         numbers = all(isinstance(number, int | float) for number in (state.wall_seconds, state.peak_rss_mb))
         return state if whole and numbers and isinstance(state.finished_at, str) else None
@@ -76,8 +72,7 @@ def _write(step: Step, workspace: Workspace, state: StepState) -> None:
 
 def sealed_state(state: StepState) -> dict[str, Any]:
     """The fields of a state with the digest by which a flipped bit is seen."""
-    content = dataclasses.asdict(state)
-    return content | {_DIGEST: digest_of(content)}
+    return sealed(dataclasses.asdict(state))
 
 
 def damage(step: Step, workspace: Workspace, state: StepState) -> str | None:

@@ -19,8 +19,7 @@ from hare.core.files import write_json, written_whole
 from hare.core.manifest import METRICS
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
-from hare.core.provenance import digest_of, git_commit, of_run
-from hare.core.reading import METRICS_DIGEST
+from hare.core.provenance import git_commit, of_run, sealed, unsealed
 from hare.core.statistics import wilson_interval
 
 TOLERANCE = 0.01  # relative, for a metric without an interval
@@ -131,8 +130,8 @@ def keep(verification: Verification, profile: Profile) -> Path:
         table.writerows(rows)
     metrics = verification.metrics
     origin = {"command": f"hare verify {profile.option} --against DIR --record", "git_commit": git_commit(),
-              "differences": verification.explanations, METRICS_DIGEST: digest_of(metrics)}
-    write_json(folder / METRICS, {"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)})
+              "differences": verification.explanations}
+    write_json(folder / METRICS, sealed({"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)}))
     return folder / METRICS
 
 
@@ -162,12 +161,15 @@ def _git(*arguments: str) -> bytes:
 
 def _parsed(content: bytes, name: str) -> dict[str, Any]:
     try:
-        record = json.loads(content)
-        if all(isinstance(record[part], dict) for part in ("metrics", "provenance")):
-            return record
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise HareError(f"{name} is no record of a stage.", "restore it (git checkout) or run its notebook again")
+        record = unsealed(json.loads(content)) or {}
+    except (ValueError, RecursionError):
+        record = {}
+    if not all(isinstance(record.get(part), dict) for part in ("metrics", "provenance")):
+        raise HareError(
+            f"{name} is no record of a stage, or was changed since.",
+            "restore it (git checkout) or run its notebook again",
+        )
+    return record
 
 
 def _compare(stage: str, record: dict[str, Any], rerun: dict[str, Any]) -> list[Comparison]:

@@ -9,6 +9,7 @@ from scipy.stats import norm, t
 
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
+from hare.core.reading import recorded_table
 from hare.core.statistics import COVERAGE, POWER, Spread
 from hare.evaluation.endpoints import LABELS
 from hare.training.ablation import bits
@@ -141,7 +142,7 @@ def _recorded(profile: str, name: str) -> pd.DataFrame:
     path = Workspace(profile).results / "training" / f"{name}.csv"
     if not path.exists():
         raise HareError(f"{path} is missing.", f"run `hare reproduce --profile {profile} --only 05` first")
-    return pd.read_csv(path)
+    return recorded_table(path)
 
 
 def _about_tokens(effect: float, study: pd.Series, along: pd.DataFrame) -> str:

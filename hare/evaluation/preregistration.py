@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from hare.core.checked import read_yaml
 from hare.core.errors import HareError
 from hare.core.files import write_text
+from hare.core.manifest import verified
 from hare.core.paths import REPOSITORY, Workspace
 from hare.evaluation.endpoints import LABELS, digests, load
 
@@ -22,7 +24,11 @@ REGISTERED = REPOSITORY / "paper" / "preregistration.yaml"
 
 def registered(path: Path = REGISTERED) -> dict[str, Any]:
     """The registration: margin, primary endpoint, contrasts, and ``sets``: profile → endpoint → sha256."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = dict(read_yaml(path))
+    sets = content.get("sets")
+    if not isinstance(sets, dict) or not all(isinstance(digests_of, dict) for digests_of in sets.values()):
+        raise HareError(f"{path} does not name the sets of each profile.", f"restore it (git checkout -- {path})")
+    return content
 
 
 def checked(profile: str, current: Mapping[str, str], path: Path = REGISTERED) -> str:
@@ -49,12 +55,9 @@ def register(profile: str, path: Path = REGISTERED) -> str:
     """Write the digests of the profile's sets, as notebook 04 left them, into the registration.
 
     Raises:
-        HareError: notebook 04 has not run.
+        HareError: notebook 04 has not run, or what it left is damaged.
     """
-    workspace = Workspace(profile)
-    items = workspace.work / "tokens" / "endpoints.jsonl"
-    if not items.exists():
-        raise HareError(f"{items} is missing.", f"run `hare reproduce --profile {profile} --only 04` first")
+    items = verified(Workspace(profile), "tokens", "endpoints.jsonl", f"--profile {profile}")
     content = registered(path)
     content["sets"][profile] = digests(load(items))
     write_text(path, _HEAD + yaml.safe_dump(content, sort_keys=False))

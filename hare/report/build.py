@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from hare.core.errors import HareError
-from hare.core.files import write_json, write_text
+from hare.core.files import remove, sha256_of, write_json, write_text
 from hare.core.paths import REPOSITORY
 from hare.core.profile import DEFAULT, Profile
-from hare.core.provenance import git_commit
+from hare.core.provenance import git_commit, sealed
+from hare.core.reading import read_sealed
 from hare.core.tables import number_in_table
 from hare.report import study
 from hare.report.figures import redraw
@@ -62,6 +63,15 @@ def _refresh(folder: Path, name: str, frame: pd.DataFrame, origin: dict[str, Any
     """Write a figure's CSV and its origin, unless the CSV says the same already: then it keeps the origin it has."""
     text = frame.to_csv(index=False, float_format=number_in_table, lineterminator="\n")
     path, described = folder / f"{name}.csv", folder / f"{name}.json"
-    if not (described.exists() and path.exists() and path.read_text(encoding="utf-8") == text):
+    if not (_is_whole(described) and path.is_file() and path.read_bytes() == text.encode()):
+        remove(path)
         write_text(path, text)
-        write_json(described, {"figure": name, "data": path.name, **origin})
+        data = {"data": path.name, "data_sha256": sha256_of(path)}
+        write_json(described, sealed({"figure": name, **data, **origin}))
+
+
+def _is_whole(described: Path) -> bool:
+    try:
+        return bool(read_sealed(described))
+    except HareError:
+        return False

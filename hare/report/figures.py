@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 
 from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json, written_whole
-from hare.core.reading import damaged, read_json, read_table
+from hare.core.provenance import sealed
+from hare.core.reading import damaged, read_sealed, read_table
 from hare.core.stage import Stage
 from hare.core.tables import number_in_table
 
@@ -103,8 +104,8 @@ def redraw(profile_results: Path) -> list[Path]:
 
 
 def _redraw_one(folder: Path, name: str) -> Path:
-    origin, data = read_json(folder / f"{name}.json"), folder / f"{name}.csv"
-    if not isinstance(origin, dict) or sha256_of(data) != origin.get("data_sha256", sha256_of(data)):
+    origin, data = read_sealed(folder / f"{name}.json"), folder / f"{name}.csv"
+    if not data.is_file() or sha256_of(data) != origin.get("data_sha256"):
         raise damaged(data, "it is not the table that the figure was drawn from")
     provenance = {key: value for key, value in origin.items() if key not in ("figure", "data", "data_sha256")}
     try:
@@ -164,5 +165,5 @@ def _render(folder: Path, drawing: Drawing, origin: dict[str, Any]) -> Figure:
         picture = drawing.draw(frame)
         _save(picture, folder / drawing.name)
     described = {"figure": drawing.name, "data": data.name, "data_sha256": sha256_of(data)}
-    write_json(folder / f"{drawing.name}.json", described | origin)
+    write_json(folder / f"{drawing.name}.json", sealed(described | origin))
     return picture

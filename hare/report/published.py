@@ -5,13 +5,14 @@ from functools import cache
 import pandas as pd
 
 from hare.core.paths import REPOSITORY
+from hare.core.reading import read_table
 
 PUBLISHED = REPOSITORY / "results" / "published"
 
 
 def published(table: str) -> pd.DataFrame:
     """``results/published/<table>.csv``; empty cells are NaN."""
-    return pd.read_csv(PUBLISHED / f"{table}.csv")
+    return read_table(PUBLISHED / f"{table}.csv")
 
 
 @cache

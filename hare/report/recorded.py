@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hare.core.paths import Workspace
-from hare.core.reading import read_record, read_table
+from hare.core.reading import read_record, recorded_table
 
 STAGES = (
     "corpus", "synthesis", "decontamination", "tokens", "training", "evaluation", "leakage", "finetuning", "deployment",
@@ -67,4 +67,9 @@ class Recorded:
     def table(self, stage: str, name: str) -> pd.DataFrame | None:
         """``results/<profile>/<stage>/<name>.csv``, or None when it was not written."""
         path = self.folder / stage / f"{name}.csv"
-        return read_table(path) if path.exists() else None
+        return recorded_table(path) if path.exists() else None
+
+    def figure(self, stage: str, name: str) -> Path | None:
+        """The SVG of a figure, or None when it was not drawn."""
+        path = self.folder / stage / f"{name}.svg"
+        return path if path.exists() else None

@@ -21,6 +21,7 @@ import sacrebleu
 
 from hare.core.paths import REPOSITORY
 from hare.core.progress import Progress
+from hare.core.reading import read_table
 from hare.data.diversity import (
     ReferenceModel,
     bootstrapped,
@@ -96,7 +97,7 @@ def described(texts: Sequence[str], topics: TopicModel, reference: ReferenceMode
 
 def published_weights() -> dict[str, float]:
     """The paper's sampling weights of d1, d2 and d3, in percent of the tokens of its second stage."""
-    published = pd.read_csv(REPOSITORY / "results" / "published" / "mixture.csv")
+    published = read_table(REPOSITORY / "results" / "published" / "mixture.csv")
     totals = published.groupby("part")["weight_percent"].sum()
     return {str(part).lower(): float(weight) for part, weight in totals.items()}
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import xxhash
 
+from hare.core.reading import read_table
 from hare.core.statistics import wilson_interval
 
 SAMPLE = 200  # edits
@@ -31,7 +32,7 @@ def judged_sample(edits: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """
     keyed = sorted(((edit_key(edit), edit) for edit in edits), key=lambda pair: pair[0])
     rows = [{"key": key} | {name: edit[name] for name in _COLUMNS} for key, edit in keyed[:SAMPLE]]
-    known = pd.read_csv(_JUDGEMENTS, dtype=str, keep_default_na=False).set_index("key")
+    known = read_table(_JUDGEMENTS, dtype=str, keep_default_na=False).set_index("key")
     frame = pd.DataFrame(rows, columns=["key", *_COLUMNS])
     for column, otherwise in (("verdict", UNREAD), ("note", "")):
         frame[column] = [known[column].get(key, otherwise) for key in frame["key"]]

@@ -8,7 +8,7 @@ from hare.core.errors import HareError
 from hare.core.files import written_whole
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import DEFAULT
-from hare.core.reading import read_json, read_record
+from hare.core.reading import read_record, read_sealed
 from hare.report import cost, facts, published
 from hare.report.recorded import STAGES, Recorded
 
@@ -100,7 +100,7 @@ def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """By ``stage/name``: absolute path of the picture, the notebook or command that drew it, and its commit, cut."""
     drawn = {}
     for path in sorted(recorded.folder.glob("*/*.pdf")):  # they embed their font
-        origin = read_json(path.with_suffix(".json"))
+        origin = read_sealed(path.with_suffix(".json"))
         drawn[f"{path.parent.name}/{path.stem}"] = {
             "path": str(path), "notebook": Path(origin.get("notebook") or origin["command"]).stem,
             "commit": origin["git_commit"][:7],
