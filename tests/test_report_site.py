@@ -74,6 +74,17 @@ def test_a_profile_without_notebooks_is_named(tmp_path: Path, monkeypatch: pytes
         build_site(load_profile("laptop"))
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"\0\0", b"[3]", b'{"cells": 1}', b"<html>", b"null"])
+def test_a_damaged_notebook_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
+    kept = Workspace("laptop").results / "notebooks" / "01_analyse_corpus.ipynb"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    with pytest.raises(HareError, match=r"01_analyse_corpus.ipynb is damaged(?s:.)*git checkout"):
+        build_site(load_profile("laptop"))
+
+
 @pytest.mark.skipif(_BROWSER is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("page", ["index", "01_corpus", "figures_corpus"])
 def test_a_browser_shows_the_page_without_errors_in_its_width(site: Path, page: str, tmp_path: Path) -> None:

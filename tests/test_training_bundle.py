@@ -121,6 +121,10 @@ def test_what_has_not_run_cannot_be_packed(roots: Path, tmp_path: Path) -> None:
         _has_run(stage, ARTIFACTS[stage])
     with pytest.raises(HareError, match="holds no wheel"):
         make_bundle(SMOKE, tmp_path / "hare-smoke.zip", tmp_path / "wheels")
+    tokens = Workspace(SMOKE.name).work / "tokens" / "d1.ds"
+    tokens.write_bytes(bytes((tokens.read_bytes()[0] ^ 1,)) + tokens.read_bytes()[1:])
+    with pytest.raises(HareError, match=r"d1.ds is gone or was changed(?s:.)*--profile smoke --only 04"):
+        make_bundle(SMOKE, tmp_path / "hare-smoke.zip", None)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -20,7 +20,7 @@ from hare.core.paths import Workspace, cache_folder
 from hare.core.profile import Profile, load_profile
 from hare.core.provenance import digest_of
 from hare.data.append_log import AppendLog
-from hare.driver.reproduce import Choice, reason_to_run, reproduce
+from hare.driver.reproduce import reproduce
 from hare.driver.verify import IDENTICAL, NEW, verify
 
 SCALE = "smoke"
@@ -93,8 +93,8 @@ def _manifest(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ground() -> Iterator[Ground]:
-    """Inside, `Workspace` and the cache lie under ``faults`` in the folder for work, with a finished smoke run in
-    them, made there unless a campaign that was stopped has left one."""
+    """Inside, `Workspace` and the cache lie under ``faults`` in the folder for work, with a finished smoke run of the
+    study in them, made there unless a campaign that was stopped has left one."""
     smoke, folder = load_profile(SCALE), Workspace(SCALE).work.parent / "faults"
     archives = cache_folder() / "archives"
     with _elsewhere(folder):
@@ -104,8 +104,6 @@ def ground() -> Iterator[Ground]:
             _copied(pristine / "work", Workspace(SCALE).work)
             _copied(pristine / "results", Workspace(SCALE).results)
         ran = reproduce(smoke)
-        if any(reason_to_run(step, smoke) for step in CHAIN):
-            ran += reproduce(smoke, Choice(first=next(step.number for step in CHAIN if step.on_request)))
         log = folder / f"{digest_of(code_of(*_FAULTS))[:16]}.jsonl"
         if ran or not pristine.exists():
             log.unlink(missing_ok=True)
@@ -113,7 +111,7 @@ def ground() -> Iterator[Ground]:
             _copied(Workspace(SCALE).results, pristine / "results")
             _copied(Workspace(SCALE).work, pristine / "work")
         with AppendLog(log) as kept:
-            yield Ground(smoke, CHAIN, pristine, kept)
+            yield Ground(smoke, tuple(step for step in CHAIN if not step.on_request), pristine, kept)
 
 
 def _copied(source: Path, target: Path) -> None:

@@ -15,7 +15,6 @@ from hare.bench.fault_files import ROUNDS, noticed, of_the_cache, single, togeth
 from hare.bench.fault_ground import Fault, Ground, ground
 from hare.bench.fault_kills import killed
 from hare.bench.fault_values import outcome_of, wrong_values
-from hare.core.chain import CHAIN
 from hare.core.files import written_whole
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
@@ -30,7 +29,7 @@ def bench(profile: Profile) -> dict[str, float]:
     ``results/<profile>/bench/faults.csv``."""
     with ground() as prepared:
         faults = _values(prepared) + _files(prepared) + _kills(prepared)
-        cost = cost_of_checking(prepared.profile, tuple(step for step in CHAIN if not step.on_request))
+        cost = cost_of_checking(prepared.profile, prepared.chain)
     with written_whole(Workspace(profile.name).results / "bench" / "faults.csv") as temporary:
         pd.DataFrame([fault.row() for fault in faults]).to_csv(temporary, index=False, lineterminator="\n")
     return counts(faults) | cost

@@ -52,8 +52,13 @@ def verified(workspace: Workspace, stage: str, name: str, option: str) -> Path:
     maker, path = step_of_stage(stage), workspace.work / stage / name
     rerun = f"run `hare reproduce {option} --only {maker.number}` first"
     known = read_manifest(workspace, stage)
-    if known is None or name not in known or not path.exists():
+    if not path.exists():
         raise HareError(f"{path} is missing: {maker.notebook} has not run to its end.", rerun)
+    if known is None or name not in known:
+        listing = workspace.work / stage / MANIFEST
+        raise HareError(
+            f"{listing} does not name {name}: it was damaged, or {maker.notebook} has not run to its end.", rerun
+        )
     if not intact(path, _seal(workspace, stage, name, known[name])):
         raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
     return path

@@ -31,7 +31,7 @@ def record_bench(
     of = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
     groups = known["provenance"].get("groups", {}) | {group: of}
     merged = dict(sorted((known["metrics"] | metrics).items()))
-    of |= {"groups": groups, TABLES: tables_in(path.parent)}
+    of = of | {"groups": groups, TABLES: tables_in(path.parent)}
     write_json(path, provenance.sealed({"metrics": merged, "provenance": of}))
 
 

@@ -88,6 +88,12 @@ def damaged_picture(workspace: Workspace, state: StepState) -> str | None:
     return next(_damaged(workspace, state, drawn=True), None)
 
 
+def damaged_result(workspace: Workspace, state: StepState) -> str | None:
+    """Name of the first file of results, drawn or not, that is gone or has changed since."""
+    files = (name for drawn in (False, True) for name in _damaged(workspace, state, drawn))
+    return next((name for name in files if name.startswith("results/")), None)
+
+
 def _damaged(workspace: Workspace, state: StepState, drawn: bool) -> Iterator[str]:
     roots = {"work": workspace.work, "results": workspace.results}
     for name, known in state.files.items():

@@ -1,8 +1,10 @@
 """`hare status`: how far a profile is, read from files alone."""
 
 import shutil
+from pathlib import Path
 
 import filelock
+import psutil
 
 from hare.core import slurm
 from hare.core.chain import CHAIN, Step
@@ -62,3 +64,12 @@ def _is_running(workspace: Workspace) -> bool:
             return False
     except filelock.Timeout:
         return True
+    except OSError:  # somebody else's folder: what holds the lock says so beside it
+        return _process_runs(workspace.work / "driver.pid")
+
+
+def _process_runs(holder: Path) -> bool:
+    try:
+        return psutil.pid_exists(int(holder.read_text()))
+    except (OSError, ValueError):
+        return False

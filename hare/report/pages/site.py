@@ -13,10 +13,13 @@ from pathlib import Path
 import jinja2
 import nbformat
 
+from hare.core.chain import CHAIN
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole, write_text
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import Profile
+from hare.core.reading import damaged
+from hare.driver.state import damaged_result, read_state
 from hare.driver.verify import verify
 from hare.report.recorded import STAGES, Recorded
 
@@ -56,6 +59,7 @@ def build_site(profile: Profile) -> Path:
     target = Workspace(profile.name).work / "site"
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "source"
+        _say_changes(Workspace(profile.name))
         _write_sources(source, profile, recorded, notebooks)
         with folder_written_whole(target) as folder:
             _lay_out(source, folder)
@@ -70,7 +74,7 @@ def _write_sources(source: Path, profile: Profile, recorded: Recorded, notebooks
     configuration = "\n".join(f"{name} = {value!r}" for name, value in _CONFIGURATION.items())
     write_text(source / "conf.py", configuration + "\n")
     for notebook in notebooks:
-        write_text(source / notebook.name, nbformat.writes(sanitised(nbformat.read(notebook, as_version=4))))
+        write_text(source / notebook.name, nbformat.writes(sanitised(_executed(notebook))))
     stages = [stage for stage in (*STAGES, "study") if _figures(recorded, stage)]
     for stage in stages:
         _write_figures(source, recorded, stage)
@@ -86,6 +90,23 @@ def _write_sources(source: Path, profile: Profile, recorded: Recorded, notebooks
             article=article.exists(),
         ),
     )
+
+
+def _say_changes(workspace: Workspace) -> None:
+    """Where the results were made here, say which are not what their run left."""
+    for step in CHAIN:
+        state = read_state(step, workspace)
+        if state and (changed := damaged_result(workspace, state)):
+            print(f"{changed} is gone or was changed since {step.notebook} ran: `hare status` says what to do")
+
+
+def _executed(path: Path) -> nbformat.NotebookNode:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat's own, json's, those of attributes that are not there
+        raise damaged(path, f"it is no notebook ({type(error).__name__})") from error
+    return notebook
 
 
 def _verification(profile: Profile) -> str:

@@ -30,7 +30,7 @@ from hare.core.stage import PARAMETERS
 from hare.data.archives import archive_of, noting_reads, read_member
 from hare.driver.keys import archives_read
 from hare.driver.notebooks import read_cells
-from hare.driver.state import read_state, sealed_state, state_path
+from hare.driver.state import damage, read_state, sealed_state, state_path
 from hare.synthesis.engines import smollm2
 from hare.tokens.vocabulary import mistral_model
 
@@ -130,12 +130,12 @@ def _digest_here(name: str) -> str:
 
 
 def _code(profile: Profile) -> dict[str, Path]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    if not listed:
-        raise HareError(f"{REPOSITORY} is no git repository, so what is its code is not known.", "clone it with git")
-    kept = [name for name in listed if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if not listed.stdout:
+        raise HareError(
+            f"git does not say what is code in {REPOSITORY}: {' '.join(listed.stderr.split())}", "clone it with git"
+        )
+    kept = [name for name in listed.stdout.splitlines() if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
     file = Path(profile.source)
     files = {f"code/{name}": REPOSITORY / name for name in kept if (REPOSITORY / name).is_file()}
     return {**files, f"code/{file.name}": file} if file.is_file() else files
@@ -150,10 +150,12 @@ def _earlier(profile: Profile) -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {}
     for step in earlier:
         state, manifest = read_state(step, workspace), read_manifest(workspace, step.stage)
-        if state is None or manifest is None:
+        harm = damage(step, workspace, state) if state else None
+        if state is None or manifest is None or harm:
+            why = f"{harm} is gone or was changed" if harm else f"{step.notebook} has not run to its end"
             raise HareError(
-                f"{step.notebook} has not run to its end, and a bundle brings what it made.",
-                f"run `hare reproduce --profile {profile.source}` up to 04 first",
+                f"{why}, and a bundle brings what it made.",
+                f"run `hare reproduce {profile.option} --only {step.number}` first",
             )
         files |= {f"work/{step.stage}/{name}": workspace.work / step.stage / name for name in (MANIFEST, PARAMETERS)}
         for artifact in manifest:
