@@ -135,7 +135,8 @@ def _code(profile: Profile) -> dict[str, Path]:
         raise HareError(
             f"git does not say what is code in {REPOSITORY}: {' '.join(listed.stderr.split())}", "clone it with git"
         )
-    kept = [name for name in listed.stdout.splitlines() if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
+    names = listed.stdout.splitlines()
+    kept = [name for name in names if not name.startswith(_LEFT_OUT) or name.startswith("results/published/")]
     file = Path(profile.source)
     files = {f"code/{name}": REPOSITORY / name for name in kept if (REPOSITORY / name).is_file()}
     return {**files, f"code/{file.name}": file} if file.is_file() else files
