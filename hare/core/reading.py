@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hare.core.chain import CHAIN
 from hare.core.errors import HareError
 from hare.core.files import sha256_of
+from hare.core.manifest import METRICS
 from hare.core.paths import REPOSITORY
 from hare.core.profile import known_profiles
 from hare.core.provenance import unsealed
@@ -93,7 +94,7 @@ def recorded_table(path: Path) -> "pandas.DataFrame":
     Raises:
         HareError: the table or the record is damaged.
     """
-    record = path.with_name("metrics.json")
+    record = path.with_name(METRICS)
     tables = read_record(record)["provenance"].get(TABLES, {}) if record.exists() else {}
     if path.is_file() and sha256_of(path) != tables.get(path.name, sha256_of(path)):
         raise damaged(path, "it is not what was recorded")

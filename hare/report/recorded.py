@@ -68,8 +68,3 @@ class Recorded:
         """``results/<profile>/<stage>/<name>.csv``, or None when it was not written."""
         path = self.folder / stage / f"{name}.csv"
         return recorded_table(path) if path.exists() else None
-
-    def figure(self, stage: str, name: str) -> Path | None:
-        """The SVG of a figure, or None when it was not drawn."""
-        path = self.folder / stage / f"{name}.svg"
-        return path if path.exists() else None
