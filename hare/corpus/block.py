@@ -39,7 +39,7 @@ class Edit:
 
 
 class Stopwatch:
-    """Processor seconds of what is done to each document, estimated from some of them.
+    """Processor seconds spent on documents, estimated from one in `_TIMED`.
 
     Reading the processor's clock asks the operating system, which costs as much as a cheap block does.
     """
@@ -49,12 +49,12 @@ class Stopwatch:
         self._calls, self._started = 0, 0.0
 
     def start(self) -> None:
-        """Before a document, of some of which the time is taken."""
+        """Start the clock before a document, if this is one of those that are timed."""
         if self._calls % _TIMED == 0:
             self._started = time.process_time()
 
     def stop(self) -> None:
-        """Behind it."""
+        """Stop it after the document, and count its time for all those that are not timed."""
         if self._calls % _TIMED == 0:
             self.seconds += _TIMED * (time.process_time() - self._started)
         self._calls += 1

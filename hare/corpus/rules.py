@@ -18,7 +18,7 @@ class Rules:
     least_words: int = 20
     mean_word_length: tuple[float, float] = (3.0, 10.0)  # bytes; Gopher: 3 to 10
     least_alphabetic_share: float = 0.8  # words with a letter; Gopher: 0.8
-    most_symbol_share: float = 0.1  # '#', '{', '}' and '…' a word; Gopher: 0.1
+    most_symbol_share: float = 0.1  # '#', '{', '}' and '…' per word; Gopher: 0.1
     most_repeated_lines: float = 0.3  # share of bytes in lines seen before; Gopher: 0.2
     most_repeated_bigram: float = 0.2  # share of words in the most frequent pair; Gopher: 0.2
     most_repeated_spans: float = 0.2  # share of 8-word spans seen before; Gopher: 0.12 of characters

@@ -216,7 +216,7 @@ def recitations(leaked: TrainedRun | Path, clean: Path, items: Sequence[LeakItem
 
 
 def marked(tokenizer: PreTrainedTokenizerBase, continuation: Sequence[int], truth: Sequence[int]) -> str:
-    """The tokens of ``said`` as text, runs that equal ``truth`` at the same place between ⟦ and ⟧."""
+    """The tokens of ``continuation`` as text, runs that equal ``truth`` at the same place between ⟦ and ⟧."""
     hits = [place < len(truth) and token == truth[place] for place, token in enumerate(continuation)]
     text, start = "", 0
     for place in range(1, len(continuation) + 1):
