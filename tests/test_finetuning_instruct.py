@@ -35,6 +35,8 @@ def system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> InstructGrammar:
 def test_names_are_scored_as_one_pass_over_each_scores_them(system: InstructGrammar, folder: Path) -> None:
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     names = ["call_number", "open_camera", "a"]
+    cache, _ = system.chosen([TURNS[0], {"role": "user", "content": "ring Ben and Bob"}], names)
+    system.copied("ring Ben and Bob", 'call_contact("', cache)  # what was read before changes nothing
     _, scores = system.chosen(TURNS, names)
     prompt = list(tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False))
     for name in names:

@@ -132,22 +132,33 @@ def test_whole_tasks_are_kept_aside_without_what_d3_holds(model: ChatModel, tmp_
     assert {one.set for one in found} == {chosen.name for chosen in OPEN_SETS} and len(found) > 500
     (tmp_path / "d3").mkdir()
     (tmp_path / "d3" / "00000.jsonl").write_text(f"{json.dumps({'id': 'x', 'text': 't', 'metadata': {}})}\n")
-    train, aside = chat.kept_aside(found, tmp_path / "d3")
-    assert not {one.task for one in train} & {one.task for one in aside} and len(train) + len(aside) == len(found)
-    read = {"id": "x", "text": "t", "metadata": {"seed_passage": aside[0].source}}
-    (tmp_path / "d3" / "00000.jsonl").write_text(f"{json.dumps(read)}\n")
-    assert chat.kept_aside(found, tmp_path / "d3")[1] == [one for one in aside if one.source != aside[0].source]
-    assert sum(sum(one.example(model.dialogue).scored) for one in aside) >= 1000
-    example = aside[1].example(model.dialogue)
+    folds = chat.folds(found, tmp_path / "d3", 3)
+    kept_aside = [{one.task for one in fold.new} for fold in folds]
+    assert set.union(*kept_aside) == {one.task for one in found} and sum(map(len, kept_aside)) == len(
+        set.union(*kept_aside))
+    for fold, tasks in zip(folds, kept_aside, strict=True):
+        assert not tasks & {one.task for one in fold.train} and {one.task for one in fold.known} <= {
+            one.task for one in fold.train}
+        assert not {one.source for one in fold.train} & {one.source for one in (*fold.known, *fold.new)}
+    for part in ("known", "new"):
+        first = getattr(folds[0], part)[0]
+        read = {"id": "x", "text": "t", "metadata": {"seed_passage": first.source}}
+        (tmp_path / "d3" / "00000.jsonl").write_text(f"{json.dumps(read)}\n")
+        again = chat.folds(found, tmp_path / "d3", 3)[0]
+        assert first not in getattr(again, part) and first not in again.train
+    assert sum(sum(one.example(model.dialogue).scored) for fold in folds for one in fold.new) >= 1000
+    example = folds[0].new[1].example(model.dialogue)
     assert example.ids[-1] == model.dialogue.end and all(example.scored[example.scored.index(True):])
 
 
 def test_losses_of_what_is_kept_aside_come_with_an_interval_over_tasks() -> None:
-    rows = pd.DataFrame({"source": list("abcd"), "task": ["x", "x", "y", "y"], "tokens": [10, 10, 20, 20],
+    rows = pd.DataFrame({"aside": chat.NEW, "source": list("abcd"), "task": ["x", "x", "y", "y"],
+                         "tokens": [10, 10, 20, 20],
                          "nats_before": [50.0, 50, 100, 100], "nats_after": [30.0, 30, 40, 40]})
     table = chat.loss_table(rows).set_index("part")
-    assert table.loc["all", "before"] == 5.0 and table.loc["all", "gain"] == pytest.approx(160 / 60)
-    assert table.loc["all", "low"] == pytest.approx(2.0) and table.loc["all", "high"] == pytest.approx(3.0)
+    new = table.loc[chat.NEW]
+    assert new["before"] == 5.0 and new["gain"] == pytest.approx(160 / 60) and new["tasks"] == 2
+    assert new["low"] == pytest.approx(2.0) and new["high"] == pytest.approx(3.0)
     assert table.loc["y", "low"] == table.loc["y", "high"] == pytest.approx(3.0)
 
 

@@ -160,3 +160,22 @@ def test_tool_accuracy_sets_ours_beside_the_strongest_baseline() -> None:
             for system, exact in (("hare-tool", 0.8), ("retrieval", 0.3), ("retrieval-examples", 0.5))]
     title = finetuning.tool_accuracy(table(columns, *rows)).get_suptitle()
     assert "80" in title and "50" in title and "30" not in title
+
+
+def test_the_curve_over_pretraining_names_both_ends() -> None:
+    rows = [(form, tokens, part, exact, exact - 0.1, exact + 0.05, 1)
+            for form, start in (("marks", 0.6), ("copying", 0.0), ("copying, grammar", 0.1))
+            for part in ("all", "with arguments")
+            for tokens, exact in ((0, start), (600_000, start + 0.1), (2_400_000, start + 0.2))]
+    picture = finetuning.pretraining_curve(table("form tokens part exact low high seeds", *rows))
+    title = picture.get_suptitle().replace("\n", " ")
+    assert "60 to 80 % by marks" in title and "0 to 20 % by copying" in title and "2.4 M" in title
+
+
+def test_the_confusion_says_how_many_answers_a_row_has() -> None:
+    rows = [(system, wanted, answered, items) for system in ("hare-tool", "retrieval-examples")
+            for wanted, answered, items in (("call_contact", "call_contact", 7), ("call_contact", "open_camera", 3),
+                                            ("open_camera", "open_camera", 5))]
+    picture = finetuning.tool_confusion(table("system wanted answered items", *rows))
+    assert "3 of 10 times" in picture.get_suptitle()
+    assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == ["call_contact (10)", "open_camera (5)"]

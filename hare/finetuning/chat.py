@@ -1,9 +1,11 @@
 """HARE-Chat: instruction data from openly licensed sets, packed whole, with the loss on the assistant's words alone."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +15,18 @@ from hare.core.sections import Finetuning
 from hare.core.statistics import wilson_interval
 from hare.data.shards import read_documents
 from hare.evaluation.harness import Evaluated
-from hare.finetuning.dialogue import ChatModel, Dialogue, Example, load_for_chat
-from hare.finetuning.sft import Schedule, Trained, answer_losses, batches_of, fine_tune
+from hare.finetuning.dialogue import ChatModel, Dialogue, Example, load_for_chat, load_saved, save_for_chat
+from hare.finetuning.runs import Task, side_by_side
+from hare.finetuning.sft import Schedule, answer_losses, batches_of, fine_tune
 from hare.finetuning.terminal import stream
 from hare.synthesis.open_sets import OPEN_SETS, OpenSet
 
 _LONGEST_ANSWER = 400  # characters
-_KEPT_ASIDE = 0.12  # share of the tasks
+_KEPT_ASIDE = 0.1  # share of the conversations of a task that is trained on
+_MOST_OF_A_TASK = 150  # conversations
 _RESAMPLES = 2000
 _BATCH = 32
+NEW, KNOWN = "new tasks", "known tasks, new conversations"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class Conversation:
     def example(self, dialogue: Dialogue) -> Example:
         """As a training sequence: the answer is learnt."""
         return dialogue.answered([{"role": "user", "content": self.question}], dialogue.text_ids(self.answer))
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fine-tune learns from, and what it keeps aside: conversations of ``known`` tasks, and ``new`` tasks."""
+
+    train: list[Conversation]
+    known: list[Conversation]
+    new: list[Conversation]
 
 
 def conversations() -> list[Conversation]:
@@ -56,32 +70,45 @@ def _of(chosen: OpenSet) -> Iterator[Conversation]:
                 )
 
 
-def kept_aside(every: Sequence[Conversation], d3: Path) -> tuple[list[Conversation], list[Conversation]]:
-    """Conversations to train on, and those kept aside: whole tasks, without what the pretrained model may have read in
-    ``d3``, whose documents name the samples that they were made from."""
+def folds(every: Sequence[Conversation], d3: Path, count: int) -> list[Fold]:
+    """``count`` ways to keep conversations aside, each with another share of the tasks kept aside whole, of which up to
+    `_MOST_OF_A_TASK` are asked. Nothing is asked that the pretrained model may have read in ``d3``, whose documents
+    name the samples that they were made from."""
     documents = [document for document in read_documents(d3) if "seed_passage" in document["metadata"]]
     read = {document["metadata"]["seed_passage"] for document in documents}
-    aside = {task for task in {one.task for one in every} if _bucket(task) < _KEPT_ASIDE}
-    return ([one for one in every if one.task not in aside],
-            [one for one in every if one.task in aside and one.source not in read])
+    tasks = sorted({one.task for one in every}, key=lambda task: (_bucket(task), task))
+    return [_fold(every, set(tasks[number::count]), read) for number in range(count)]
 
 
-def _bucket(task: str) -> float:
-    """A number in [0, 1) that depends on the task alone."""
-    return int(hashlib.sha256(task.encode()).hexdigest()[:12], 16) / 16**12
+def _fold(every: Sequence[Conversation], aside: set[str], read: set[str]) -> Fold:
+    rest = [one for one in every if one.task not in aside]
+    return Fold(
+        train=[one for one in rest if _bucket(one.source) >= _KEPT_ASIDE],
+        known=[one for one in rest if _bucket(one.source) < _KEPT_ASIDE and one.source not in read],
+        new=[one for task in sorted(aside) for one in _asked_of(task, every, read)],
+    )
 
 
-def card_table(train: Sequence[Conversation], aside: Sequence[Conversation], dialogue: Dialogue) -> pd.DataFrame:
-    """One row per set: set, licence, tasks, conversations, answer_tokens, aside_tasks, aside_conversations,
-    aside_answer_tokens, card."""
+def _asked_of(task: str, every: Sequence[Conversation], read: set[str]) -> list[Conversation]:
+    fresh = [one for one in every if one.task == task and one.source not in read]
+    return sorted(fresh, key=lambda one: _bucket(one.source))[:_MOST_OF_A_TASK]
+
+
+def _bucket(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def card_table(every: Sequence[Conversation], dialogue: Dialogue) -> pd.DataFrame:
+    """One row per set: set, licence, tasks, conversations, answer_tokens, card."""
     rows = []
     for chosen in OPEN_SETS:
-        row: dict[str, object] = {"set": chosen.name, "licence": chosen.licence}
-        for stem, listed in (("", train), ("aside_", aside)):
-            part = [one for one in listed if one.set == chosen.name]
-            row |= {f"{stem}tasks": len({one.task for one in part}), f"{stem}conversations": len(part),
-                    f"{stem}answer_tokens": sum(sum(one.example(dialogue).scored) for one in part)}
-        rows.append({**row, "card": chosen.card})
+        part = [one for one in every if one.set == chosen.name]
+        rows.append({
+            "set": chosen.name, "licence": chosen.licence, "tasks": len({one.task for one in part}),
+            "conversations": len(part), "answer_tokens": sum(sum(one.example(dialogue).scored) for one in part),
+            "card": chosen.card,
+        })
     return pd.DataFrame(rows)
 
 
@@ -105,19 +132,37 @@ def packed(examples: Sequence[Example], length: int) -> list[Example]:
 
 
 def fine_tuned(
-    folder: Path, train: Sequence[Conversation], aside: Sequence[Conversation], config: Finetuning
-) -> tuple[ChatModel, Trained, pd.DataFrame]:
-    """The pretrained model in ``folder``, fine-tuned on the packed conversations; what that cost; and `loss_rows` of
-    those kept aside, before and after."""
+    folder: Path, parts: Sequence[Fold], config: Finetuning, out: Path
+) -> tuple[ChatModel, pd.DataFrame, pd.DataFrame]:
+    """The pretrained model in ``folder`` fine-tuned once per fold, the first one saved at ``out``: that model,
+    `loss_rows` of what each fold keeps aside, before and after, and what each fine-tune cost."""
+    tasks: list[Task] = [
+        (_fine_tuned_on, (folder, fold, config, number, None if number else out)) for number, fold in enumerate(parts)
+    ]
+    results = side_by_side(tasks, config.finetuning_processes)
+    rows = pd.concat([result["rows"] for result in results], ignore_index=True)
+    return load_saved(out), rows, pd.DataFrame([result["costs"] for result in results])
+
+
+def _fine_tuned_on(folder: Path, fold: Fold, config: Finetuning, number: int, out: Path | None) -> dict[str, Any]:
+    torch.set_num_threads(1)
     seed = config.finetuning_seeds[0]
     model = load_for_chat(folder, seed)
-    order = np.random.default_rng(seed).permutation(len(train))
-    sequences = packed([train[number].example(model.dialogue) for number in order], config.chat_sequence_length)
+    order = np.random.default_rng(seed).permutation(len(fold.train))
+    sequences = packed([fold.train[place].example(model.dialogue) for place in order], config.chat_sequence_length)
     schedule = Schedule(config.chat_steps, config.chat_batch, config.chat_learning_rate, seed)
-    before = loss_rows(model, aside)
-    trained = fine_tune(model.network, batches_of(sequences, schedule), schedule, "fine-tune the chat model")
-    return model, trained, before.merge(loss_rows(model, aside), on=["source", "task", "tokens"],
-                                        suffixes=("_before", "_after"))
+    before = _aside_rows(model, fold)
+    trained = fine_tune(model.network, batches_of(sequences, schedule), schedule, f"chat, fold {number}")
+    if out is not None:
+        save_for_chat(model, out)
+    keys = ["aside", "source", "task", "tokens"]
+    rows = before.merge(_aside_rows(model, fold), on=keys, suffixes=("_before", "_after")).assign(fold=number)
+    return {"rows": rows, "costs": {"fold": number, **dataclasses.asdict(trained)}}
+
+
+def _aside_rows(model: ChatModel, fold: Fold) -> pd.DataFrame:
+    tables = [loss_rows(model, part).assign(aside=name) for name, part in ((NEW, fold.new), (KNOWN, fold.known))]
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
 @torch.inference_mode()
@@ -137,15 +182,17 @@ def loss_rows(model: ChatModel, aside: Sequence[Conversation]) -> pd.DataFrame:
 
 
 def loss_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Nats per answer token of the conversations kept aside: part (all, then each task), conversations, tokens, before,
-    after, gain, low, high; the interval of the gain is 95 %, by bootstrap over the tasks, of one task over its
+    """Nats per answer token kept aside: part (`NEW`, `KNOWN`, then each new task), tasks, conversations, tokens,
+    before, after, gain, low, high. The interval of the gain is 95 %, by bootstrap over the tasks, of one task over its
     conversations."""
-    parts = [("all", rows, "task"), *((task, part, "source") for task, part in rows.groupby("task", sort=False))]
+    new = rows[rows.aside == NEW]
+    parts = [*((name, rows[rows.aside == name], "task") for name in (NEW, KNOWN)),
+             *((task, part, "source") for task, part in new.groupby("task", sort=False))]
     return pd.DataFrame([
-        {"part": name, "conversations": len(part), "tokens": int(part.tokens.sum()),
+        {"part": name, "tasks": part.task.nunique(), "conversations": len(part), "tokens": int(part.tokens.sum()),
          "before": part.nats_before.sum() / part.tokens.sum(), "after": part.nats_after.sum() / part.tokens.sum(),
          **_gain(part.groupby(unit)[["tokens", "nats_before", "nats_after"]].sum().to_numpy())}
-        for name, part, unit in parts
+        for name, part, unit in parts if len(part)
     ])
 
 
@@ -186,12 +233,14 @@ def leaderboard_change(evaluated: Sequence[Evaluated]) -> pd.DataFrame:
 
 
 def flat_metrics(change: pd.DataFrame, losses: pd.DataFrame) -> dict[str, float]:
-    """``chat.<task>.before`` and ``.after`` with their bounds; ``chat_nats.before``, ``.after`` and ``.gain``."""
+    """``chat.<task>.before`` and ``.after`` with their bounds; ``chat_nats.before``, ``.after``, ``.gain``, ``.tasks``
+    and ``.tokens`` of new tasks, and the same of known ones under ``chat_nats.known``."""
     metrics: dict[str, float] = {}
     for row in change.itertuples():
         stem = f"chat.{row.benchmark}.{row.model}"
         metrics |= {stem: row.value, f"{stem}.low": row.low, f"{stem}.high": row.high}
-    overall = losses[losses.part == "all"].iloc[0]
-    metrics |= {f"chat_nats.{name}": float(overall[name]) for name in ("before", "after", "gain")}
-    return metrics | {"chat_nats.gain.low": float(overall.low), "chat_nats.gain.high": float(overall.high),
-                      "chat_nats.tokens": float(overall.tokens)}
+    for part, stem in ((NEW, "chat_nats"), (KNOWN, "chat_nats.known")):
+        overall = losses[losses.part == part].iloc[0]
+        metrics |= {f"{stem}.{name}": float(overall[name]) for name in ("before", "after", "gain", "tasks", "tokens")}
+        metrics |= {f"{stem}.gain.low": float(overall.low), f"{stem}.gain.high": float(overall.high)}
+    return metrics

@@ -31,6 +31,8 @@ class InstructGrammar:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._examples = examples
         self._usual = dict.fromkeys(BY_NAME, 0.0)
+        self._prompt: list[int] = []  # the last one, which the cache begins with
+        self._cache = DynamicCache()
 
     def calibrate(self, requests: Sequence[str], ranked: Sequence[Sequence[Function]]) -> None:
         """Take each name's mean log-likelihood over ``requests`` (of the validation set) off its score from now on:
@@ -42,9 +44,12 @@ class InstructGrammar:
         self._usual = {name: sum(listed) / max(1, len(listed)) for name, listed in scores.items()}
 
     def answer(self, requests: Sequence[str], ranked: Sequence[Sequence[Function]]) -> list[Reading]:
-        """The call that each request asks for, among the functions offered by its ranking."""
+        """The call that each request asks for, among the functions offered by its ranking. Those that are offered the
+        same are asked one after the other: what their prompts share is read once."""
         pairs = list(zip(requests, ranked, strict=True))
-        return [self._answer(request, functions) for request, functions in track(pairs, "instruct model", "requests")]
+        order = sorted(range(len(pairs)), key=lambda number: [one.name for one in pairs[number][1][:RETRIEVED]])
+        readings = {number: self._answer(*pairs[number]) for number in track(order, "instruct model", "requests")}
+        return [readings[number] for number in range(len(pairs))]
 
     def _answer(self, request: str, ranking: Sequence[Function]) -> Reading:
         if reason := objection_to_request(request):
@@ -68,9 +73,9 @@ class InstructGrammar:
         self, turns: Sequence[dict[str, str]], names: Sequence[str]
     ) -> tuple[DynamicCache, dict[str, float]]:
         """What has been read of a conversation, and the log-likelihood of each name with its bracket as the answer."""
-        ids = self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, return_dict=False)
-        cache = DynamicCache()
-        after = self._read(list(ids), cache)[-1].log_softmax(-1)
+        ids = list(self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, return_dict=False))
+        cache, shared = self._shared(ids)
+        after = self._read(ids[shared:], cache)[-1].log_softmax(-1)
         length, scores = cache.get_seq_length(), {}
         for name in names:
             written = self._ids(f"{name}(")
@@ -79,6 +84,18 @@ class InstructGrammar:
             rest = sum(float(after_each[place, token]) for place, token in enumerate(written[1:]))
             scores[name] = float(after[written[0]]) + rest
         return cache, scores
+
+    def _shared(self, ids: list[int]) -> tuple[DynamicCache, int]:
+        """What has been read of the prompt before, as far as this one begins with the same ids, and how many they are;
+        at least one is left to read."""
+        alike = (old == new for old, new in zip(self._prompt, ids[:-1], strict=False))
+        shared = next((place for place, same in enumerate(alike) if not same), min(len(self._prompt), len(ids) - 1))
+        if shared:
+            self._cache.crop(shared - self._cache.get_seq_length())  # as many as were read behind it
+        else:
+            self._cache = DynamicCache()
+        self._prompt = ids
+        return self._cache, shared
 
     @torch.inference_mode()
     def copied(self, request: str, written: str, cache: DynamicCache) -> tuple[str, DynamicCache]:

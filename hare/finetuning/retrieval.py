@@ -68,15 +68,16 @@ def recall_table(items: Sequence[ToolItem], ranked: Sequence[Sequence[Function]]
 
 
 def seeded_subset(items: Sequence[ToolItem], wanted: int, seed: int) -> list[ToolItem]:
-    """``wanted`` items at the most, spread evenly over the functions called; 0 means all."""
+    """``wanted`` items at the most, of each function in proportion to its share of ``items``; 0 means all."""
     if not wanted or wanted >= len(items):
         return list(items)
     chosen: list[ToolItem] = []
-    called = [function for function in FUNCTIONS if any(item.call.function == function.name for item in items)]
-    for number, function in enumerate(called):
+    passed = 0
+    for function in FUNCTIONS:
         of_function = [item for item in items if item.call.function == function.name]
-        share = wanted // len(called) + (number < wanted % len(called))
-        chosen += random.Random(f"{seed}/{function.name}").sample(of_function, min(share, len(of_function)))
+        passed += len(of_function)
+        share = passed * wanted // len(items) - len(chosen)
+        chosen += random.Random(f"{seed}/{function.name}").sample(of_function, share)
     return chosen
 
 

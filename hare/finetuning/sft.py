@@ -61,9 +61,10 @@ def batches_of(examples: Sequence[Example], schedule: Schedule) -> list[list[Exa
 
 
 def fine_tune(
-    model: MistralForCausalLM, batches: Sequence[Sequence[Example]], schedule: Schedule, task: str
+    model: MistralForCausalLM, batches: Sequence[Sequence[Example]], schedule: Schedule, task: str, first: int = 0
 ) -> Trained:
-    """Train all weights of ``model`` in place on the scored tokens of ``batches``."""
+    """Train all weights of ``model`` in place on the scored tokens of ``batches``, each chosen among the ids from
+    ``first`` on: where a grammar allows no others, there is nothing to learn about them."""
     started, losses = time.monotonic(), []
     model.train()
     embedding = model.get_input_embeddings().weight
@@ -76,7 +77,7 @@ def fine_tune(
             rate = schedule.learning_rate * _rate(step, len(batches))
             for group, share in zip(optimizer.param_groups, (1.0, _EMBEDDING_RATE), strict=True):
                 group["lr"] = share * rate
-            losses.append(_backward(model, batch))
+            losses.append(_backward(model, batch, first))
             torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -109,12 +110,14 @@ def padded(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, scored
 
 
-def answer_losses(model: MistralForCausalLM, examples: Sequence[Example]) -> torch.Tensor:
-    """Cross-entropy in nats of each learnt token, in the order of the examples: float32[learnt tokens]."""
+def answer_losses(model: MistralForCausalLM, examples: Sequence[Example], first: int = 0) -> torch.Tensor:
+    """Cross-entropy in nats of each learnt token among the ids from ``first`` on, in the order of the examples:
+    float32[learnt tokens]."""
     ids, scored = (part.to(model.device) for part in padded(examples))
     learnt = scored[:, 1:]
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    return cross_entropy(hidden[learnt] @ model.lm_head.weight.t(), ids[:, 1:][learnt], reduction="none")
+    logits = hidden[learnt] @ model.lm_head.weight[first:].t()
+    return cross_entropy(logits, ids[:, 1:][learnt] - first, reduction="none")
 
 
 def parts_of(batch: Sequence[Example]) -> Iterator[Sequence[Example]]:
@@ -124,11 +127,11 @@ def parts_of(batch: Sequence[Example]) -> Iterator[Sequence[Example]]:
         yield batch[start : start + at_once]
 
 
-def _backward(model: MistralForCausalLM, batch: Sequence[Example]) -> float:
+def _backward(model: MistralForCausalLM, batch: Sequence[Example], first: int) -> float:
     """Add up the gradients of the batch's mean loss, and return that loss."""
     learnt, total = sum(sum(example.scored[1:]) for example in batch), 0.0
     for part in parts_of(batch):
-        loss = answer_losses(model, part).sum() / learnt
+        loss = answer_losses(model, part, first).sum() / learnt
         loss.backward()
         total += loss.item()
     return total

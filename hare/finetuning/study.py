@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from hare.core.sections import Finetuning
-from hare.finetuning import retrieval, runs
+from hare.finetuning import lengths, retrieval, runs
 from hare.finetuning.controls import BagOfWords
 from hare.finetuning.functions import FUNCTIONS, Call
 from hare.finetuning.grammar import jaccard, phrasings, words_of
@@ -22,6 +22,7 @@ from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executab
 from hare.finetuning.tools import in_all_passes
 from hare.synthesis.engines.choice import chosen_generator
 from hare.synthesis.engines.generator import Generator
+from hare.training.run import TrainingRun
 
 RETRIEVAL, RETRIEVAL_EXAMPLES = "retrieval", "retrieval-examples"
 _GENERATION_BATCH = 16
@@ -113,23 +114,28 @@ def seen_in_training(train: Sequence[ToolItem], config: Finetuning) -> list[Tool
 
 
 def fine_tuned(
-    folder: Path, sets: ToolSets, config: Finetuning, out: Path
+    folder: Path, sets: ToolSets, config: Finetuning, out: Path, further: Sequence[TrainingRun] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`score_rows` of all fine-tuned systems and of the baselines under the grammar, the Berkeley sets' among them, and
-    what each fine-tune cost; the first seed's HARE-Tool is saved at ``out``."""
+    """`score_rows` of all fine-tuned systems, of those from the ``further`` pretraining runs, and of the baselines
+    under the grammar, the Berkeley sets' among them; and what each fine-tune cost. The first seed's HARE-Tool is saved
+    at ``out``."""
     planned = runs.planned(folder, config)
     first = next(run for run in planned if run.system == runs.HARE_TOOL)
-    tasks: list[runs.Task] = [
-        (runs.carried_out, (run, sets.train, sets.scored() if run.system == runs.HARE_TOOL else sets.tests(),
-                            out if run is first else None)) for run in planned]
+    from_further = [first, next(run for run in planned if run.system == runs.COPYING)]
+    longest = sorted(further, key=lambda run: -run.training.train_steps)
+    trained: list[runs.Task] = [(lengths.tuned, (run, from_further, sets.train, sets.tests())) for run in longest]
+    trained.append((outside.schema_answers, (folder, sets.train, config, config.finetuning_seeds[0])))
+    trained += [(runs.carried_out, (run, sets.train, sets.scored() if run.system == runs.HARE_TOOL else sets.tests(),
+                                    out if run is first else None)) for run in planned]
+    others: list[runs.Task] = []
     if config.instruct_model == "embedded":
-        tasks += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
-        tasks.append((outside.instruct_answers, (config,)))
-    tasks.insert(0, (outside.schema_answers, (folder, sets.train, config, config.finetuning_seeds[0])))
-    results = runs.side_by_side(tasks, config.finetuning_processes)
-    trained, others = results[: len(planned) + 1], results[len(planned) + 1 :]
-    rows = pd.concat([*(result["rows"] for result in trained), *others], ignore_index=True)
-    return rows, pd.DataFrame([result["costs"] for result in trained if result["costs"]["steps"]])
+        others += [(grammar_answers, (sets, config, examples)) for examples in (True, False)]
+        others.append((outside.instruct_answers, (config,)))
+    results = runs.side_by_side([*trained, *others], config.finetuning_processes)
+    lists = [result if isinstance(result, list) else [result] for result in results[: len(trained)]]
+    done = [one for listed in lists for one in listed]
+    rows = pd.concat([*(one["rows"] for one in done), *results[len(trained) :]], ignore_index=True)
+    return rows, pd.DataFrame([one["costs"] for one in done if one["costs"]["steps"]])
 
 
 def bag_of_words_answers(sets: ToolSets, config: Finetuning) -> pd.DataFrame:

@@ -56,7 +56,8 @@ def train_tool(
 ) -> Trained:
     """Fine-tune all weights on requests and calls, in place; every pass says the items in other words."""
     examples = [example_in(model.dialogue, item, form) for item in in_all_passes(items, schedule)]
-    return fine_tune(model.network, batches_of(examples, schedule), schedule, task)
+    first = model.dialogue.api_ids[0] if form == MARKED else 0
+    return fine_tune(model.network, batches_of(examples, schedule), schedule, task, first)
 
 
 def in_all_passes(items: Sequence[ToolItem], schedule: Schedule) -> list[ToolItem]:

@@ -1,4 +1,4 @@
-"""Figures of fine-tuning: tool calling by system and test set, what was called instead, the leaderboard after chat."""
+"""Figures of fine-tuning: tool calling by system and test set, by pretraining tokens, and what was called instead."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -88,23 +88,25 @@ def tool_confusion(frame: pd.DataFrame) -> Figure:
     shown = [name for name in candidates if (frame.system == name).any()]
     wanted = list(dict.fromkeys(frame.wanted))
     answered = [*wanted, "unreadable"]
-    picture, panels = plt.subplots(1, 2, figsize=(9.2, 4.4), sharey=True)
+    picture, panels = plt.subplots(1, 2, figsize=(10.4, 4.4))
     for axes, system in zip(panels, shown[:2], strict=False):
         part = frame[frame.system == system]
         table = part.pivot_table(index="wanted", columns="answered", values="items", aggfunc="sum")
         table = table.reindex(index=wanted, columns=answered).fillna(0)
         shares = table.to_numpy() / np.maximum(1, table.sum(axis=1).to_numpy()[:, None])
+        counts = table.sum(axis=1).astype(int).tolist()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (row, column), share in np.ndenumerate(shares):
             if share > 0:
                 colour = "white" if share > 0.6 else "black"
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(len(answered)), answered, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(wanted)), [f"{name} ({count})" for name, count in zip(wanted, counts, strict=True)],
+                        fontsize=8)
         axes.set_title(_SYSTEMS[system], fontsize=10, fontweight="normal")
-        axes.set_xlabel("function answered")
+        axes.set_xlabel("function answered, % of a row")
         axes.grid(visible=False)
-    panels[0].set_yticks(range(len(wanted)), wanted, fontsize=8)
-    panels[0].set_ylabel("function wanted (numbers: % of its requests)")
+    panels[0].set_ylabel("function wanted (answers, all seeds)")
     headline(picture, _confusion_finding(frame))
     return picture
 
@@ -115,5 +117,43 @@ def _confusion_finding(frame: pd.DataFrame) -> str:
     if missed.empty:
         return "HARE-Tool takes no function for another"
     worst = missed.iloc[-1]
-    times = f"{worst['items']:.0f} times"
+    times = f"{worst['items']:.0f} of {ours.loc[ours.wanted == worst.wanted, 'items'].sum():.0f} times"
     return f"HARE-Tool's commonest mistake: {worst.answered} where {worst.wanted} is wanted, {times}"
+
+
+_FORMS = {"marks": ("#0072B2", "o"), "copying": ("#D55E00", "s"), "copying, grammar": ("#E69F00", "D")}
+
+
+@figure("finetuning", "pretraining_curve")
+def pretraining_curve(frame: pd.DataFrame) -> Figure:
+    """Right calls on the test set by pretraining tokens, all of them and those with arguments, in each form. Columns:
+    form, tokens, part (all, with arguments), exact, low, high, seeds."""
+    read = sorted(frame.tokens.unique())
+    picture, panels = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
+    for axes, part in zip(panels, (_WITH, _ALL), strict=True):
+        for form, (colour, marker) in _FORMS.items():
+            line = frame[(frame.form == form) & (frame.part == part)]
+            places = [read.index(tokens) for tokens in line.tokens]
+            axes.plot(places, 100 * line.exact, marker=marker, color=colour, markersize=5, label=form)
+            for place, low, high in zip(places, line.low, line.high, strict=True):
+                axes.plot([place] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.7)
+        axes.set_xticks(range(len(read)), [f"{tokens / 1e6:.2g} M" if tokens else "none" for tokens in read])
+        axes.set_xlim(-0.3, len(read) - 0.7)
+        axes.set_ylim(-3, 103)
+        axes.set_xlabel("tokens read in pretraining")
+        axes.set_title({_WITH: "calls with arguments", _ALL: "all calls"}[part], fontsize=10, fontweight="normal")
+    panels[0].set_ylabel("right calls, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9,
+                   title="bars: 95 % over phrasings, and over seeds where there are several", title_fontsize=9)
+    headline(picture, _curve_finding(frame))
+    return picture
+
+
+def _curve_finding(frame: pd.DataFrame) -> str:
+    part = frame[frame.part == _WITH].sort_values("tokens")
+    ends = {form: part[part.form == form].iloc[[0, -1]].exact.to_numpy() * 100 for form in ("marks", "copying")}
+    most = f"{part.tokens.max() / 1e6:.2g} M tokens"
+    (first, last), (copied_first, copied) = ends["marks"], ends["copying"]
+    return (f"From no pretraining to {most}, right calls with arguments: "
+            f"{first:.0f} to {last:.0f} % by marks, {copied_first:.0f} to {copied:.0f} % by copying")

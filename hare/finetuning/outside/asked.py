@@ -51,7 +51,8 @@ def schema_answers(folder: Path, train: Sequence[ToolItem], config: Finetuning, 
     model = load_for_chat(folder, seed)
     schedule = Schedule(max(1, config.tool_steps // 2), config.tool_batch, config.tool_learning_rate, seed)
     examples = training_examples(model.dialogue, train, schedule.steps * schedule.batch, seed)
-    trained = fine_tune(model.network, batches_of(examples, schedule), schedule, f"{SCHEMA}, seed {seed}")
+    first = model.dialogue.api_ids[0]
+    trained = fine_tune(model.network, batches_of(examples, schedule), schedule, f"{SCHEMA}, seed {seed}", first)
     system = SchemaModel(model)
     told_apart = system.calibrate(seed)
     rows = [_rows(items, system.answer(items), SCHEMA, seed) for items in map(bfcl.items, bfcl.SETS)]
@@ -60,13 +61,14 @@ def schema_answers(folder: Path, train: Sequence[ToolItem], config: Finetuning, 
 
 
 def instruct_answers(config: Finetuning) -> pd.DataFrame:
-    """`_rows` of the instruct model under the grammar on a subset of each set: the likeliest of the names offered and
-    of none, required parameters copied from the request."""
+    """`_rows` of the instruct model under the grammar on a subset of each set, half as many as of ours, since no two
+    prompts begin alike: the likeliest of the names offered and of none, required parameters copied from the request."""
     torch.set_num_threads(1)
     system, tables = InstructGrammar({}), []
     for name in bfcl.SETS:
         listed = list(bfcl.items(name))
-        items = random.Random(0).sample(listed, config.baseline_items or len(listed))
+        wanted = (config.baseline_items + 1) // 2 or len(listed)
+        items = random.Random(0).sample(listed, min(wanted, len(listed)))
         calls = [_instruct_call(system, item) for item in track(items, f"instruct model, {name}", "requests")]
         tables.append(_rows(items, calls, INSTRUCT, 0))
     return pd.concat(tables, ignore_index=True)
