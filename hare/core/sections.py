@@ -241,16 +241,16 @@ class Finetuning:
     tool_test_items: Count = 72  # of each function, two per phrasing; the paper: 50
     tool_hard_items: Count = 6  # of each function and kind of difficulty
     tool_human_items: Annotated[Count, Field(ge=4)] = 480  # of the test set that people phrased
-    tool_steps: Count = 2200  # of each fine-tune that marks
+    tool_steps: Count = 2000  # of each fine-tune that marks
     copying_steps: Count = 1300  # of each fine-tune that copies, the paper's way
     tool_batch: Count = 16  # sequences
     tool_learning_rate: Positive = 3.0e-3
     # further models, pretrained for so many times the arm's steps, to show marks and copying by pretraining tokens
-    pretraining_lengths: AnyNumber[Positive] = (0.25, 3.0)
+    pretraining_lengths: AnyNumber[Positive] = (0.25, 2.0)
     baseline_items: CountOrZero = 56  # of each test set that the retrieval baselines are asked; 0: all of them
     instruct_model: InstructModel = "embedded"  # of the baselines: embedded, or the URL of an OpenAI-compatible server
     instruct_model_name: Text = ""  # what the server is to run
-    chat_steps: Count = 600  # of the fine-tune of each fold
+    chat_steps: Count = 500  # of the fine-tune of each fold
     chat_folds: Annotated[Count, Field(ge=2)] = 3  # parts of the tasks, each kept aside once
     chat_batch: Count = 8  # packed sequences
     chat_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
