@@ -59,6 +59,9 @@ _OF_THE_LEAK = (
     "gradient_clip", "validation_sequences",
 )
 
+# Of training, what the further pretraining runs of notebook 08 take over.
+_OF_A_RUN = tuple(name for name in _fields(Training) if name != "keep_scores")
+
 CHAIN = (
     Step("01_analyse_corpus", "corpus", (), _fields(Corpus)),
     Step("02_synthesise_data", "synthesis", ("corpus",), _fields(Synthesis)),
@@ -71,7 +74,7 @@ CHAIN = (
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), _fields(Evaluation)),
     Step("07_measure_leakage", "leakage", ("tokens", "training"), (*_fields(Model, Leakage), *_OF_THE_LEAK)),
     Step("08_finetune_models", "finetuning", ("decontamination", "tokens", "training"),
-         (*_fields(Finetuning, Model, Training), "sequence_length", "stage1_share", "tasks", "tasks_from_hub",
+         (*_fields(Finetuning, Model), *_OF_A_RUN, "sequence_length", "stage1_share", "tasks", "tasks_from_hub",
           "evaluation_batch", "evaluation_threads", "evaluation_seed"),
          on_request=True),
     Step("09_run_on_devices", "deployment", ("tokens", "training", "finetuning"), _fields(Deployment), on_request=True),

@@ -10,12 +10,12 @@ from hare.report.figures import figure
 from hare.report.style import headline
 
 _SYSTEMS = {
-    "hare-tool": "HARE-Tool (marks)", "random-weights": "the same from random weights", "base": "not fine-tuned",
+    "hare-tool": "HARE-Tool (marks)", "random-weights": "marks, random weights", "base": "not fine-tuned",
     "copying": "copying (the paper's way)", "copying-grammar": "copying, grammar",
-    "copying-random": "copying, random weights", "copying-random-grammar": "the same, grammar",
+    "copying-random": "copying, random weights", "copying-random-grammar": "copying, random weights, grammar",
     "bag-of-words": "bag of words, rules",
-    "retrieval": "retrieval + instruct model", "retrieval-grammar": "the same under our grammar",
-    "retrieval-examples": "retrieval + examples", "retrieval-examples-grammar": "the same under our grammar, examples",
+    "retrieval": "retrieval + instruct model", "retrieval-grammar": "retrieval, our grammar",
+    "retrieval-examples": "retrieval + examples", "retrieval-examples-grammar": "retrieval + examples, our grammar",
 }
 _OURS, _RETRIEVAL = "hare-tool", "retrieval"
 _SETS = {"test": "test set", "hard": "harder test set", "human": "phrased by people"}
@@ -131,9 +131,9 @@ def pretraining_curve(frame: pd.DataFrame) -> Figure:
     read = sorted(frame.tokens.unique())
     picture, panels = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     for axes, part in zip(panels, (_WITH, _ALL), strict=True):
-        for form, (colour, marker) in _FORMS.items():
+        for number, (form, (colour, marker)) in enumerate(_FORMS.items()):
             line = frame[(frame.form == form) & (frame.part == part)]
-            places = [read.index(tokens) for tokens in line.tokens]
+            places = [read.index(tokens) + 0.06 * (number - 1) for tokens in line.tokens]  # bars side by side
             axes.plot(places, 100 * line.exact, marker=marker, color=colour, markersize=5, label=form)
             for place, low, high in zip(places, line.low, line.high, strict=True):
                 axes.plot([place] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.7)
