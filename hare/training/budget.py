@@ -42,8 +42,9 @@ def _kept(path: Path, seeds: tuple[int, ...]) -> list[int] | None:
 
 
 def seconds_together(trained: list[TrainedRun]) -> float:
-    """How long the steps of these runs took, as many side by side as may be."""
-    return sum(float(run.metrics()["seconds"].sum()) for run in trained) / at_once([run.run for run in trained])
+    """How long the steps of these runs took, as many side by side as may be; the first, which compiles, left out."""
+    seconds = sum(float(run.metrics()["seconds"].iloc[1:].sum()) for run in trained)
+    return seconds / at_once([run.run for run in trained])
 
 
 def fitting(seeds: tuple[int, ...], seconds_per_seed: float, minutes: float) -> list[int]:

@@ -36,7 +36,7 @@ def train(run: TrainingRun) -> TrainedRun:
     return train_all([run])[0]
 
 
-def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
+def train_all(runs: list[TrainingRun], on_processor: bool = False) -> list[TrainedRun]:
     """Train several runs; neighbours with equally many processes share one launch.
 
     Runs of one process each are trained ``runs_at_once`` side by side, as far as there are cores for them: two
@@ -50,7 +50,7 @@ def train_all(runs: list[TrainingRun]) -> list[TrainedRun]:
     prepare(runs)
     waiting = [run for run in runs if finished(run) is None and not is_trained(run)]
     for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
-        _launch(_lanes(list(together)))
+        _launch(_lanes(list(together)), on_processor)
     return [finished(run) or _finish(run) for run in runs]
 
 
@@ -83,10 +83,11 @@ def at_once(runs: list[TrainingRun]) -> int:
     return max(1, min(count, len(runs)))
 
 
-def _launch(lanes: list[list[TrainingRun]]) -> None:
+def _launch(lanes: list[list[TrainingRun]], on_processor: bool) -> None:
     """Train each lane's runs one after the other, all lanes side by side; the first failure ends all of them."""
     runs = [run for lane in lanes for run in lane]
-    refuse_more_processes_than_gpus(runs[0].processes)
+    if not on_processor:
+        refuse_more_processes_than_gpus(runs[0].processes)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         together: dict[Ranks, Path] = {}
         failed: list[Ranks] = []

@@ -46,7 +46,8 @@ def run_of_arm(
 
 
 def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs) -> dict[int, TrainingRun]:
-    """The same few steps of D1 in one process and in two data-parallel ones, by number of processes.
+    """The same few steps of D1 in one process and in two data-parallel ones, by number of processes; in float32, since
+    16 bits would round more than the two may differ.
 
     Raises:
         HareError: the global batch cannot be shared out over two processes.
@@ -56,7 +57,8 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
         raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
     common = {
         "train_steps": training.parity_steps, "warmup_steps": 1, "tensor_parallel": 1, "pipeline_parallel": 1,
-        "checkpoint_interval": training.parity_steps, "averaged_checkpoints": 1,
+        "checkpoint_interval": training.parity_steps, "averaged_checkpoints": 1, "precision": "float32",
+        "torch_compile": False,
     }
     odd = batch // training.micro_batch % 2
     micro = training.micro_batch // 2 if odd else training.micro_batch
@@ -108,6 +110,10 @@ def train_study(
         runs = {key: run for key, run in runs.items() if key not in arms or key[1] in seeds}
     trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
     missing = [key for key in runs if key not in trained]
+    if torch.cuda.device_count() == 1:  # each process wants a GPU of its own, so the pair trains beside it
+        pair = [key for key in missing if key[0] == PARITY]
+        trained |= zip(pair, train_all([runs[key] for key in pair], on_processor=True), strict=True)
+        missing = [key for key in missing if key not in trained]
     together = training.runs_at_once if kept.folder else len(runs)
     for keys in (missing[start : start + together] for start in range(0, len(missing), together)):
         finished = dict(zip(keys, train_all([runs[key] for key in keys]), strict=True))
