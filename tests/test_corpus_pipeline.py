@@ -283,7 +283,8 @@ def test_an_excerpt_marks_what_was_objected_to_and_shows_no_half_of_an_address()
     assert _removal_row(Document(text=text, id="a"), "soundness", Removal("empty", 1.0))["excerpt"].startswith("word")
     cut = ("To: " + "x" * 300)[:EXCERPT - 10] + " jennifer.m"
     assert statistics._whole_words(cut).endswith(" …") and statistics._whole_words("To: jennifer.m") == "To: jennifer.m"
-    shown = statistics.readable(pd.DataFrame({"source": ["a"], "excerpt": ["one\ntwo"]})).to_html()
+    of_two_blocks = pd.DataFrame({"source": "a", "excerpt": ["one\ntwo"] * 2}, index=[0, 0])
+    shown = statistics.readable(of_two_blocks).to_html()
     assert "pre-wrap" in shown and "one\ntwo" in shown
 
 

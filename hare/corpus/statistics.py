@@ -206,7 +206,8 @@ def _whole_words(excerpt: str) -> str:
 def readable(frame: pd.DataFrame) -> Styler:
     """A table of excerpts as a reader wants it: whole, their lines as they are, no row numbers."""
     lines = {"white-space": "pre-wrap", "text-align": "left"}
-    return frame.style.hide(axis="index").format(precision=3).set_properties(subset=["excerpt"], **lines)
+    table = frame.reset_index(drop=True).style  # one number may stand for rows of several blocks
+    return table.hide(axis="index").format(precision=3).set_properties(subset=["excerpt"], **lines)
 
 
 def throughput(cleaned: Cleaned, counts: pd.DataFrame) -> pd.DataFrame:
