@@ -62,7 +62,6 @@ class Turns:
 
 def trainer(run: TrainingRun, turns: Turns) -> None:
     """Our trainer, with its batches, journal and all."""
-    from hare.model.nanotron.device import training_device
     from hare.training.batches import training_batches
     from hare.training.trainer import HareTrainer
 
@@ -77,8 +76,7 @@ def trainer(run: TrainingRun, turns: Turns) -> None:
         return advance(dataloader)
 
     built.training_step = in_turn
-    with training_device():
-        built.train(training_batches(built, Mixture(run.mixture)))
+    built.train(training_batches(built, Mixture(run.mixture)))
 
 
 def plain(run: TrainingRun, turns: Turns) -> None:
@@ -101,7 +99,7 @@ def plain(run: TrainingRun, turns: Turns) -> None:
         model = build_model(lambda: HareForTraining(config, context, layout), context, _dtype(run))
         mark_tied_parameters(model, context, layout)
         load_slices(model, lambda name, shape: initial_weight(name, shape, run.seed, config))
-        _loop(run, turns, model, lambda inputs, labels: model(inputs, labels)["loss"])
+    _loop(run, turns, model, lambda inputs, labels: model(inputs, labels)["loss"])
 
 
 def compiled(run: TrainingRun, turns: Turns) -> None:

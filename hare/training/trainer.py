@@ -86,11 +86,6 @@ class HareTrainer(DistributedTrainer):
             load_slices(getattr(model, "module", model), lambda name, shape: tensors[name])
         return model
 
-    def train(self, batches: Any, **options: Any) -> None:
-        """Train from where the checkpoint left off to the last step; ``batches`` is an iterator of micro-batches."""
-        with training_device():
-            super().train(batches, **options)
-
     def training_step(self, dataloader: Any) -> Any:
         """One optimizer step; remembers the learning rate that it is taken with."""
         self.learning_rate = self.optimizer.get_base_optimizer().param_groups[0]["lr"]
@@ -151,7 +146,7 @@ class HareTrainer(DistributedTrainer):
 
     def save_checkpoint(self) -> Path:
         """Write beside, then publish; returns the folder."""
-        with naming_disk_errors(self.checkpoints), torch.no_grad():
+        with naming_disk_errors(self.checkpoints), torch.no_grad(), training_device():
             super().save_checkpoint()
         if self.iteration_step == self.run.training.train_steps and self.heldout is not None:
             logits = probe(self, self.heldout.tokens[:1, : PROBE_TOKENS + 1])

@@ -46,7 +46,11 @@ class GlooContext(ParallelContext):
 
 
 def training_device() -> contextlib.AbstractContextManager[Any]:
-    """The scope in which nanotron's trainer is built, trains and saves; on a machine with a GPU it changes nothing."""
+    """The scope in which nanotron's trainer is built and saves; on a machine with a GPU it changes nothing.
+
+    Steps are taken outside: nothing in them names a device, and in the scope each of a step's thousand torch calls
+    takes a few microseconds longer.
+    """
     return contextlib.nullcontext() if ON_GPU else CudaMeansCpu()
 
 

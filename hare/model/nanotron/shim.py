@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 _MODELS_NOT_USED = {
     "nanotron.models.llama": ("LlamaForTraining", "RotaryEmbedding"),
     "nanotron.models.starcoder2": ("Starcoder2ForTraining",),
@@ -47,13 +49,12 @@ def _placeholder(name: str) -> types.ModuleType:
 
 
 def _on_device(dataloader: Iterator[dict[str, Any]], parallel_context: Any, config: Any) -> Iterator[dict[str, Any]]:
-    """Move each micro-batch's tensors to this process's GPU, or leave them on the CPU inside `training_device`."""
+    """Move each micro-batch's tensors to this process's GPU, where there is one."""
     from nanotron.parallel.pipeline_parallel.tensor_pointer import TensorPointer
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     for batch in dataloader:
-        yield {
-            key: value if isinstance(value, TensorPointer) else value.to(device="cuda") for key, value in batch.items()
-        }
+        yield {key: value if isinstance(value, TensorPointer) else value.to(device) for key, value in batch.items()}
 
 
 _prepare()
