@@ -81,7 +81,7 @@ def _variant(name: Any, changes: Mapping[str, tuple[Any, Any]]) -> str:
         )
     if name or not changes:
         return name
-    spelled = ",".join(f"{name}-{value}" for name, (_, value) in sorted(changes.items()))
-    if _NAME.fullmatch(spelled) and len(spelled) <= _LONGEST:
-        return spelled
+    listed = ",".join(f"{name}-{value}" for name, (_, value) in sorted(changes.items()))
+    if _NAME.fullmatch(listed) and len(listed) <= _LONGEST:
+        return listed
     return f"changed-{digest_of({name: value for name, (_, value) in changes.items()})[:8]}"

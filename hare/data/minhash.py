@@ -144,8 +144,8 @@ def _near_duplicates(signatures: Searchable, alive: NDArray[np.int64]) -> list[D
             similarities = (values[candidates] == values[position]).mean(axis=1)
             best = int(similarities.argmax())
             if similarities[best] >= LEAST_SIMILARITY:
-                of = int(indices[candidates[best]])
-                near.append(Duplicate(int(indices[position]), of, float(similarities[best]), False))
+                original = int(indices[candidates[best]])
+                near.append(Duplicate(int(indices[position]), original, float(similarities[best]), False))
                 continue
         for bucket in document_buckets.tolist():
             kept[bucket].append(position)

@@ -28,11 +28,11 @@ def record_bench(
         "notebook": "", "command": f"hare {group} --profile {profile.name}", "git_commit": provenance.git_commit(),
         "config_sha256": provenance.digest_of(dataclasses.asdict(profile)),
     }
-    of = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
-    groups = known["provenance"].get("groups", {}) | {group: of}
+    this_run = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
+    groups = known["provenance"].get("groups", {}) | {group: this_run}
     merged = dict(sorted((known["metrics"] | metrics).items()))
-    of = of | {"groups": groups, TABLES: tables_in(path.parent)}
-    write_json(path, provenance.sealed({"metrics": merged, "provenance": of}))
+    this_run |= {"groups": groups, TABLES: tables_in(path.parent)}
+    write_json(path, provenance.sealed({"metrics": merged, "provenance": this_run}))
 
 
 def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:

@@ -89,16 +89,16 @@ def _python() -> Check:
     version = sys.version.split()[0]
     if sys.version_info[:2] not in PYTHONS:
         return Check("Python", "fail", version, f"install one of {PYTHONS_NAMED}, then `make PYTHON=python3.12 setup`")
-    here = f"{sys.version_info[0]}.{sys.version_info[1]} {sys.platform} {platform.machine()}"
-    missing = json.loads(WHEELS.read_text(encoding="utf-8"))["no wheel"].get(here)
+    machine = f"{sys.version_info[0]}.{sys.version_info[1]} {sys.platform} {platform.machine()}"
+    missing = json.loads(WHEELS.read_text(encoding="utf-8"))["no wheel"].get(machine)
     if missing is None:
         return Check(
-            "Python", "warn", f"{version}; no wheels were looked up for {here}",
+            "Python", "warn", f"{version}; no wheels were looked up for {machine}",
             "take a platform of hare/driver/wheels.json, or build what lacks a wheel from source",
         )
     if missing:
         return Check(
-            "Python", "warn", f"{version}; no wheel for {here}: {', '.join(missing)}",
+            "Python", "warn", f"{version}; no wheel for {machine}: {', '.join(missing)}",
             "what needs them will say so; build them from source, or take Linux x86_64",
         )
     return Check("Python", "ok", version)

@@ -44,8 +44,8 @@ def _state(step: Step, profile: Profile, workspace: Workspace) -> str:
     state = read_state(step, workspace)
     if state is None:
         failed = failed_path(step, workspace)
-        asked = f", on request: hare reproduce {profile.option} --from {step.number}" if step.on_request else ""
-        return f"failed; see {failed}" if failed.exists() else f"not run yet{asked}"
+        how_to_run = f", on request: hare reproduce {profile.option} --from {step.number}" if step.on_request else ""
+        return f"failed; see {failed}" if failed.exists() else f"not run yet{how_to_run}"
     when = state.finished_at[:16].replace("T", " ")
     cost = f"{when}, {spelled(state.wall_seconds)}, {state.peak_rss_mb / 1000:.2f} GB"
     if reason is not None:
