@@ -54,7 +54,7 @@ def _of_the_system(error: OSError) -> HareError:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: choose a number from 1 to {_LAST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1 to {_LAST_PORT}")
     return int(text)
 
 

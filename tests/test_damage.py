@@ -265,5 +265,5 @@ def test_too_few_open_files_are_named_at_once(roots: Path, monkeypatch: pytest.M
 
 def test_a_folder_of_own_data_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARE_EXTRA_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(HareError, match="nowhere is no folder(?s:.)*HARE_EXTRA_DATA"):
+    with pytest.raises(HareError, match="nowhere is not a folder(?s:.)*HARE_EXTRA_DATA"):
         extra_file("rows.jsonl")

@@ -116,7 +116,7 @@ def test_a_damaged_record_is_named(sides: tuple[Path, Path], content: str) -> No
     _record(record, "corpus", {"a": 1.0})
     _record(rerun, "corpus", {"a": 1.0})
     (rerun / "corpus" / "metrics.json").write_text(content, encoding="latin-1")
-    with pytest.raises(HareError, match=r"rerun/laptop/corpus/metrics.json is no record"):
+    with pytest.raises(HareError, match=r"rerun/laptop/corpus/metrics.json is not the record"):
         verify(load_profile("laptop"), record)
 
 

@@ -91,7 +91,7 @@ def extra_file(relative: str) -> Path | None:
     """A file in the folder that ``$HARE_EXTRA_DATA`` names, or None when there is none."""
     folder = os.environ.get("HARE_EXTRA_DATA")
     if folder and not Path(folder).is_dir():
-        raise HareError(f"{folder} is no folder.", "set HARE_EXTRA_DATA to the folder of your own data, or unset it")
+        raise HareError(f"{folder} is not a folder.", "set HARE_EXTRA_DATA to the folder of your own data, or unset it")
     path = Path(folder or "") / relative
     return path if folder and path.is_file() else None
 

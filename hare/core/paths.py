@@ -41,7 +41,7 @@ def _folder(variable: str, default: Path) -> Path:
             f"set {variable} to a folder without such characters",
         )
     if path.exists() and not path.is_dir():
-        raise HareError(f"{path} is no folder.", f"set {variable} to a folder, or move what stands there away")
+        raise HareError(f"{path} is not a folder.", f"set {variable} to a folder, or move what stands there away")
     return path
 
 

@@ -45,7 +45,7 @@ def jobs(name: str) -> list[Job] | None:
             capture_output=True, text=True, check=False,
         )
     except FileNotFoundError as error:
-        raise HareError("The command squeue is not here.", "run this where Slurm's commands are") from error
+        raise HareError("The command squeue is not installed here.", "run this on a node that has the commands of Slurm") from error
     if answer.returncode:
         return None
     jobs = [Job(*line.strip().split("|", 2)) for line in answer.stdout.splitlines() if line.count("|") >= 2]
@@ -73,7 +73,7 @@ def options(text: str, where: str) -> dict[str, str]:
     for word in words:
         if not word.startswith("--") or len(word) == 2:
             raise HareError(
-                f"{where} = {text!r}: {word!r} is no option of sbatch in its long form.",
+                f"{where} = {text!r}: {word!r} is not a long option of sbatch.",
                 "write options as --name=value, for instance --partition=cpu --time=4:00:00",
             )
     return {name: value for name, _, value in (word[2:].partition("=") for word in words)}

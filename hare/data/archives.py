@@ -211,7 +211,7 @@ def read_member(archive: Archive, member: str) -> bytes:
     except KeyError as error:
         raise HareError(
             f"{path.name} has no member {member!r}.",
-            "correct the member path in the registry of sources, or, for an excerpt, make the bundle anew",
+            "correct the member path in the registry of sources, or, for an excerpt, make the bundle again",
         ) from error
 
 

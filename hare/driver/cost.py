@@ -31,8 +31,8 @@ def record_bench(
     this_run = provenance.of_run(origin, {}, [], wall_seconds, peak_rss_mb)
     groups = known["provenance"].get("groups", {}) | {group: this_run}
     merged = dict(sorted((known["metrics"] | metrics).items()))
-    this_run |= {"groups": groups, TABLES: tables_in(path.parent)}
-    write_json(path, provenance.sealed({"metrics": merged, "provenance": this_run}))
+    all_runs = this_run | {"groups": groups, TABLES: tables_in(path.parent)}
+    write_json(path, provenance.sealed({"metrics": merged, "provenance": all_runs}))
 
 
 def record_reproduction(profile: Profile, chain: tuple[Step, ...]) -> None:

@@ -150,7 +150,7 @@ def _disk(workspace: Workspace, wanted: float) -> Check:
     message = f"{least:,.0f} GB free for {path}, about {wanted:,.1f} GB wanted"
     if least >= wanted:
         return Check("disk", "ok", message)
-    return Check("disk", "fail", message, "free some, or point $HARE_WORK and $HARE_CACHE at a larger disk")
+    return Check("disk", "fail", message, "free some space, or point $HARE_WORK and $HARE_CACHE at a larger disk")
 
 
 def _existing(path: Path) -> Path:

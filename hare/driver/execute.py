@@ -72,7 +72,7 @@ def execute(
     except (DeadKernelError, RuntimeError) as error:
         raise NotebookStopped(
             reached[0], f"the kernel died ({masked(str(error))[:200]}), most often because memory ran out.",
-            f"close other programs or choose a smaller profile; its last words are in {log.name}",
+            f"close other programs or choose a smaller profile; its output is in {log.name}",
         ) from error
 
 

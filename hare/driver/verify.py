@@ -100,7 +100,7 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
     holds.
 
     Raises:
-        HareError: one of the two sides has recorded nothing, or holds a file that is no record.
+        HareError: one of the two sides has recorded nothing, or holds a file that is not a record.
     """
     rerun = _records_in(Workspace(profile.name).results)
     if not rerun:
@@ -154,7 +154,7 @@ def _git(*arguments: str) -> bytes:
         return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise HareError(
-            "The record cannot be read from git: this is no clone, or git is not installed.",
+            "The record cannot be read from git: this is not a clone, or git is not installed.",
             "name a folder of results: hare verify --against DIR",
         ) from error
 
@@ -166,7 +166,7 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
         record = {}
     if not all(isinstance(record.get(part), dict) for part in ("metrics", "provenance")):
         raise HareError(
-            f"{name} is no record of a stage, or was changed since.",
+            f"{name} is not the record of a stage, or was changed since.",
             "restore it (git checkout) or run its notebook again",
         )
     return record
