@@ -45,7 +45,9 @@ def jobs(name: str) -> list[Job] | None:
             capture_output=True, text=True, check=False,
         )
     except FileNotFoundError as error:
-        raise HareError("The command squeue is not installed here.", "run this on a node that has the commands of Slurm") from error
+        raise HareError(
+            "The command squeue is not installed here.", "run this on a node that has the commands of Slurm"
+        ) from error
     if answer.returncode:
         return None
     jobs = [Job(*line.strip().split("|", 2)) for line in answer.stdout.splitlines() if line.count("|") >= 2]
