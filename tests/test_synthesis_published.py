@@ -1,5 +1,6 @@
 """The published set: licences by row, the data card, loading by `datasets`, pinned digests, a chunk asked again."""
 
+import dataclasses
 import random
 
 import datasets
@@ -79,6 +80,16 @@ def test_only_text_that_may_be_passed_on_has_a_licence():
     assert all(rights.licence_of(source) for source in known if rights.may_be_passed_on(source))
     assert sum(map(rights.may_be_passed_on, known)) > 10
     assert rights.licence_of(rights.origin_of("evals-conversations/date/7")) == "MIT"
+
+
+def test_a_text_from_a_source_that_may_not_be_passed_on_is_not_published():
+    whole = drafts(2)
+    passage = dataclasses.replace(whole[0].seed.passage, id="newsgroups/a0#0")
+    foreign = dataclasses.replace(whole[0], seed=dataclasses.replace(whole[0].seed, passage=passage))
+    with pytest.raises(HareError, match="newsgroups/a0#0 cannot be published: the licence of newsgroups"):
+        publishing.d2_table([*whole, foreign], Scripted([]), _TOPICS, 144, seed=0)
+    with pytest.raises(HareError, match="king-james-bible/t0#0 cannot be published"):
+        publishing.d3_table([*items(), dataclasses.replace(items()[0], source="king-james-bible/t0#0")])
 
 
 @pytest.mark.parametrize("name", ["d2", "d3"])

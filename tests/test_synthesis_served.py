@@ -71,6 +71,8 @@ class Server:
                 bodies = {
                     "malformed": b'{"choices": [{"mes', "no choices": b"[]",
                     "not text": b'{"choices": [{"message": {"content": null}}]}',
+                    "always null": b'{"choices": [{"message": {"content": null}}]}', "always nothing": b"",
+                    "always thinking": b'{"choices": [{"message": {"content": "<think>hm, this never ends"}}]}',
                     "always html": b"<html><h1>502 Bad Gateway</h1></html>", "empty choices": b'{"choices": []}',
                     "error body": b'{"error": {"message": "overloaded"}}',
                     "thinking": b'{"choices": [{"message": {"content": "<think>hm"}}]}',
@@ -255,13 +257,17 @@ def test_text_without_tags_stays_as_it_is(text):
     assert without_thinking(plain) == plain.strip()
 
 
-def test_one_spoilt_reply_of_ten_is_counted_and_named_and_nine_are_kept(cache, server, capfd):
-    faults = ("", "", "", "", "", "", "", "", "", "always html")
+@pytest.mark.parametrize(("fault", "reason"), [
+    ("always html", "a reply that is no JSON"), ("always nothing", "a reply that is no JSON"),
+    ("always null", "an empty answer"), ("always thinking", "thinking without an end"),
+])
+def test_one_spoilt_reply_of_ten_is_counted_and_named_and_nine_are_kept(cache, server, capfd, fault, reason):
+    faults = (*[""] * 9, fault)
     generator = ServedGenerator(server(faults).url, "model", 4, timeout=20, pause=0.01)
     answers = generator.generate(requests(10), Decoding(4))
     assert [answer.text for answer in answers[:9]] == [f"answer {i}" for i in range(9)]
-    assert answers[9].finish_reason == FAILED and answers[9].failure == "a reply that is no JSON"
-    assert "1 of 10 requests got no usable answer: a reply that is no JSON (1)" in capfd.readouterr().out
+    assert answers[9].finish_reason == FAILED and answers[9].failure == reason
+    assert f"1 of 10 requests got no usable answer: {reason} (1)" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "null usage", "parts", "thinking", "empty choices", "error body"])

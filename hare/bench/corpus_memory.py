@@ -1,7 +1,7 @@
-"""Peak memory of cleaning a corpus of a given size, in a process of its own: ``python -m …bench_memory MB FOLDER``.
+"""Peak memory of cleaning a corpus of a given size, in a process of its own.
 
-The corpus is made while it is read, of the same sentences in ever new orders, so that nothing but the cleaning can
-grow with it.
+Run as ``python -m hare.bench.corpus_memory MB FOLDER``. The corpus is made while it is read, of the same sentences in
+ever new orders, so that nothing but the cleaning can grow with it.
 """
 
 import random
@@ -17,7 +17,7 @@ from hare.corpus.sources.registry import source_named
 from hare.corpus.sources.source import Source
 from hare.data.archives import Archive
 
-_SENTENCES = 10  # a document
+_SENTENCES = 10  # per document
 _TEXT_FROM = source_named("wikipedia-summaries")
 _SHARDS = 4
 

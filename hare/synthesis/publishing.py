@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_text, written_whole
 from hare.synthesis.drafts import OBJECTIONS, Draft, decoding_of, request_for
 from hare.synthesis.engines.embedded import engine_record
@@ -26,7 +27,11 @@ GATES_PASSED = ", ".join(OBJECTIONS)
 def d2_table(
     drafts: Sequence[Draft], generator: Generator, topics: TopicModel, max_new_tokens: int, seed: int
 ) -> pd.DataFrame:
-    """One row per accepted draft, with its seed, prompt, decoding, engine, random seed and licence."""
+    """One row per accepted draft, with its seed, prompt, decoding, engine, random seed and licence.
+
+    Raises:
+        HareError: the licence of a seed's source does not let its text be passed on.
+    """
     engine, rows = engine_record(), []
     for draft in drafts:
         if draft.objection:
@@ -36,7 +41,7 @@ def d2_table(
         rows.append({
             "id": draft.id, "text": draft.text, "kind": prompt.form, "category": passage.category,
             "topic": topics.labels[draft.seed.topic], "tokens": draft.tokens,
-            "origin": origin_of(passage.id), "licence": licence_of(origin_of(passage.id)),
+            **_rights(passage.id),
             "seed_document": passage.document, "seed_passage": passage.id, "seed_text": passage.text,
             "prompt": prompt.family, "prompt_sha256": prompt.family_sha256, "prompt_text": prompt.text,
             "model": engine["weights"], "engine": f"{engine['engine']} {engine['version']}",
@@ -50,14 +55,29 @@ def d2_table(
 
 
 def d3_table(items: Sequence[Item]) -> pd.DataFrame:
-    """One row per item, with the text of the task, its fields, and the licence of its source."""
+    """One row per item, with the text of the task, its fields, and the licence of its source.
+
+    Raises:
+        HareError: the licence of an item's source does not let its text be passed on.
+    """
     texts = documents(items)
     rows = [{
         "id": row["id"], "text": row["text"], **vars(item), "options": list(item.options),
-        "origin": origin_of(item.source), "licence": licence_of(origin_of(item.source)),
+        **_rights(item.source),
         "wordings": row["metadata"]["prompt"],
     } for item, row in zip(items, texts, strict=True)]
     return pd.DataFrame(rows)
+
+
+def _rights(passage: str) -> dict[str, str]:
+    """Source and licence of a passage or a sample, by its id."""
+    origin = origin_of(passage)
+    if not (licence := licence_of(origin)):
+        raise HareError(
+            f"{passage} cannot be published: the licence of {origin} does not let its text be passed on.",
+            "leave out what was made from it; `hare.synthesis.rights` lists what may be passed on",
+        )
+    return {"origin": origin, "licence": licence}
 
 
 def request_table(
