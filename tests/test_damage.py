@@ -246,7 +246,7 @@ def test_a_folder_that_can_be_none_is_named_with_a_fix_that_works(
 ) -> None:
     (roots / "loop").symlink_to(roots / "loop")
     chain = toy_chain(roots / "notebooks", length=1)
-    for place, fix in (("/dev/null", "no folder"), (str(roots / "loop"), "link|File exists"),
+    for place, fix in (("/dev/null", "not a folder"), (str(roots / "loop"), "link|File exists"),
                        (str(roots / ("x" * 300)), "too long")):
         with monkeypatch.context() as patch:
             patch.setenv(variable, place)
