@@ -1,7 +1,7 @@
-"""Causal grouped-query attention through the fused kernel at hand, and the boundaries of packed documents.
+"""Causal grouped-query attention by the fastest kernel available, and the boundaries of packed documents.
 
 A training sequence is a window of documents written one after the other. By default attention runs over all of it, as
-in the paper's loop and most open pretraining code; with boundaries each token sees its own document alone. Rotary
+in the paper's loop and most open pretraining code; with boundaries each token sees only its own document. Rotary
 positions are relative, so a document then gets the same logits as if it stood by itself, wherever it lies.
 """
 
@@ -28,9 +28,9 @@ class Boundaries:
 
     @cached_property
     def ends(self) -> tuple[torch.Tensor, int]:
-        """Where documents begin in the batch laid out as one line, int32[documents + 1], and the longest one's length.
+        """Offsets of documents in the flattened batch, int32[documents + 1], and the longest document's length.
 
-        Reading the length makes a GPU wait once per micro-batch.
+        The last offset is the number of tokens. Reading the length makes a GPU wait once per micro-batch.
         """
         begins = torch.ones_like(self.documents, dtype=torch.bool)
         begins[:, 1:] = self.documents[:, 1:] != self.documents[:, :-1]
@@ -40,7 +40,7 @@ class Boundaries:
 
 
 class SequenceBoundaries:
-    """What the layers of one module are told about the micro-batch they work on: None attends over whole sequences."""
+    """Document boundaries of the current micro-batch, shared by a model's layers; None attends over whole sequences."""
 
     current: Boundaries | None = None
 
@@ -74,8 +74,8 @@ def flash_is_installed() -> bool:
 def flash_attended(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, boundaries: Boundaries | None
 ) -> torch.Tensor:
-    """`attended` through flash-attn (Dao 2023), which wants float[batch, sequence, heads, head_size], or with
-    boundaries all documents of the batch in one line."""
+    """`attended` by flash-attn (Dao 2023), which takes float[batch, sequence, heads, head_size], or, with boundaries,
+    float[batch · sequence, heads, head_size] and the offsets of the documents."""
     import flash_attn
 
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))

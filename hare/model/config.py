@@ -1,4 +1,4 @@
-"""The configuration that nanotron saves with every checkpoint: the profile's model section and the fixed rest."""
+"""The configuration that nanotron saves with every checkpoint: the profile's model section and what is fixed."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from hare.tokens.tokenizer import Vocabulary
 class HareConfig:
     """Mistral's shape (paper, section on the model): no bias, RMSNorm, SwiGLU, grouped-query attention, RoPE.
 
-    ``is_hare_config`` keeps nanotron's reader of YAML from taking this for a configuration of its own. There is no
-    field named as nanotron's ``max_position_embeddings``, since it would overwrite that with the sequence length.
+    ``is_hare_config`` keeps nanotron's YAML reader from taking this for one of its own configurations. The number of
+    positions is not called ``max_position_embeddings``, since nanotron would overwrite it with the sequence length.
     """
 
     hidden_size: int
@@ -38,9 +38,10 @@ class HareConfig:
     def of(cls, model: Model, vocabulary: Vocabulary, training: Training | None = None) -> "HareConfig":
         """The configuration of a profile's model section with a tokenizer's ``vocabulary``.
 
-        Initial weights keep the size of what passes through them: 1/√hidden is the usual 0.02 at the paper's width and
-        0.09 at 128, where 0.02 starts so small that half a million tokens are not enough to grow out of it.
-        ``training`` says how the module is to compute; without it, in the plainest way.
+        The standard deviation of the initial weights is 1/√hidden, which keeps the scale of activations: 0.022 at the
+        paper's width, close to the usual 0.02, and 0.09 at 128, where 0.02 is so small that half a million tokens do
+        not make up for it. ``training`` says how the module computes (masks, recomputation, compilation, float8);
+        without it, all of these are off.
         """
         config = cls(
             **dataclasses.asdict(model), vocab_size=vocabulary.size, bos_token_id=vocabulary.begin,

@@ -102,7 +102,8 @@ def from_hugging_face(tensors: Tensors, config: HareConfig) -> Tensors:
 
 
 def _projections(config: HareConfig) -> list[tuple[str, tuple[str, ...], list[int]]]:
-    """Of one layer: our matrix, the Hugging Face matrices joined in it along the rows, and their rows."""
+    """Per matrix of a layer: our name, the Hugging Face names concatenated in it along the rows, and their row
+    counts."""
     query, key = config.attention_heads * config.head_size, config.key_value_heads * config.head_size
     attention = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     return [

@@ -15,8 +15,8 @@ CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
 def head_cross_entropy(hidden_states: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy in nats, float32 in the shape of ``labels``, of the logits ``hidden_states @ weight.T``.
 
-    ``hidden_states`` is [*shape, hidden], ``weight`` [vocabulary, hidden], ``labels`` int64[*shape]. The gradient is
-    exact only for a loss that weighs all tokens alike, such as the mean.
+    ``hidden_states``: float[*shape, hidden]; ``weight``: float[vocabulary, hidden]; ``labels``: int64[*shape]. The
+    gradient is exact only for a loss that weighs all tokens alike, such as the mean.
     """
     flat = hidden_states.reshape(-1, hidden_states.shape[-1])
     if torch.is_grad_enabled():

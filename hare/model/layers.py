@@ -84,7 +84,7 @@ class ColumnLinear(TensorParallelColumnLinear):
 
 
 class RowLinear(TensorParallelRowLinear):
-    """nanotron's, with the product in 8 bits on request."""
+    """nanotron's row-parallel linear layer, its product in 8 bits on request."""
 
     def __init__(self, *args: Any, float8: bool = False, **options: Any):
         super().__init__(*args, **options)

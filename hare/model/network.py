@@ -17,7 +17,7 @@ from nanotron.parallel.pipeline_parallel.block import PipelineBlock
 from nanotron.parallel.pipeline_parallel.p2p import P2P
 from nanotron.parallel.pipeline_parallel.tensor_pointer import TensorPointer
 
-Shared = torch.Tensor | TensorPointer  # a tensor, or the pipeline rank that holds it
+Shared = torch.Tensor | TensorPointer  # a tensor, or a pointer to the pipeline rank that holds it
 
 
 class HareForTraining(NanotronModel):
@@ -65,12 +65,13 @@ class HareForTraining(NanotronModel):
         """Loss of int64[batch, sequence] ids against labels of the same shape; see `LanguageModelHead`.
 
         ``documents`` int64[batch, sequence] numbers each token's document and keeps attention within it. Every pipeline
-        rank has them at hand, so they are not sent along.
+        rank has them already, so they are not communicated.
         """
         return self.head(hidden_states=self.hidden_states(input_ids, documents), label_ids=label_ids)
 
     def hidden_states(self, input_ids: Shared, documents: torch.Tensor | None = None) -> Shared:
-        """The input of the head, float[sequence, batch, hidden], from two int64[batch, sequence]; see `forward`."""
+        """The input of the head, float[sequence, batch, hidden]; both arguments are int64[batch, sequence], see
+        `forward`."""
         self.boundaries.current = None if documents is None else Boundaries(documents)
         hidden_states = self.token_embedding(input_ids=input_ids)["hidden_states"]
         for layer in self.decoder:
@@ -79,7 +80,7 @@ class HareForTraining(NanotronModel):
 
     @torch.no_grad()
     def init_model_randomly(self, config: Config) -> None:
-        """Fill the parameters from the run's seed and their own names, whatever the parallel layout."""
+        """Fill the parameters from the run's seed and their names, the same in every parallel layout."""
         load_slices(self, lambda name, shape: initial_weight(name, shape, config.general.seed, self.config))
 
     def get_embeddings_lm_head_tied_names(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The element-wise parts of a layer as plain functions of tensors, which `torch.compile` may fuse.
 
-They hold no weights' bookkeeping and no communication, so fusing them is safe under every parallel layout. Matrix
-products and attention have fast kernels of their own, so these are what is left to gain.
+They neither own parameters nor communicate, so fusing them is safe under every parallel layout. Matrix products and
+attention have fast kernels already, so only these can gain.
 """
 
 import importlib.util
@@ -38,7 +38,7 @@ def gated(gate_up: torch.Tensor) -> torch.Tensor:
 
 @cache
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` compiled; it compiles once for each shape that it meets."""
+    """``function`` compiled, once per shape of its inputs."""
     return torch.compile(function, dynamic=False)
 
 

@@ -1,4 +1,4 @@
-"""Weights by name: initial values and whole tensors, cut for whatever part of the model this process holds."""
+"""Initial weights by parameter name, and whole tensors sliced for the part of the model that this process holds."""
 
 import hashlib
 import math

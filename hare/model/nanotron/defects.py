@@ -18,8 +18,9 @@ def with_plain_shape(parameter: Any) -> None:
 
 
 def restore_learning_rate(optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
-    """Give the optimizer the scheduler's rate after a resume, whose first step is else taken with rate 0, since 0.4
-    builds its scheduler after loading. huggingface/nanotron issue 233; upstream/03-learning-rate-after-resume.patch."""
+    """Give the optimizer the scheduler's rate after a resume, whose first step would otherwise have rate 0, since
+    nanotron 0.4 builds its scheduler after loading. huggingface/nanotron issue 233;
+    upstream/03-learning-rate-after-resume.patch."""
     for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
         group["lr"] = rate
 

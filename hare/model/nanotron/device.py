@@ -1,4 +1,4 @@
-"""nanotron on a CPU: it knows only "cuda" and NCCL, so inside one scope "cuda" means the CPU, and groups are gloo."""
+"""nanotron on a CPU. It supports only the device "cuda" and NCCL: here "cuda" is mapped to the CPU, NCCL to gloo."""
 
 import contextlib
 from collections.abc import Callable, Iterable
@@ -46,7 +46,7 @@ class GlooContext(ParallelContext):
 
 
 def training_device() -> contextlib.AbstractContextManager[Any]:
-    """The scope in which nanotron's trainer is built and saves; on a machine with a GPU it changes nothing.
+    """Context in which nanotron's trainer is built and saves; on a machine with a GPU it does nothing.
 
     Steps are taken outside: nothing in them names a device, and in the scope each of a step's thousand torch calls
     takes a few microseconds longer.
@@ -55,10 +55,10 @@ def training_device() -> contextlib.AbstractContextManager[Any]:
 
 
 def _all_reduce(tensor: torch.Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Any:
-    """torch's, but nothing at all in a group of one, where every reduction leaves the tensor as it is.
+    """`torch.distributed.all_reduce` of float[…], skipped in a group of one rank, where it would change nothing.
 
-    gloo would pass it through a thread of its own, whose OpenMP team then makes the model's threads sleep instead of
-    waiting for each other actively. `hare bench training` shows it beside a plain loop.
+    gloo would run it in another thread, whose OpenMP team makes the model's threads sleep between operations instead
+    of spinning. `hare bench training` shows it beside a plain loop.
     """
     if torch.distributed.get_world_size(group) > 1:
         return torch.distributed.all_reduce(tensor, op=op, group=group, async_op=async_op)
@@ -66,7 +66,7 @@ def _all_reduce(tensor: torch.Tensor, op: Any = ReduceOp.SUM, group: Any = None,
 
 
 def prepare_process_group() -> None:
-    """Replace names of nanotron's that no method can override, and on a CPU start gloo."""
+    """Replace the functions of nanotron that no subclass can override, and on a CPU start the gloo process group."""
     nanotron.distributed.all_reduce = _all_reduce
     if ON_GPU:
         return

@@ -1,4 +1,4 @@
-"""Gradients averaged over the replicas tensor by tensor, so that a resumed run repeats an undisturbed one to the bit.
+"""Gradients averaged over the replicas tensor by tensor, so that a resumed run equals an uninterrupted one bit for bit.
 
 PyTorch's DDP averages buckets. A process packs them in the reverse order of the parameters for its first step and in
 the order in which gradients arrive from then on. gloo sums each part of a bucket in another order of ranks, so from
@@ -28,7 +28,7 @@ def _averaged(group: ProcessGroup, bucket: GradBucket) -> torch.futures.Future[t
 
 
 def all_reduce_each(tensors: list[torch.Tensor], op: Any, group: ProcessGroup, async_op: bool = False) -> "Done":
-    """Reduce each tensor, float[…], by itself and wait for it, whatever ``async_op`` asks for.
+    """Reduce each tensor, float[…], separately and wait for it; ``async_op`` is ignored.
 
     nanotron keeps only the last of its handles; with gloo, which works in several threads, an earlier one may still
     be under way when that one is done.
@@ -39,7 +39,7 @@ def all_reduce_each(tensors: list[torch.Tensor], op: Any, group: ProcessGroup, a
 
 
 class Done:
-    """Stands for the handle of a communication that has ended or was not needed."""
+    """Handle of a communication that has finished or was not needed."""
 
     def wait(self) -> None:
         """Nothing to wait for."""

@@ -1,4 +1,4 @@
-"""Makes nanotron 0.4, as it lies on the package index, importable. Import this module before anything of nanotron.
+"""Makes nanotron 0.4, as published on the package index, importable. Import this module before any module of nanotron.
 
 Published as it is, it cannot be imported: ``nanotron.logging`` and ``nanotron.config`` import each other, and so do
 ``nanotron.utils`` and ``nanotron.distributed``; its own models demand flash-attn, and its data loader (broken with
@@ -30,7 +30,7 @@ def _prepare() -> None:
 
 
 def _import_logging() -> None:
-    """Import ``nanotron.logging`` while an empty stand-in for the configuration cuts the circle, then the real one."""
+    """Import ``nanotron.logging`` with an empty placeholder for its configuration, which breaks the import cycle."""
     if "nanotron.logging" in sys.modules:
         return
     package, module = types.ModuleType("nanotron.config"), types.ModuleType("nanotron.config.config")
