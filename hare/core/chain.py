@@ -1,4 +1,4 @@
-"""The study as a list of steps: which notebook makes which stage, from what, and turned by which knobs."""
+"""The study as a list of steps: which notebook makes which stage, from which stages and with which parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,10 @@ class Step:
     """One numbered notebook.
 
     ``stage`` names its folder under ``work/<profile>`` and ``results/<profile>``; ``needs`` the stages whose artifacts
-    it may read; ``parameters`` the fields of the profile that it depends on: it sees all others at their defaults, and
-    runs again only when one of these has changed. ``reads_results`` says that it reads recorded results, not artifacts
-    and archives; ``on_request`` that it runs only when it is named, since it goes beyond the study proper and its half
-    hour on a laptop: steps after it read what it left, or do without.
+    it may read; ``parameters`` the fields of the profile that it depends on: all others have their defaults there, and
+    it runs again only when one of these has changed. ``reads_results``: it reads recorded results instead of artifacts
+    and archives. ``on_request``: it runs only when named, since it is not part of the study's half hour on a laptop;
+    later steps use its results if there are any.
     """
 
     notebook: str

@@ -1,4 +1,4 @@
-"""Values from YAML, JSON or a notebook's cell, checked by pydantic; every mistake becomes one line: key, value, fix."""
+"""Values from YAML, JSON or a notebook's cell, checked by pydantic; each mistake is one line: key, value, fix."""
 
 import difflib
 from collections.abc import Hashable, Mapping
@@ -26,7 +26,7 @@ def _each_once(values: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 def _each_key_once(values: Any) -> Any:
-    """A key that stands as a number and as the text of the same number would lose one of its values in silence."""
+    """A key given both as a number and as text would silently lose one of its values."""
     if isinstance(values, Mapping) and len({str(key) for key in values}) < len(values):
         raise ValueError("give no key twice, as a number and as text")
     return values
@@ -53,7 +53,7 @@ AtLeastOne = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_ea
 
 
 def mistakes_in(kind: type, values: Any) -> list[tuple[tuple[str, ...], str]]:
-    """What keeps ``values`` from being a ``kind``, a pydantic dataclass: every mistake's keys and its line."""
+    """Every mistake that keeps ``values`` from being a ``kind``, a pydantic dataclass: its keys and its line."""
     try:
         pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
@@ -113,7 +113,7 @@ def _fix(kind: type, error: dict[str, Any]) -> str:
 
 
 def _closest(kind: type, place: tuple[Any, ...]) -> str:
-    """What the last key of ``place`` may have meant, among the fields of the dataclass that it stands in."""
+    """A suggestion for the last key of ``place`` from the fields of its dataclass."""
     for key in place[:-1]:
         kind = kind.__dataclass_fields__[key].type  # type: ignore[attr-defined]
     names = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""Which code a module or a notebook reaches, and what that code says: without comments, docstrings and layout.
+"""The code that a module or a notebook reaches, and its digest without comments, docstrings and layout.
 
-Found without running anything. A module counts as imported when its full name stands as a string as well
+Nothing is executed. A module also counts as imported when its full name appears as a string
 (``python -m hare.training.worker``), and a file beside a module when its name does.
 """
 
@@ -22,7 +22,7 @@ _CHARACTERS = 16  # of a digest; enough to tell versions of one file apart
 
 
 def reached(start: Iterable[Path]) -> set[Path]:
-    """Modules of this package that those in ``start`` import, directly or not, and they themselves."""
+    """The modules ``start`` and all modules of this package that they import, directly or indirectly."""
     modules, waiting = set(), set(start)
     while waiting:
         file = waiting.pop()
@@ -32,8 +32,8 @@ def reached(start: Iterable[Path]) -> set[Path]:
 
 
 def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """Digests of the code that ``modules`` reach, by file, and the version of Python, whose tables of Unicode and
-    patterns change; files that begin as in ``leaving_out`` do not count."""
+    """Digests of the code that ``modules`` reach, by file, and the version of Python, whose Unicode tables change;
+    files whose path in the package starts with one of ``leaving_out`` are left out."""
     files = reached(file for module in modules for file in files_of(module))
     names = {file.relative_to(PACKAGE).as_posix(): file for file in files}
     return {"Python": ".".join(map(str, sys.version_info[:2]))} | {
@@ -44,7 +44,8 @@ def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
 
 @cache
 def code_digest(file: Path) -> str:
-    """Digest of what a module says to Python; two files that differ in words for people alone have the same."""
+    """Digest of a module's syntax tree without docstrings: a changed comment, docstring or layout leaves it as it
+    was."""
     tree = parsed(text_of(file), str(file))
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
@@ -54,13 +55,13 @@ def code_digest(file: Path) -> str:
 
 @cache
 def texts_in(file: Path) -> frozenset[str]:
-    """Every text that stands in a module: names of data files and of archives among them."""
+    """All string constants of a module, among them names of data files and of archives."""
     tree = ast.walk(parsed(text_of(file), str(file)))
     return frozenset(node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def data_of(file: Path) -> set[Path]:
-    """Files of data that a module names and that lie beside it, or in a folder beside it that it names."""
+    """Data files beside a module that it names, and those in folders beside it that it names."""
     named = {file.parent / text for text in texts_in(file) if _FILE_NAME.fullmatch(text)}
     files = named | {inner for folder in named if folder.is_dir() for inner in folder.rglob("*")}
     return {path for path in files if path.is_file() and path.suffix not in (".py", ".pyc")}
@@ -74,7 +75,7 @@ def text_of(file: Path) -> str:
 
 @cache
 def imports_of(file: Path) -> frozenset[Path]:
-    """Files that the module itself names."""
+    """Files of this package that the module itself names."""
     return frozenset(imports(parsed(text_of(file), str(file)), file.parent))
 
 
@@ -93,7 +94,7 @@ def parsed(source: str, where: str) -> ast.AST:
 
 
 def imports(tree: ast.AST, folder: Path) -> set[Path]:
-    """Files of this package that a syntax tree names, relative names being looked up in ``folder``."""
+    """Files of this package that a syntax tree names; file names are looked up in ``folder``."""
     files = set()
     for name in _names(tree):
         if all(part.isidentifier() for part in name.split(".")) and name.startswith("hare."):
@@ -114,7 +115,7 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 
 def files_of(name: str) -> set[Path]:
-    """Files of a dotted name and of every package on the way to it."""
+    """Files of a dotted name and of every package that contains it."""
     files, parts = set(), name.split(".")
     for length in range(1, len(parts) + 1):
         base = PACKAGE.parent.joinpath(*parts[:length])

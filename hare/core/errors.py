@@ -17,12 +17,12 @@ class HareError(Exception):
         self.fix = fix
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """As it travels from a pool of processes."""
+        """Pickled with both fields, for a pool of processes."""
         return HareError, (self.problem, self.fix)
 
     @property
     def fields(self) -> dict[str, str]:
-        """Both fields by name, as they travel between processes as JSON: ``HareError(**fields)`` is the same error."""
+        """Both fields by name, to be passed between processes as JSON: ``HareError(**fields)`` is the same error."""
         return {"problem": self.problem, "fix": self.fix}
 
     def _render_traceback_(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and digests of what lies on disk."""
+"""Files that appear whole or not at all, errors of the disk by name, and digests of files and folders."""
 
 import contextlib
 import errno
@@ -53,7 +53,7 @@ def naming_disk_errors(path: Path) -> Iterator[None]:
 
 
 def disk_fault(text: str) -> int | None:
-    """The system's number of the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    """The errno of the disk or folder fault that an error's text reports; None when it reports none."""
     number = _NUMBER.search(text)
     if number and int(number[1] or number[2]) in _FIXES:
         return int(number[1] or number[2])
@@ -61,7 +61,7 @@ def disk_fault(text: str) -> int | None:
 
 
 def disk_fix(text: str) -> str | None:
-    """What to do about the fault of disk or folder that an error's text speaks of; None when of no such one."""
+    """What to do about the disk or folder fault that an error's text reports; None when it reports none."""
     number = disk_fault(text)
     return None if number is None else _FIXES[number]
 
@@ -101,7 +101,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, names: str = "**/.*") -> None:
-    """Remove the temporary files and folders that a killed process left under ``folder``, of those called ``names``."""
+    """Remove temporary files and folders that a killed process left under ``folder``; ``names`` is a glob pattern."""
     for path in [path for path in folder.glob(names) if _TEMPORARY.fullmatch(path.name)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -131,7 +131,7 @@ def write_jsonl(path: Path, rows: Any) -> int:
 
 
 def is_finite_number(value: Any) -> bool:
-    """Whether a value is a number that JSON can hold; truth values are none."""
+    """Whether a value is a number that JSON can hold; a Boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a stage: digests of its artifacts, written last of all; where it lies, the stage is done."""
+"""The manifest of a stage: digests of its artifacts. It is written last, so a stage with a manifest is complete."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SEALS = "seals.json"  # beside it: while sizes, times and inodes stay as they we
 
 
 def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
-    """Digests of the artifacts of a stage that has run to its end; None when it has not, or the file is damaged."""
+    """Digests of the artifacts of a complete stage; None when it is not complete, or the file is damaged."""
     try:
         manifest = json.loads((workspace.work / stage / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -27,14 +27,14 @@ def read_manifest(workspace: Workspace, stage: str) -> dict[str, str] | None:
 
 
 def write_manifest(workspace: Workspace, stage: str, outputs: Mapping[str, Path]) -> None:
-    """Record the outputs of a stage that has run to its end; the manifest comes last."""
+    """Record the outputs of a stage; the manifest is written last."""
     seals = {name: seal_of(path) for name, path in sorted(outputs.items())}
     write_json(workspace.work / stage / SEALS, seals)
     write_json(workspace.work / stage / MANIFEST, {name: seal["sha256"] for name, seal in seals.items()})
 
 
 def _seal(workspace: Workspace, stage: str, name: str, digest: str) -> Seal:
-    """An artifact's digest in the manifest, with the stamp that its stage left, where that goes with it."""
+    """An artifact's digest from the manifest, with the stamp from `SEALS` where that belongs to the same digest."""
     try:
         seal = json.loads((workspace.work / stage / SEALS).read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, LookupError, TypeError):

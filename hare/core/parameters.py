@@ -1,4 +1,4 @@
-"""What a notebook's run is turned to: its profile, what its parameters cell says otherwise, and where that run goes."""
+"""The parameters of a notebook's run: its profile, the changes in its parameters cell, and the variant they make."""
 
 import re
 import types
@@ -18,8 +18,8 @@ _LONGEST = 60  # characters of a variant's name
 
 @dataclass(frozen=True)
 class Parameters:
-    """``profile`` holds the step's fields as the run takes them; ``changes`` those that are not the profile's own, with
-    the profile's value and the run's; ``variant`` names the folder beside the record, '' for the record itself."""
+    """``profile``: the profile with the run's values. ``changes``: the fields that differ from the profile, each with
+    the profile's value and the run's. ``variant``: name of the folder beside the record; '' for the record itself."""
 
     profile: Profile
     changes: dict[str, tuple[Any, Any]]
@@ -27,13 +27,13 @@ class Parameters:
 
     @classmethod
     def of(cls, step: Step, cell: Mapping[str, Any]) -> "Parameters":
-        """Those of a notebook whose globals are ``cell``.
+        """The parameters of a notebook whose globals are ``cell``.
 
-        A value that stands as in the committed notebook, which is profile ``laptop``'s, leaves the choice to the
-        profile. Changed values without a name for the variant give it one, such as ``learning_rate-0.001``.
+        A value equal to the committed notebook's, which is that of profile ``laptop``, means the profile's value. Where
+        values are changed and no variant is named, the changes name it, such as ``learning_rate-0.001``.
 
         Raises:
-            HareError: a value cannot be used, a parameter is none of this notebook's, or the variant's name is no name.
+            HareError: a value cannot be used, the notebook has no such parameter, or the variant cannot name a folder.
         """
         profile, defaults = load_profile(cell.get("profile", DEFAULT)), load_profile(DEFAULT).fields()
         values = profile.fields()

@@ -1,4 +1,4 @@
-"""Where things lie: the repository, the results, the scratch space of a profile, the cache of downloads."""
+"""Paths: the repository, the results and the working folder of a profile, the cache of downloads."""
 
 import os
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ def _folder(variable: str, default: Path) -> Path:
     """The folder that an environment variable names, or else ``default``.
 
     Raises:
-        HareError: its path holds a character that libraries take for a pattern or a part of an address, or a file
-            stands there.
+        HareError: its path holds a character that libraries interpret as a pattern or as part of an address, or it is
+            a file.
     """
     path = Path(os.environ.get(variable) or default).absolute()
     wrong = sorted(set(str(path)) & set(_SPECIAL))
@@ -63,7 +63,7 @@ class Workspace:
 
     @property
     def base(self) -> "Workspace":
-        """The profile's own, whose artifacts a variant reads."""
+        """The workspace of the profile itself, whose artifacts a variant reads."""
         return Workspace(self.profile)
 
     @property

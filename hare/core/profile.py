@@ -116,7 +116,7 @@ def _path_of(name: str, folder: Path) -> Path:
 
 
 def _merged(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
-    """What a file says on top of what the file that it extends says; ``below`` are the files that led here."""
+    """The values of a file over those of the file that it extends; ``below`` are the files that extend this one."""
     real = path.resolve()
     if real in below:
         circle = " → ".join(step.name for step in (*below[below.index(real):], real))
@@ -132,7 +132,7 @@ def _merged(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _over(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` over ``base``: sections field by field, all else as a whole."""
+    """``values`` over ``base``: sections are merged field by field, anything else is replaced."""
     merged = dict(base)
     for key, value in values.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -154,8 +154,8 @@ def check_profile(values: Mapping[str, Any], path: Path, source: str | None = No
 
 
 def changed(profile: Profile, parameters: Mapping[str, Any], where: str, among: Collection[str]) -> Profile:
-    """The profile with the fields named in ``parameters`` set anew, under the same checks as a file, but for
-    contradictions with fields that are not ``among`` those that matter.
+    """The profile with the fields of ``parameters`` replaced, checked as a file is, except that contradictions count
+    only between the fields of ``among``.
 
     Raises:
         HareError: listing every mistake with key, value and fix; ``where`` is named as their place.
@@ -170,7 +170,7 @@ def changed(profile: Profile, parameters: Mapping[str, Any], where: str, among: 
 
 
 def _mistakes(values: Mapping[str, Any], among: Collection[str] | None = None) -> list[str]:
-    """Each wrong value, and each contradiction between the others."""
+    """One line per wrong value, and per contradiction between the others."""
     mistakes = mistakes_in(Profile, values)
     wrong = {".".join(keys[:2]) for keys, _ in mistakes}
     sound = {
@@ -198,7 +198,7 @@ def _mistakes_of_name(values: Mapping[str, Any], path: Path) -> list[str]:
 
 
 def restricted(profile: Profile, names: Collection[str]) -> Profile:
-    """The profile with the fields of ``names``; all others are at their defaults, so that nothing depends on them."""
+    """The profile with the fields of ``names``; all others have their defaults, so that nothing depends on them."""
     sections = {
         section: kind(**{name: getattr(getattr(profile, section), name) for name in kind.__dataclass_fields__
                          if name in names})

@@ -1,8 +1,8 @@
 """Live progress of long work, with rate and time left.
 
-Inside a batch run (`hare reproduce`) the state goes to the file that ``$HARE_PROGRESS`` names, which the driver shows;
-otherwise, as in JupyterLab, a bar is drawn. Either way one closing line is printed, so that an executed notebook says
-how long each step took without thousands of bar fragments.
+In a batch run (`hare reproduce`) the state goes to the file that ``$HARE_PROGRESS`` names, which the driver shows;
+otherwise, as in JupyterLab, a bar is drawn. Either way one closing line is printed, so that an executed notebook shows
+how long each step took, without thousands of fragments of bars.
 """
 
 import json
@@ -53,7 +53,7 @@ class Progress:
             self._report()
 
     def describe(self, task: str) -> None:
-        """Say what is done now in other words."""
+        """Change the description of the task."""
         if task != self.task:
             self.task = task
             if self._bar is not None:
@@ -73,7 +73,7 @@ class Progress:
 
 
 def _bar(task: str, total: float | None, unit: str) -> tqdm:
-    """A bar that is redrawn often where it can be seen, and seldom where each drawing is a line in a log."""
+    """A bar that is redrawn often in a terminal or notebook, and seldom in a log, where each drawing is a line."""
     seen = sys.stderr.isatty() or "ipykernel" in sys.modules
     interval = 0.1 if seen else _SECONDS_BETWEEN_LINES
     return tqdm(total=total, desc=task, unit=unit, unit_scale=True, leave=False, mininterval=interval)

@@ -1,4 +1,4 @@
-"""What produced a result, on what, and at what cost."""
+"""The provenance of a result: code, configuration, inputs, packages, hardware and cost."""
 
 import datetime
 import hashlib
@@ -30,7 +30,7 @@ _BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # the unit that the 
 def git_commit() -> str:
     """Hash of the commit that is checked out, with ``+changes`` when the tree differs from it; '' outside git.
 
-    Asked once per process: the code that has been loaded is that commit's, whatever is checked out later.
+    Read once per process, since the loaded code stays that of this commit even if another is checked out later.
     """
     try:
         head = subprocess.run(
@@ -71,7 +71,7 @@ def hardware() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """What computes here: the name of the GPU in use, or of the CPU."""
+    """Name of the processor that computes: the GPU where there is one, else the CPU."""
     described = hardware()
     return described.get("gpus", [described["processor"]])[0]
 
@@ -88,7 +88,7 @@ def _processor_name() -> str:
 def peak_rss_mb() -> float:
     """Largest resident set, in MB, of this process or of any child that has ended.
 
-    getrusage counts from the size of the process that started this one; /proc, where there is one, does not.
+    The peak that getrusage reports includes that of the parent before exec; /proc, where it exists, does not.
     """
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _BYTES_OF_MAXRSS
     return round(max(_peak_bytes(), children) / 1e6, 1)
@@ -107,10 +107,10 @@ def of_run(
     origin: Mapping[str, Any], inputs: Mapping[str, str], seeds: Sequence[int], wall_seconds: float,
     peak_mb: float | None = None,
 ) -> dict[str, Any]:
-    """The provenance that stands beside every record: where it comes from, what it read, on what it ran and its cost.
+    """The provenance that is kept with every record: origin, inputs, seeds, packages, hardware and cost.
 
     ``origin`` names notebook or command, commit and configuration; ``inputs`` are digests of artifacts by name;
-    ``peak_mb`` is this process's own unless given.
+    ``peak_mb`` is the peak memory of this process by default.
     """
     started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=wall_seconds)
     return {

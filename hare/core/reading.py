@@ -1,4 +1,4 @@
-"""Recorded results read back: what is damaged is named, with the command that makes it again."""
+"""Reading recorded results: a damaged file is named, with the command that makes it again."""
 
 import contextlib
 import json
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 TABLES = "tables"  # in a record's provenance: the digest of each table that was recorded with the metrics
 _OF_THE_REPOSITORY = (REPOSITORY / "hare", REPOSITORY / "results" / "published")  # no run makes them
-PROFILE_FILE = "profile.json"  # in the results of a profile: how it was when its last whole run came to its end
+PROFILE_FILE = "profile.json"  # in the results of a profile: its values in the last complete run
 
 
 def damaged(path: Path, reason: object) -> HareError:
-    """The error that names a damaged file of results and how it comes back."""
+    """The error that names a damaged file of results and how to restore it."""
     problem, restore = f"{path} is damaged: {' '.join(str(reason).split())}.", f"restore it (git checkout -- {path})"
     if any(path.is_relative_to(folder) for folder in _OF_THE_REPOSITORY):
         return HareError(problem, restore)
@@ -37,7 +37,8 @@ def damaged(path: Path, reason: object) -> HareError:
 
 
 def _source(folder: Path) -> str:
-    """How a command names the profile whose results lie in ``folder``: a profile given by path has left its path."""
+    """The ``--profile`` argument for the results in ``folder``; of a profile given by path, `PROFILE_FILE` has the
+    path."""
     if folder.name in known_profiles():
         return folder.name
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):

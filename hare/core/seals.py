@@ -1,7 +1,7 @@
-"""Seals: what is derived and kept carries the digest of its content, and is made again when it no longer matches.
+"""Seals: the digest of a cached file's content is kept beside it, and a file that no longer matches is made again.
 
-The content is the truth. A stamp (size, times and inode of every file) saves reading it again: an edit changes the
-time of the inode, which no program can set back.
+The content decides. A stamp (size, times and inode of every file) saves reading it again: every edit changes the
+inode's change time, which no program can set back.
 """
 
 import json
@@ -56,7 +56,7 @@ def seal_of(path: Path) -> Seal:
 
 
 def intact(path: Path, seal: Any) -> bool:
-    """Whether a file or folder is what it was when ``seal`` was made; a seal that is none matches nothing."""
+    """Whether a file or folder is what it was when ``seal`` was made; a malformed seal matches nothing."""
     if not isinstance(seal, dict) or not path.exists():
         return False
     stamp = stamp_of(path)

@@ -1,7 +1,7 @@
 """Passwords, tokens and keys replaced by ``***`` wherever text leaves the program: messages, logs, notebooks, records.
 
-Two nets: what looks like a secret by its form or by the name in front of it, and what is one on this machine, since an
-environment variable or an address in one holds it, however it is written down.
+Two kinds are replaced: what looks like a secret by its form or by the name before it, and the secrets of this machine,
+which are the values of environment variables named like one and the passwords in addresses, in any encoding.
 """
 
 import base64
@@ -63,7 +63,7 @@ def masked_values(value: Any) -> Any:
 
 
 def _spellings() -> Iterator[str]:
-    """This machine's secrets as they stand, percent-encoded, decoded, as in JSON, and as basic authentication sends."""
+    """This machine's secrets verbatim, percent-encoded, decoded, as in JSON, and in base64 (basic authentication)."""
     for value in set(_known()):
         yield from (value, quote(value, safe=""), json.dumps(value)[1:-1])
         yield base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()

@@ -28,7 +28,7 @@ from hare.core.checked import (
 PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted")  # what an arm may read
 _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
 _TRAINED_HERE = re.compile(r"own-([1-9][0-9]{2,4})")
-_FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # every byte has a piece of its own; token files hold 16 bits per token
+_FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # each byte needs a piece; token files hold 16 bits per token
 _URLS = ("http://", "https://")
 
 
@@ -89,7 +89,7 @@ class Synthesis:
     d3_items: Count = 6000  # NLP tasks asked for
     published: Text = "overnight"  # the set of published D2 and D3 that is trained on; empty: what this run writes
     generator: Generator = "embedded"  # embedded, vllm, or the URL of an OpenAI-compatible server
-    generator_model: Text = ""  # what the server or vLLM is to run; the embedded generator has its own
+    generator_model: Text = ""  # the model that the server or vLLM runs; not used by the embedded generator
     generation_batch: Count = 64  # requests answered together, or in flight at a time
     synthesis_seed: Seed = 0
 
@@ -100,9 +100,9 @@ class Decontamination:
 
     d2_ngrams: AtLeastOne[Annotated[Whole, Field(ge=2, le=100)]] = (10, 11, 12, 13, 14, 15)  # words; the paper's
     d3_ngrams: AtLeastOne[Annotated[Whole, Field(ge=2, le=100)]] = (4, 5, 6, 7, 8)  # words; the paper's
-    overlap_threshold: Share = 0.5  # a sample goes when more of its n-grams occur in a benchmark; the paper: 0.5
-    ngram_combination: Literal["any", "all"] = "any"  # how many of the n must say so; the paper does not tell
-    d2_max_words: Count = 1540  # longer documents go first; the paper: about 2,048 tokens
+    overlap_threshold: Share = 0.5  # a sample is removed when more of its n-grams occur in a benchmark
+    ngram_combination: Literal["any", "all"] = "any"  # whether any n suffices or all must agree; the paper does not say
+    d2_max_words: Count = 1540  # longer documents are removed first; the paper: about 2,048 tokens
     d3_max_words: Count = 385  # the paper: 512 tokens
     indexed_items: CountOrZero = 0  # benchmark items indexed per split; 0: all of them
     curve_documents: Count = 4000  # documents per part in the curve over n and threshold
@@ -137,7 +137,7 @@ class Model:
 
 
 def _the_studys_arms() -> dict[str, dict[str, float]]:
-    """A: D1. A2: and the passages that D3 was made from. B, C, D: and D2, D3, both (the paper's mixture)."""
+    """A: D1. A2: D1, D3's source passages. B: D1, D2. C: D1, D3. D: all three parts (the paper's mixture)."""
     weights = {"d1": 46.5, "d2": 13.63, "d3": 39.87}  # per cent of the tokens of stage 2; the paper's
     return {
         "a": {"d1": weights["d1"]}, "a2": {"d1": weights["d1"], "d3_passages": weights["d3"]},
@@ -218,10 +218,10 @@ class Leakage:
     # {dose: items}: how many items a run reads that many times; 0: never, the control
     leak_items: Annotated[ByNumber[Count], Field(min_length=2, default_factory=_the_leaks_doses)]
     leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
-    leakage_samples: Count = 48  # items per benchmark and split at the most; the method's own: 3000
-    leakage_peer_samples: CountOrZero = 0  # the same for the peer model; 0: leave it out, few items tell nothing
-    leakage_ngram: Count = 5  # tokens continued; the method's own: 5
-    leakage_starts: Count = 5  # starting points per sample; the method's own: 5
+    leakage_samples: Count = 48  # items per benchmark and split at the most; the method's paper: 3000
+    leakage_peer_samples: CountOrZero = 0  # the same for the peer model; 0: leave it out
+    leakage_ngram: Count = 5  # tokens continued; the method's paper: 5
+    leakage_starts: Count = 5  # starting points per sample; the method's paper: 5
     leakage_resamples: Count = 1000  # of the bootstrap
     leak_benchmark: Text = "arc_challenge"  # whose items are planted in the randomised experiment
     leak_token_share: Share = 0.07  # of a run's tokens that are planted items
@@ -268,7 +268,7 @@ class Deployment:
     quality_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     quality_tool_items: CountOrZero = 140  # test requests that each precision is asked; 0: all of them
     speed_prompt_tokens: Count = 128
-    speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one has a time of its own
+    speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one is timed separately
     speed_repeats: Count = 5
 
 

@@ -29,7 +29,7 @@ class Job:
 
 
 def training_job(profile: str) -> str:
-    """What the training job of a profile is called."""
+    """Name of the training job of a profile."""
     return f"hare-train-{profile}"
 
 

@@ -1,4 +1,4 @@
-"""What a notebook holds in its hand: its inputs, its outputs, and the record of what it measured."""
+"""One run of a notebook's stage: its inputs, its outputs, and the record of what it measured."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -44,7 +44,8 @@ class Stage:
     def open(cls, stage: str, cell: Mapping[str, Any]) -> "Stage":
         """Start a run of ``stage``; ``cell`` are the notebook's globals after its parameters cell has run.
 
-        Where they change what the profile says, the run goes beside the record, into folders of its own, and says so.
+        Where they differ from the profile, the run is a variant: it writes to its own folders beside the record, and
+        says so.
 
         Raises:
             HareError: a parameter cannot be used, or the folders cannot be written.
@@ -65,7 +66,7 @@ class Stage:
         return opened
 
     def section(self, kind: type[SectionType]) -> SectionType:
-        """A section of the profile as this run takes it, such as ``stage.section(Corpus)``."""
+        """A section of the profile with this run's changes, such as ``stage.section(Corpus)``."""
         return getattr(self.profile, kind.__name__.lower())
 
     def input(self, artifact: str) -> Path:
@@ -106,7 +107,7 @@ class Stage:
         return path
 
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-        """Save ``frame`` as ``results/<profile>/<stage>/<name>.csv`` and return it, to be looked at."""
+        """Save ``frame`` as ``results/<profile>/<stage>/<name>.csv`` and return it, so that a cell can show it."""
         with written_whole(self.results / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False, float_format=number_in_table, lineterminator="\n")
         return frame
@@ -135,7 +136,7 @@ class Stage:
         write_manifest(self.workspace, self.step.stage, self._outputs)
 
     def answer(self, sentence: Callable[[Mapping[str, float]], str]) -> None:
-        """Show what the last record answers, from its metrics; `record` puts this run's own answer in its place."""
+        """Show the answer computed from the metrics recorded last; `record` replaces it with this run's answer."""
         from IPython.display import display
 
         try:

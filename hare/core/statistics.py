@@ -1,10 +1,10 @@
 """Intervals, paired differences and verdicts, over items and training seeds at once.
 
-Arms answer the same items and share their seeds, so that differences are taken item by item and seed by seed before
-anything is averaged. Two sources of chance then add up. Items are resampled: of n, n - 1 are drawn with replacement,
-which keeps the variance unbiased (Rao and Wu 1988). Seeds are a random effect; two or three of them know little about
-their own spread, so it is pooled over the arms, as in an analysis of variance, and intervals and p-values are Student's
-with Satterthwaite's degrees of freedom: few where the seeds make the difference, many where the items do.
+Arms answer the same items and share their seeds, so differences are taken item by item and seed by seed before
+averaging. Two sources of variance add up. Items are resampled: of n, n - 1 are drawn with replacement,
+which keeps the variance unbiased (Rao and Wu 1988). Seeds are a random effect; two or three of them estimate
+their spread poorly, so it is pooled over the arms, as in an analysis of variance, and intervals and p-values are
+Student's with Satterthwaite's degrees of freedom: few where the seeds make the difference, many where the items do.
 """
 
 import math
@@ -63,7 +63,7 @@ class Spread:
     def of_differences(cls, seed_means: np.ndarray) -> "Spread":
         """Spread of the difference between two arms' means, from ``seed_means``, float64[arms, seeds].
 
-        It is the interaction: what arms and seeds do not explain by themselves.
+        It is the variance of the interaction: what the effects of arms and seeds leave unexplained.
         """
         arms, seeds = seed_means.shape
         degrees_of_freedom = (arms - 1) * (seeds - 1)
@@ -114,7 +114,7 @@ def estimate(values: Sequence[np.ndarray], means: np.ndarray, seeds: Spread) -> 
 
 
 def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
-    """Those of the sum of the variance over seeds and, for each benchmark, that over items (Satterthwaite 1946)."""
+    """Degrees of freedom of the sum of the variance over seeds and, per benchmark, over items (Satterthwaite 1946)."""
     by_item = [by_seed.mean(axis=0) for by_seed in values if by_seed.shape[1] > 1]
     parts = [(part.var(ddof=1) / len(part) / len(values) ** 2, len(part) - 1) for part in by_item]
     parts.append((seeds.variance, seeds.degrees_of_freedom))
@@ -125,8 +125,8 @@ def _degrees_of_freedom(values: Sequence[np.ndarray], seeds: Spread) -> float:
 def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
     """As `estimate`, for the share of items that are right: between 0 and 1.
 
-    ``values``: float64[seeds, items], 0 or 1; ``means``: float64[draws], resampled. None or all of them right leaves
-    nothing to resample; then the bounds are Wilson's.
+    ``values``: float64[seeds, items], 0 or 1; ``means``: float64[draws], resampled. Where none or all are right,
+    resampling shows no variance, and the bounds are Wilson's.
     """
     estimated, items = estimate([values], means, seeds), values.shape[1]
     if 0 < estimated.value < 1:
@@ -136,7 +136,7 @@ def share(values: np.ndarray, means: np.ndarray, seeds: Spread) -> Estimate:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), which stays sound at 0 and at 1; 0 to 1 when nothing was tried."""
+    """95 % interval of a proportion (Wilson 1927), which also holds at 0 and 1; 0 to 1 when there were no trials."""
     if trials == 0:
         return 0.0, 1.0
     interval = binomtest(int(successes), int(trials)).proportion_ci(COVERAGE, method="wilson")

@@ -1,4 +1,4 @@
-"""Tables as notebooks show them, where a cell is text and never markup, and numbers as CSV files hold them."""
+"""Tables in notebooks, whose cells are text and never markup, and numbers in CSV files."""
 
 import copy
 import html
