@@ -1,9 +1,7 @@
 """An append-only log that survives a kill and damage: each JSON line carries a digest of its row.
 
-A line that was cut short or altered is dropped on opening, and its row is computed again like any other that is not
-there.
-
-Generations, evaluation answers and training steps are kept in such files, so that nothing is computed twice.
+A line that was cut short or altered is dropped on opening, and its row is computed again like any other missing one.
+Generations and evaluation answers are kept in such files, so that nothing is computed twice.
 """
 
 import hashlib
@@ -21,12 +19,12 @@ _CHARACTERS = 16  # of a digest
 class AppendLog:
     """One JSON value per line, after its digest, in a file that only grows.
 
-    ``rows``: what was kept when the log was opened and still is, in order. Every `append` goes through to the disk
-    before it returns. Use it as a context manager, or `close` it.
+    ``rows``: the undamaged rows found when the log was opened, in order. Every `append` is on disk before it returns.
+    Use it as a context manager, or `close` it.
     """
 
     def __init__(self, path: Path):
-        """Open the log at ``path``, made when there is none.
+        """Open the log at ``path``; it is created when missing.
 
         Raises:
             HareError: the disk is full.
@@ -41,7 +39,7 @@ class AppendLog:
         self._file = path.open("ab")
 
     def append(self, *rows: Any) -> None:
-        """Add rows (JSON-able) in one write, through to the disk.
+        """Append rows (JSON-able) in one write and flush them to disk.
 
         Raises:
             HareError: the disk is full.
@@ -68,7 +66,7 @@ def _lines(rows: Iterable[Any]) -> bytes:
 
 
 def _rows(data: bytes) -> Iterator[Any]:
-    """The rows of whole and undamaged lines."""
+    """The rows of complete and undamaged lines."""
     for line in data.split(b"\n"):
         try:
             digest, row = json.loads(line.decode("utf-8", "surrogatepass"))

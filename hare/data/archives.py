@@ -159,7 +159,7 @@ def _download(archive: Archive) -> None:
 
 
 def at_hand(archive: Archive) -> Path:
-    """The archive, fetched when needed; where only a bundle's excerpt of it is here, that.
+    """Path of the archive, downloaded when needed, or of a bundle's excerpt where only that is present.
 
     Raises:
         HareError: see `fetch`.
@@ -169,7 +169,7 @@ def at_hand(archive: Archive) -> Path:
 
 @contextlib.contextmanager
 def noting_reads() -> Iterator[set[tuple[str, str]]]:
-    """Inside, every member that is read is noted as package and member: what a bundle has to bring along."""
+    """Inside, every member that is read is noted as (package, member): what a bundle must contain."""
     global _noted
     before, _noted = _noted, set()
     try:
@@ -222,6 +222,6 @@ def read_lines(archive: Archive, member: str) -> Iterator[str]:
 
 
 def extract(archive: Archive, member: str) -> Path:
-    """Path of one member as a file of its own in the cache, for readers that need a real file."""
+    """Path of one member as a file in the cache, for readers that need a real file."""
     path = cache_folder() / "members" / archive.sha256[:16] / member
     return kept_file(path, lambda temporary: temporary.write_bytes(read_member(archive, member)))

@@ -2,8 +2,8 @@
 
 The paper asserts both and measures neither. Entropy over topics is Shannon's, in nats. Distinct-n is the share of
 n-grams that differ from one another (Li et al. 2016), at equal numbers of words. Dispersion is the mean cosine distance
-of two texts' embeddings. Quality is read off bits per word, the logarithm of perplexity, under a reference model of
-well-edited English: the median, and the spread from the 10th to the 90th percentile.
+of two texts' embeddings. Quality is measured by bits per word, the logarithm of perplexity, under a reference model
+of well-edited English: the median, and the spread from the 10th to the 90th percentile.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""The words of one document at a time, for the blocks of a cleaning pass that look at it one after the other.
+"""The words of one document at a time, shared by the blocks of a cleaning pass that examine it one after the other.
 
-On short texts a call costs more than what it computes, so the words of a few dozen texts are found together; and what
-is counted in every text comes from running sums over all of them: two looks at an array.
+On short texts the overhead of a call exceeds its work, so the words of a few dozen texts are found together, and counts
+per text are differences of running sums over all of them.
 """
 
 from bisect import bisect_left
@@ -27,7 +27,7 @@ class _Texts:
     def __init__(self, texts: Sequence[str]):
         words = measured_words(texts)
         self.hashes, self.sizes, self.numeric = words.hashes, words.sizes, words.numeric
-        self.bounds = words.offsets.tolist()  # of each text among the words
+        self.bounds = words.offsets.tolist()  # offset of each text among the words
         self._ngrams: dict[int, NDArray[np.uint64]] = {}
         self._known: dict[tuple[Vocabulary, int], tuple[list[int], list[int]]] = {}
         self._known_sums: dict[Vocabulary, NDArray[np.int64]] = {}
@@ -48,7 +48,7 @@ class _Texts:
         return (self.numeric[2:] & self.numeric[1:-1] & self.numeric[:-2]).nonzero()[0].tolist()
 
     def ngrams(self, size: int) -> NDArray[np.uint64]:
-        """Hashes of all n-grams of ``size`` words; those that begin in one text and end in another mean nothing."""
+        """Hashes of all n-grams of ``size`` words; those that cross the boundary of two texts are meaningless."""
         if size not in self._ngrams:
             self._ngrams[size] = ngram_hashes(self.hashes, size)
         return self._ngrams[size]
@@ -69,7 +69,7 @@ class _Texts:
 
 
 def _running(values: NDArray) -> NDArray[np.int64]:
-    """0 and the running sums: their differences are the sums of what lies between."""
+    """0 and the running sums, int64[values + 1]; differences of two are the sums between them."""
     sums = np.zeros(len(values) + 1, dtype=np.int64)
     values.cumsum(out=sums[1:])
     return sums
@@ -97,12 +97,12 @@ class Words:
 
     @property
     def bytes(self) -> int:
-        """Sum of the sizes."""
+        """Sum of the sizes in bytes."""
         return self._sum(self._texts.size_sums)
 
     @property
     def with_letters(self) -> int:
-        """How many words hold a letter; the others are digits."""
+        """Number of words that hold a letter; the others are digits."""
         return len(self) - self._sum(self._texts.numeric_sums)
 
     @property
@@ -136,20 +136,20 @@ class Words:
 
 
 def words_of(text: str) -> Words:
-    """The words of ``text``; kept for the blocks that look at the same document one after the other."""
+    """The words of ``text``; cached for the blocks that examine the same document one after the other."""
     prepared = _PREPARED.get(text)
     return _words_of(text) if prepared is None else prepared
 
 
 def prepare(texts: Sequence[str]) -> None:
-    """Find the words of some texts together; `words_of` has them at hand until the next texts are prepared."""
+    """Find the words of some texts together; `words_of` returns them until the next texts are prepared."""
     together = _Texts(texts)
     _PREPARED.clear()
     _PREPARED.update((text, Words(together, place)) for place, text in enumerate(texts))
 
 
 def some_together(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
-    """The items in lists of as many as are best prepared together; ``size`` is the number of an item's characters."""
+    """The items in lists small enough to be prepared together; ``size`` gives an item's number of characters."""
     gathered: list[_Item] = []
     total = 0
     for item in items:

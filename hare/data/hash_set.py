@@ -1,4 +1,4 @@
-"""A set of 64-bit hashes that answers for millions of questions at once."""
+"""A set of 64-bit hashes with vectorised membership tests for millions of hashes."""
 
 from functools import cached_property
 
@@ -11,9 +11,9 @@ _BIT = np.uint8(1) << np.arange(8, dtype=np.uint8)
 class HashSet:
     """Distinct, well-mixed 64-bit hashes in sorted order.
 
-    A directory of the leading bits, made when first needed, leads to within an entry or two of the right place; before
-    it, a bit filter (about one bit in 16 is set) answers most questions whose answer is "no". Memory: 8 bytes an entry,
-    2 to 4 for the directory, 2 to 4 for the filter.
+    A directory indexed by the leading bits, built on first use, gives a hash's position to within an entry or two. A
+    bit filter, of which about one bit in 16 is set, rejects most hashes that are not in the set beforehand. Memory per
+    entry: 8 bytes, 2 to 4 for the directory, 2 to 4 for the filter.
     """
 
     def __init__(self, hashes: np.ndarray):
@@ -31,14 +31,14 @@ class HashSet:
 
     @cached_property
     def _directory(self) -> np.ndarray:
-        """int32[2^leading bits]: how many entries lie before the first that has these leading bits."""
+        """int32[2^leading bits]: number of entries before the first one with these leading bits."""
         size = 1 << 64 - int(self._directory_shift)
         counts = np.bincount(_leading(self.hashes, self._directory_shift), minlength=size)
         return (np.cumsum(counts) - counts).astype(np.int32)
 
     @cached_property
     def _filter(self) -> np.ndarray:
-        """uint8[2^leading bits / 8]: a bit for every value of the leading bits, set when some entry has it."""
+        """uint8[2^leading bits / 8]: one bit per value of the leading bits, set when an entry has it."""
         filled = np.zeros(1 << 61 - int(self._filter_shift), np.uint8)
         if len(self.hashes):
             position = _leading(self.hashes, self._filter_shift)
@@ -56,7 +56,7 @@ class HashSet:
         return is_member
 
     def contains_likely(self, hashes: np.ndarray) -> np.ndarray:
-        """As `contains`, uint64[m] to bool[m], for hashes most of which are in the set: the filter is not asked."""
+        """As `contains`, uint64[m] to bool[m], without the filter: for hashes most of which are in the set."""
         place = self._directory[_leading(hashes, self._directory_shift)].astype(np.int64)
         below = np.arange(len(hashes))
         while len(below):
@@ -70,5 +70,5 @@ class HashSet:
 
 
 def _leading(hashes: np.ndarray, shift: np.uint64) -> np.ndarray:
-    """The leading bits as int64, which numpy indexes with at once."""
+    """The leading bits, uint64[m] to int64[m], ready to be used as indices."""
     return (hashes >> shift).view(np.int64)

@@ -1,7 +1,7 @@
 """MinHash signatures (Broder 1997) by the Rust-backed rensa, and the search for duplicates among them.
 
 20 bands of 6 values find a pair of Jaccard similarity 0.8 with probability 0.998 (datatrove's default, 14 bands of 8:
-0.92); every candidate is then checked on all 120 values, so more candidates cost precision nothing.
+0.92); every candidate is then checked on all 120 values, so more candidates do not lower precision.
 """
 
 from collections import defaultdict
@@ -26,12 +26,12 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Searchable(Protocol):
-    """What the search for duplicates asks of signatures, wherever they lie."""
+    """What the search for duplicates needs from signatures, in memory or in files."""
 
     digests: NDArray[np.uint64]
 
     def band_keys(self, band: int) -> NDArray[np.uint64]:
-        """Of all documents, uint64[documents]: equal where a band of two signatures is equal."""
+        """One key per document, uint64[documents]: equal where two signatures agree in that band."""
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Values of the documents ``indices``, int64[some]: uint32[some, VALUES]."""
@@ -39,7 +39,7 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True)
 class Signatures:
-    """Of documents in order: ``digests`` uint64[documents] of their words, ``values`` uint32[documents, VALUES]."""
+    """Per document, in order: ``digests`` uint64[documents] of its words, ``values`` uint32[documents, VALUES]."""
 
     digests: NDArray[np.uint64]
     values: NDArray[np.uint32]
@@ -75,7 +75,7 @@ class Duplicate:
 
 
 class Signer:
-    """Takes documents one by one, while their words are at hand, and signs them all together."""
+    """Takes documents one by one, while their words are cached, and computes all signatures together."""
 
     def __init__(self) -> None:
         self._digests: list[int] = []
@@ -84,11 +84,11 @@ class Signer:
 
     @property
     def shingles(self) -> int:
-        """How many have been taken: what they cost in memory."""
+        """Number of shingles taken so far, which determines the memory used."""
         return self._offsets[-1]
 
     def take(self, text: str) -> None:
-        """Case, punctuation and spacing of ``text`` are ignored."""
+        """Add a document; case, punctuation and spacing of ``text`` are ignored."""
         words = words_of(text)
         self._shingles.append(words.ngrams(SHINGLE))
         self._offsets.append(self._offsets[-1] + len(self._shingles[-1]))
@@ -118,7 +118,7 @@ def signatures_of(texts: Iterable[str]) -> Signatures:
 def duplicates(signatures: Searchable) -> list[Duplicate]:
     """Documents that repeat an earlier kept one, in order. The first of a group stays.
 
-    A document is only ever compared with documents that stay, so a chain of small changes is not removed whole.
+    A document is compared only with documents that stay, so a chain of small changes is not removed as a whole.
     """
     _, first, group = np.unique(signatures.digests, return_index=True, return_inverse=True)
     original = first[group]
@@ -129,7 +129,7 @@ def duplicates(signatures: Searchable) -> list[Duplicate]:
 
 
 def _near_duplicates(signatures: Searchable, alive: NDArray[np.int64]) -> list[Duplicate]:
-    """Greedy pass over the documents ``alive`` that share a band with another one; only theirs are held in memory."""
+    """Greedy pass over the documents ``alive`` that share a band with another; only their values are in memory."""
     members, buckets = _shared_buckets(signatures, alive)
     if len(members) == 0:
         return []
@@ -153,7 +153,7 @@ def _near_duplicates(signatures: Searchable, alive: NDArray[np.int64]) -> list[D
 
 
 def _shared_buckets(signatures: Searchable, alive: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places in ``alive``, ascending, and beside each the number of a bucket that it shares with another one."""
+    """Positions in ``alive``, ascending, each with the number of a bucket that it shares with another document."""
     members, buckets = [], []
     for band in range(BANDS):
         _, group, sizes = np.unique(signatures.band_keys(band)[alive], return_inverse=True, return_counts=True)

@@ -36,7 +36,7 @@ def read_documents(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_documents(folder: Path, rows: Iterable[dict[str, Any]], shard_rows: int = 50_000) -> int:
-    """Write rows as JSON-lines shards into a folder that appears whole; return the number of rows."""
+    """Write rows as JSON-lines shards into a folder, atomically; return the number of rows."""
     rows = list(rows)
     with folder_written_whole(folder) as temporary:
         for number, start in enumerate(range(0, max(len(rows), 1), shard_rows)):

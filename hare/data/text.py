@@ -1,4 +1,4 @@
-"""Text tools that every stage shares: sentences, and draws by hash."""
+"""Text tools that every stage shares: sentences, and random draws by hash."""
 
 import hashlib
 import re
@@ -20,10 +20,10 @@ def sentences(text: str) -> list[str]:
 
 
 def is_punctuated(text: str) -> bool:
-    """Whether sentence ends can be seen: some corpora come stripped of punctuation and capitals."""
+    """Whether a text has punctuation and capitals, from which some corpora have been stripped."""
     return bool(re.search(r"[A-Z]", text)) and text.rstrip(" \"'”’)]").endswith((".", "!", "?"))
 
 
 def rank(seed: int, key: str) -> int:
-    """A 64-bit number drawn by hashing: the same for the same seed and key on every machine and in every order."""
+    """A pseudo-random 64-bit number from seed and key, the same on every machine and in every order."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest(), "big")

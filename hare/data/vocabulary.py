@@ -1,4 +1,4 @@
-"""A few known words, and one look that tells which of many words they are."""
+"""A small set of known words, tested with one table look-up per word."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ _SLOTS = 1 << 12  # of a table, which so stays in the processor's first cache
 
 
 class Vocabulary:
-    """A few known hashes, each in the slot that some of its bits name, so that one look tells whether another is one.
+    """A few known hashes in a table, each in the slot that some of its bits name: one look-up tests any other hash.
 
     Raises:
-        ValueError: no choice of bits gives each hash a slot of its own; a few dozen hashes always find one.
+        ValueError: no choice of bits gives each hash a separate slot; for a few dozen hashes there always is one.
     """
 
     def __init__(self, hashes: Iterable[int]):

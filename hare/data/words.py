@@ -1,10 +1,10 @@
-"""What a word is, for every stage: as strings, as places in the text, and as hashes at the speed of numpy.
+"""What a word is, for every stage: as strings, as positions in the text, and as hashes computed by numpy.
 
-A word is a run of letters and digits of any script, case-folded. What a page does to a text on the way never matters:
-case, punctuation, emphasis marks (``*word*``, ``_word_``), HTML tags and entities (``&amp;``, ``&#39;``), full-width
+A word is a run of letters and digits of any script, case-folded. What formatting does to a text is ignored: case,
+punctuation, emphasis marks (``*word*``, ``_word_``), HTML tags and entities (``&amp;``, ``&#39;``), full-width
 and other compatibility forms (Unicode NFKC), soft hyphens and other invisible characters. `words` is that definition;
-`word_spans` says where they stand; `word_hashes` gives one 64-bit number per word without making a Python object of
-each. datatrove's English word tokenizer is spaCy, several times slower than a whole cleaning pass.
+`word_spans` gives their positions; `word_hashes` gives one 64-bit number per word without a Python object for each.
+datatrove's English word tokenizer is spaCy, several times slower than a whole cleaning pass.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
-    """What words are looked for in, piece by piece, and where each piece stands in the text: start and end."""
+    """The normalised text in which words are searched, piece by piece, each with its start and end in the text."""
     done = 0
     for match in _SEGMENT.finditer(text):
         first, last = match.span()
@@ -78,7 +78,7 @@ def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _letters_with_marks(text: str, first: int, last: int) -> Iterator[tuple[str, int, int]]:
-    """Each character with the invisible ones behind it, which may combine with it."""
+    """Each character with the invisible ones after it, which may combine with it."""
     start = first
     for place in range(first + 1, last + 1):
         if place == last or unicodedata.category(text[place]) not in _INVISIBLE:
@@ -87,7 +87,7 @@ def _letters_with_marks(text: str, first: int, last: int) -> Iterator[tuple[str,
 
 
 def _plain(text: str) -> str:
-    """The text without tags, entities and compatibility forms; most texts have none of them, and stay as they are."""
+    """The text without tags, entities and compatibility forms; most texts have none and are returned as they are."""
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:
@@ -126,7 +126,7 @@ class MeasuredWords(WordHashes):
 
 
 def word_hashes(texts: Sequence[str]) -> WordHashes:
-    """Hash every word of ``texts``; equal words have equal hashes, and cost is linear in bytes whatever the words.
+    """Hash every word of ``texts``; equal words have equal hashes, and the cost is linear in bytes for any text.
 
     Memory: some 5 bytes per byte of text, so pass a few MB at a time.
     """
@@ -143,7 +143,7 @@ def measured_words(texts: Sequence[str]) -> MeasuredWords:
 
 
 def _numeric(data: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which words, bool[words], are ASCII digits alone. Few bytes are digits, so only these are looked at."""
+    """Which words, bool[words], are ASCII digits alone. Few bytes are digits, so only these are counted."""
     digits = (np.frombuffer(data, np.uint8) - ord("0") <= 9).nonzero()[0]  # smaller bytes wrap around
     if not len(digits):
         return np.zeros(len(sizes), np.bool_)
@@ -151,7 +151,7 @@ def _numeric(data: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -
 
 
 def _folded(texts: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
-    """The texts' words as case-folded UTF-8 with zero bytes between them, and where each text starts and the last ends.
+    """The texts' words as case-folded UTF-8 separated by zero bytes, and the limits of the texts, int64[texts + 1].
 
     `_LANE` spare bytes follow.
     """
@@ -164,7 +164,7 @@ def _folded(texts: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
 
 
 def _hashed(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """Hashes, first bytes and sizes of the words in what `_folded` gives, block by block."""
+    """Hashes, first bytes and sizes of the words in the result of `_folded`, block by block: three arrays [words]."""
     blocks = []
     low, size = 0, len(data) - _LANE
     while low < size:
@@ -179,9 +179,9 @@ def _hashed(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray
 
 
 def _folded_beyond_ascii(data: bytes, limits: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
-    """Case-fold what lies beyond ASCII and blank it outside words; return the bytes, and ``limits`` moved with them.
+    """Case-fold non-ASCII characters and blank those outside words; return the bytes and the ``limits`` shifted along.
 
-    The runs of such characters are found in numpy and folded through a cache: they are short, few and often the same.
+    Runs of such characters are found by numpy and folded through a cache: they are short, few and often repeated.
     """
     beyond = np.flatnonzero(np.frombuffer(data, np.uint8) >= 128)
     breaks = np.flatnonzero(np.diff(beyond) > 1)
@@ -202,14 +202,14 @@ def _folded_run(run: bytes) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def _folded_character(character: str) -> str:
-    """Case-folded; nothing for an invisible character, a blank for what belongs to no word."""
+    """Case-folded; '' for an invisible character, a blank for one that is part of no word."""
     if unicodedata.category(character) in _INVISIBLE:
         return ""
     return character.casefold() if character.isalnum() else " "
 
 
 def _cut(data: bytes, low: int, size: int) -> int:
-    """End of the block that starts at ``low``: at most a block later, unless a longer word has to stay whole."""
+    """End of the block that starts at ``low``: at most one block later, unless a word is longer than that."""
     if size - low <= _BLOCK:
         return size
     cut = data.rfind(b"\0", low, low + _BLOCK)
