@@ -17,7 +17,8 @@ _LAST_PORT = 65_535
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return 0 when all is well, 1 on a fault the doctor found, 2 on a `HareError`, 130 on Ctrl-C."""
+    """Run one command; return 0 on success, 1 when `doctor` or `verify` found a fault, 2 on a `HareError`, 130 on
+    Ctrl-C."""
     _open_closed_streams()
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -40,14 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Whoever closed standard input or output (``>&-``) wants to give or see nothing."""
+    """Replace standard streams that the caller closed (``>&-``) by empty ones."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def _of_the_system(error: OSError) -> HareError:
-    """What the system refused, whatever the place where it did: named, with the fix."""
+    """The error of the operating system with the file's name and a fix, wherever it was raised."""
     fix = disk_fix(str(error)) or "see to it that it is there and yours to read and write"
     return HareError(f"{error.filename or 'A file'}: {error.strerror or error}.", fix)
 

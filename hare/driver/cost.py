@@ -1,4 +1,4 @@
-"""What the study and its parts cost, recorded as ``results/<profile>/bench``."""
+"""The cost of the study and its parts, recorded under ``results/<profile>/bench``."""
 
 import csv
 import dataclasses

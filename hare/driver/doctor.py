@@ -40,7 +40,7 @@ _SECONDS_WITHOUT_ANSWER = 10
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: ``message`` is what was seen, ``fix`` what to do about it when it is not well."""
+    """One finding: ``message`` is what was seen, ``fix`` what to do about a fault."""
 
     name: str
     verdict: Literal["ok", "warn", "fail"]
@@ -48,13 +48,13 @@ class Check:
     fix: str = ""
 
     def line(self) -> str:
-        """The finding as one line, with the fix below it when something is not well."""
+        """The finding as one line, with the fix below it unless all is well."""
         line = f"{self.verdict:<4}  {self.name:<10}  {self.message}"
         return masked(line if self.verdict == "ok" else f"{line}\n{'':18}Fix: {self.fix}")
 
 
 def examine(profile: Profile, parameters: int) -> list[Check]:
-    """Every check, in the order in which a run would meet the faults; ``parameters`` counts the model's weights."""
+    """All checks, in the order in which a run would meet the faults; ``parameters``: number of the model's weights."""
     workspace = Workspace(profile.name)
     return [
         _python(), _packages(), _notebooks(profile), _cores(), _memory(),
@@ -70,7 +70,8 @@ def tokens_per_run(profile: Profile) -> int:
 
 
 def disk_needed_gb(profile: Profile, parameters: int) -> float:
-    """Estimate of the disk that a run fills, GB: texts in all their forms, and two checkpoints per run."""
+    """Estimate of the disk space that a study needs, GB: every copy of the texts, and two checkpoints per training
+    run."""
     text = min(profile.corpus.max_mb_per_source * 1e6 * _SOURCES, max(1e9, tokens_per_run(profile) * _BYTES_PER_TOKEN))
     runs = len(profile.training.arms) * len(profile.training.training_seeds)
     checkpoints = runs * 2 * parameters * _BYTES_PER_PARAMETER
@@ -78,7 +79,7 @@ def disk_needed_gb(profile: Profile, parameters: int) -> float:
 
 
 def gpus_needed(profile: Profile, parameters: int) -> int:
-    """0 when a processor alone trains all arms within a day (6 FLOPs per parameter and token), else one per rank."""
+    """0 when a CPU trains all arms within a day (at 6 FLOPs per parameter and token), else one GPU per rank."""
     training = profile.training
     runs = len(training.arms) * len(training.training_seeds)
     seconds = 6 * parameters * tokens_per_run(profile) * runs / _CPU_FLOPS

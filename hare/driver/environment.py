@@ -54,7 +54,7 @@ def versions_of(lock: str) -> dict[str, str]:
 
 
 def state_wanted() -> str:
-    """What identifies an environment: the lock, the package's own metadata and the interpreter."""
+    """Digest that identifies an environment: lock file, ``pyproject.toml``, interpreter and ``TORCH_INDEX``."""
     digest = hashlib.sha256(LOCK.read_bytes())
     digest.update((REPOSITORY / "pyproject.toml").read_bytes())
     digest.update(f"{sys.version_info[:3]} {os.environ.get('TORCH_INDEX', '')}".encode())
@@ -62,7 +62,7 @@ def state_wanted() -> str:
 
 
 def create(folder: Path) -> None:
-    """Build the environment from nothing; the stamp that says it is whole is written last."""
+    """Create the environment; the stamp that marks it as complete is written last."""
     print(f"Setting up {folder.name} from {LOCK.name}; this is done once and takes a few minutes.", flush=True)
     if folder.exists():
         shutil.rmtree(folder)

@@ -36,9 +36,9 @@ def execute(
 ) -> None:
     """Run ``source`` with ``parameters`` and write it to ``draft`` as it goes.
 
-    The kernel gets ``environment`` on top of this process's, and its own stray output goes to ``log``; its key and its
-    sockets lie in ``$TMPDIR`` of that environment, a folder of this run. ``on_cell`` is called with each cell's number
-    as it starts; ``seconds_left`` is what a cell may still take.
+    The kernel gets ``environment`` on top of this process's variables, and what it prints outside of cells goes to
+    ``log``; its key and its sockets lie in that environment's ``$TMPDIR``. ``on_cell`` is called with the number of
+    each cell when it starts; ``seconds_left`` returns how long a cell may still take.
 
     Raises:
         NotebookStopped: a cell failed, time ran out, or the kernel died.
@@ -77,7 +77,7 @@ def execute(
 
 
 def _stopped(cell: int, error: Any) -> NotebookStopped:
-    """A `HareError` raised in the kernel keeps its own words; any other error is named with its type."""
+    """A `HareError` raised in the kernel keeps its message; any other error is named with its type and place."""
     if fields := fields_in_notebook(error.traceback):
         return NotebookStopped(cell, **fields)
     lines = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
@@ -88,7 +88,7 @@ def _stopped(cell: int, error: Any) -> NotebookStopped:
 
 
 def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
-    """A kernel manager that starts this interpreter, whatever kernel is registered as "python3"."""
+    """A kernel manager that starts this interpreter, regardless of the kernel registered as "python3"."""
     import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

@@ -31,7 +31,7 @@ def keep(draft: Path, target: Path, workspace: Workspace) -> None:
 
 
 def keep_failed(draft: Path, target: Path) -> None:
-    """Move the notebook that stopped half-way to ``target``, without secrets; what else it holds may explain why."""
+    """Move the notebook that stopped half-way to ``target``, without secrets; the rest of it may explain the fault."""
     import nbformat
 
     with contextlib.suppress(ValueError):  # a kill while it was written has left half of it

@@ -1,6 +1,6 @@
-"""What decides whether a step must run again: its notebook, parameters, code, inputs and the lock file.
+"""The key of a step, which decides whether it must run again: notebook, parameters, code, inputs and lock file.
 
-A key is a mapping from the name of each part to its digest, so that a change can be named to the reader.
+A key maps the name of each part to its digest, so that messages can name what changed.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from hare.driver.environment import LOCK
 from hare.driver.notebooks import read_cells
 
 EXTRA_DATA = "HARE_EXTRA_DATA"
-# What these decide is in the key by value: the parameters.
+# These only determine the parameters, whose values are in the key.
 _DECIDE_VALUES = ("chain.py", "contradictions.py", "parameters.py", "profile.py", "sections.py")
 
 
@@ -81,7 +81,7 @@ def _imports_of_notebook(step: Step) -> set[Path]:
 
 
 def _drawers(file: Path, step: Step) -> set[Path]:
-    """The registry of figures imports its drawers by the name of the stage."""
+    """Modules of figures, which `hare.report.figures` imports by the name of the stage."""
     if file != PACKAGE / "report" / "figures.py":
         return set()
     return set(file.parent.glob("*_figures.py" if step.reads_results else f"{step.stage}_figures.py"))
@@ -109,7 +109,7 @@ def _input_digest(step: Step, stage: str, workspace: Workspace) -> str:
 
 
 def _metrics(file: Path) -> object:
-    """The metrics of a record; of a damaged one its bytes, so that whatever reads it runs and names it."""
+    """The metrics of a record; for a damaged one the digest of its bytes, so that the step runs and names it."""
     try:
         return read_record(file)["metrics"]
     except HareError:

@@ -1,7 +1,7 @@
 """No process outlives its driver: not the kernel, not the processes of a training, not even when the driver is killed.
 
-Every process of a run inherits one environment variable. A guard, itself outside the run, waits for the driver's end,
-however it comes, then ends whatever still carries that variable and removes the run's private folder.
+Every process of a run inherits one environment variable. A guard outside the run waits for the driver to end in any
+way, then kills the processes that still have that variable and removes the run's private folder.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ _SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def new_mark(owner: str) -> str:
-    """A value of the variable that no other run has; ``owner`` tells whose run it is."""
+    """A unique value for the variable; it begins with ``owner``, the work folder of the run."""
     return f"{owner}:{uuid.uuid4().hex}"
 
 
 def end_processes(mark: str) -> int:
     """Kill every process whose mark starts with ``mark`` and wait until they are gone; return how many there were.
 
-    They are looked for until two looks find none: one may start another meanwhile, and a process that is just starting
-    shows no mark for a moment.
+    The search is repeated until two searches find none, since a process may start another meanwhile, and one that is
+    just starting has no mark for a moment.
     """
     ended, looks, deadline = 0, 0, time.monotonic() + _SECONDS_TO_END
     while looks < 2 and time.monotonic() < deadline:
@@ -54,7 +54,7 @@ def _marked(process: psutil.Process, mark: str) -> bool:
 
 @contextlib.contextmanager
 def guarded(mark: str, folder: Path) -> Iterator[None]:
-    """Run the body under a guard that outlives this process, ends what it started and removes ``folder``."""
+    """Run the body under a guard that outlives this process, kills the processes it started and removes ``folder``."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
     command = [sys.executable, "-m", "hare.driver.leftovers", mark, str(folder)]
     guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment)

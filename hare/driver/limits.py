@@ -1,4 +1,4 @@
-"""What a run needs from the system before its first notebook: folders that can be written, files that may be open."""
+"""Requirements of a run, checked before its first notebook: writable folders, and enough open files."""
 
 import resource
 
@@ -22,10 +22,10 @@ def check_writable(workspace: Workspace) -> None:
 
 
 def allow_open_files() -> None:
-    """Raise the limit on open files, for this process and those that it starts, as far as it may.
+    """Raise the limit on open files for this process and its children, as far as permitted.
 
     Raises:
-        HareError: notebooks would run out of them.
+        HareError: the limit is too low for a notebook.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _FILES_OPEN if hard == resource.RLIM_INFINITY else min(_FILES_OPEN, hard)

@@ -53,7 +53,7 @@ def lock_text(resolved: str) -> str:
 
 
 def _marker_kept(marker: str) -> str | None:
-    """The marker in its shortest form: "" when it holds for all we support, None when for none."""
+    """The marker in its shortest form: "" when it holds on all supported machines, None when on none."""
     holds = [Marker(marker).evaluate(environment) for environment in _environments()] if marker else [True]
     if all(holds):
         return ""

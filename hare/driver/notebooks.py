@@ -1,4 +1,4 @@
-"""Committed notebooks as data: their cells, and the parameters that they take."""
+"""Committed notebooks as data: their cells and their parameters."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ def read_cells(step: Step) -> list[dict[str, Any]]:
     """Cells of a step's notebook, each with its ``source`` as one text.
 
     Raises:
-        HareError: there is no such notebook, or it is not one.
+        HareError: the file is missing or is not a notebook.
     """
     fix = "restore it from the repository: git checkout -- notebooks"
     if not step.source.is_file():

@@ -1,6 +1,6 @@
-"""Notebooks' outputs as HTML that runs nothing: text from outside stays text.
+"""Outputs of notebooks as HTML without active content: text from data stays text.
 
-Tables escape their cells (`hare.core.tables`); what is here is the second net, an allow-list of tags and attributes.
+Tables escape their cells (`hare.core.tables`); this is the second defence, an allow-list of tags and attributes.
 """
 
 import re
@@ -23,7 +23,7 @@ _OF_A_STYLER = re.compile(
 
 
 def safe_html(value: str) -> str:
-    """Markup from an output with nothing in it that runs, loads or submits; other tags are shown as text."""
+    """HTML of an output without anything that runs, loads or submits; tags that are not allowed are shown as text."""
     import bleach
 
     head = _OF_A_STYLER.match(value)

@@ -1,7 +1,7 @@
-"""The private folder of a run: sockets and keys of its kernels, and whatever its processes put in a temporary folder.
+"""The private folder of a run: sockets and keys of its kernels, and the temporary files of its processes.
 
-It lies in the system's temporary folder, since the path of a socket may not be long, and is open to this user alone.
-A link in the work folder names it, so that the next run removes what a killed one left behind.
+It lies in the system's temporary folder, since paths of sockets must be short, and only this user can read it. A link
+in the work folder names it, so that the next run removes what a killed one left.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _PREFIX = "hare-"
 
 @contextlib.contextmanager
 def private_folder(workspace: Workspace) -> Iterator[Path]:
-    """A new folder, removed at the end; that of a run which was killed is removed first."""
+    """A new folder, removed at the end; the folder of a killed run is removed first."""
     link = workspace.work / "private"
     with naming_disk_errors(link):
         link.parent.mkdir(parents=True, exist_ok=True)

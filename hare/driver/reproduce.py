@@ -93,7 +93,7 @@ def reason_to_run(step: Step, profile: Profile) -> str | None:
 
 @contextlib.contextmanager
 def alone(profile: Profile) -> Iterator[None]:
-    """Hold the profile for this driver; the operating system lets go of it when the driver ends, however it ends.
+    """Lock the profile for this driver; the operating system releases the lock when the driver ends in any way.
 
     Raises:
         HareError: another driver holds it.
@@ -172,9 +172,9 @@ class _Run:
         return f"[{self.chain.index(step) + 1}/{len(self.chain)}] {step.notebook}"
 
     def _check_earlier(self, chosen: tuple[Step, ...]) -> None:
-        """Steps before the chosen ones must have left what they make; that they are out of date is only said.
+        """Check that the artifacts of the steps before the chosen ones exist; outdated ones are only reported.
 
-        Where results alone are read, as they are in a fresh clone, the record of a step suffices.
+        For a step that reads results only, as in a fresh clone, the record of an earlier step suffices.
         """
         needed = {stage for step in chosen for stage in step.needs} - {step.stage for step in chosen}
         for step in (step for step in self.chain if step.stage in needed):
@@ -238,8 +238,8 @@ class _Run:
             )
 
     def _environment(self) -> dict[str, str]:
-        """Variables of the kernel: this driver's own code, no look-ups on a hub unless asked for, no settings of this
-        user, the run's mark."""
+        """Variables of the kernel: this driver's code, no look-ups on a hub unless asked for, none of the user's
+        settings, and the run's mark."""
         return {
             MARK: self.mark,
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -258,7 +258,7 @@ class _Run:
         }
 
     def _absolute_folders(self) -> dict[str, str]:
-        """The kernel runs in the notebook's folder, where a relative path would mean another place."""
+        """Absolute paths, since the kernel runs in the notebook's folder, where a relative path means another place."""
         folders = {
             "HARE_WORK": self.workspace.work.parent, "HARE_RESULTS": self.workspace.results.parent,
             "HARE_CACHE": cache_folder(),

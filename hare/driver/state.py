@@ -1,4 +1,4 @@
-"""What is known of a step that has run to its end: ``work/<profile>/steps/NN.json``."""
+"""The state of a step that has run to its end, kept in ``work/<profile>/steps/NN.json``."""
 
 import dataclasses
 import datetime
@@ -71,7 +71,7 @@ def _write(step: Step, workspace: Workspace, state: StepState) -> None:
 
 
 def sealed_state(state: StepState) -> dict[str, Any]:
-    """The fields of a state with the digest by which a flipped bit is seen."""
+    """The fields of a state with their digest, which reveals damage."""
     return sealed(dataclasses.asdict(state))
 
 
@@ -103,7 +103,7 @@ def _damaged(workspace: Workspace, state: StepState, drawn: bool) -> Iterator[st
 
 
 def accept_drawn(workspace: Workspace, steps: Iterable[Step]) -> None:
-    """Take what `hare figures` has just drawn for what the steps left."""
+    """Record the files that `hare figures` has just drawn as those of the steps."""
     for step in steps:
         state = read_state(step, workspace)
         if state is not None and damaged_picture(workspace, state):

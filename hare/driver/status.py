@@ -1,4 +1,4 @@
-"""`hare status`: how far a profile is, read from files alone."""
+"""`hare status`: the state of a profile, read from files only."""
 
 import shutil
 from pathlib import Path

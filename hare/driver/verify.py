@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """All comparisons, the verdicts that changed, and what differs in how the two sides were made."""
+    """All comparisons, one line per verdict, and what differs in the provenance of the two sides."""
 
     comparisons: list[Comparison]
     verdicts: list[str]
@@ -51,7 +51,7 @@ class Verification:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The outcome in numbers: how many metrics and verdicts were compared, and how many came out how."""
+        """The outcome in numbers: metrics and verdicts compared, and how many had which outcome."""
         compared = [row for row in self.comparisons if row.outcome != NEW]
         identical, total = self.count(IDENTICAL), len(compared)
         low, high = wilson_interval(identical, total)
@@ -75,7 +75,7 @@ class Verification:
         return sum(row.outcome == outcome for row in self.comparisons)
 
     def lines(self) -> list[str]:
-        """The verification as text: verdicts first, then counts per stage, then what differs, then why it could."""
+        """The verification as text: verdicts, counts per stage, metrics that differ, and possible reasons."""
         stages = dict.fromkeys(row.stage for row in self.comparisons)
         outcomes = (IDENTICAL, WITHIN, DIFFERS, MISSING, NEW)
         lines = ["verdicts of the contrasts", *(f"  {line}" for line in self.verdicts or ["none recorded"])]
@@ -100,7 +100,7 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
     holds.
 
     Raises:
-        HareError: one of the two sides has recorded nothing, or holds a file that is not a record.
+        HareError: one of the two sides has no recorded stage, or a file that is not a record.
     """
     rerun = _records_in(Workspace(profile.name).results)
     if not rerun:
@@ -121,7 +121,8 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
 
 
 def keep(verification: Verification, profile: Profile) -> Path:
-    """Keep a verification under ``results/<profile>/verification``: its numbers, and every metric's outcome as CSV."""
+    """Write a verification to ``results/<profile>/verification``: its numbers, and the outcome of every metric as
+    CSV."""
     folder = Workspace(profile.name).results / "verification"
     rows = [asdict(row) for row in verification.comparisons]
     with written_whole(folder / "outcomes.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -143,7 +144,7 @@ def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _committed(profile: str) -> dict[str, dict[str, Any]]:
-    """The same from the checked-out commit, so that a rerun in this very clone can be compared with it."""
+    """The same from the checked-out commit, so that a rerun in this clone can be compared with it."""
     listed = _git("ls-tree", "-r", "--name-only", "HEAD", f"results/{profile}").decode().split("\n")
     paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{METRICS}")]
     return {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
@@ -197,7 +198,7 @@ def _outcome(name: str, recorded: dict[str, float], measured: dict[str, float]) 
 
 
 def _verdicts(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
-    """One line per contrast: how its interval lies to 0 in the record and in the rerun."""
+    """One line per contrast: the verdict by its interval in the record, and in the rerun where that differs."""
     recorded, measured = (side.get("training", {"metrics": {}})["metrics"] for side in (record, rerun))
     lines = []
     for name in sorted(recorded):
@@ -213,7 +214,7 @@ def _sign(name: str, metrics: dict[str, float]) -> str:
 
 
 def _explanations(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
-    """Differences in provenance that could explain a different number, each once, with the stages it concerns."""
+    """Differences in provenance that could explain a different number, each once, with the stages that it concerns."""
     stages: dict[str, list[str]] = {}
     for stage in sorted(record.keys() & rerun.keys() - _NO_STAGES):
         before, after = record[stage]["provenance"], rerun[stage]["provenance"]

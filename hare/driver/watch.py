@@ -1,4 +1,4 @@
-"""What the driver shows and measures while a notebook runs: one line of progress, and the memory of the whole tree."""
+"""While a notebook runs: one line of progress, and the peak memory of the driver's whole process tree."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ class Cursor:
     since: float = field(default_factory=time.monotonic)
 
     def move(self, cell: int) -> None:
-        """Say that cell number ``cell``, counted from 1, has started."""
+        """Record that cell number ``cell``, counted from 1, has started."""
         self.cell, self.since = cell, time.monotonic()
 
 
@@ -39,7 +39,7 @@ class Watch(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Sample until `stop`, at once for the first time: a notebook may end within the first second."""
+        """Sample until `stop`. The first sample is taken at once, since a notebook may end within a second."""
         self.peak_mb = tree_mb()
         while not self._over.wait(_SECONDS_BETWEEN_SAMPLES):
             self.peak_mb = max(self.peak_mb, tree_mb())
@@ -83,8 +83,8 @@ def _columns() -> int:
 def read_progress(file: Path, since: float) -> dict[str, Any] | None:
     """State that `hare.core.progress.Progress` left in ``file`` after the moment ``since``; None when there is none.
 
-    The report itself says when it was made, on the clock that all processes share: the time of a file lags behind by a
-    tick of the kernel, so that a report of a cell's first milliseconds would seem older than the cell.
+    The time of the report is in the report, by the clock that all processes share: a file's modification time lags by
+    up to a kernel tick, so a report from a cell's first milliseconds would appear older than the cell.
     """
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def read_progress(file: Path, since: float) -> dict[str, Any] | None:
 
 
 def describe(state: dict[str, Any]) -> list[str]:
-    """What is done, how far, how fast and for how long still, as parts of a line."""
+    """Task, progress, rate and time left, as parts of a line."""
     done, total, unit = state["done"], state["total"], state["unit"]
     rate = done / state["seconds"] if state["seconds"] > 0 else 0.0
     parts = [state["task"] + (f" {done / total:.0%}" if total else f" {done:,.6g} {unit}")]
@@ -107,7 +107,7 @@ def describe(state: dict[str, Any]) -> list[str]:
 
 
 def spelled(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 10 min."""
+    """A duration in seconds as text: 42 s, 3 min 05 s, 2 h 10 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -117,7 +117,7 @@ def spelled(seconds: float) -> str:
 
 
 def tree_mb() -> float:
-    """Memory of this process and all its descendants, MB, a page shared by several counted once where Linux tells."""
+    """Memory of this process and all its descendants, MB; on Linux, pages that several share are counted once."""
     this = psutil.Process()
     return sum(_memory_mb(process) for process in [this, *this.children(recursive=True)])
 
