@@ -1,7 +1,7 @@
-"""How a benchmark item reads as running text: what a leaked copy of it could hold, and what a training sample is.
+"""How a benchmark item reads as running text: as a leaked copy could hold it, and as a training sample.
 
 A benchmark has one of four forms. Passages are what decontamination indexes; their n-grams never cross from one passage
-to the next. Where only n-grams across a seam are new, the passages are cut to those.
+to the next. Where only n-grams across the seam of two texts are new, the passages are cut to those.
 """
 
 import re
@@ -28,7 +28,7 @@ class Form:
 
 
 def without_calculator_notes(solution: str) -> str:
-    """A GSM8K solution without the notes in double angle brackets that its calculator was to read."""
+    """A GSM8K solution without its calculator notes in double angle brackets."""
     return _CALCULATOR_NOTE.sub("", solution)
 
 
@@ -44,14 +44,14 @@ def _tail(text: str, count: int) -> str:
 
 
 def _continued_passages(texts: Sequence[str], longest: int) -> list[str]:
-    """The question runs on into each answer, right or wrong."""
+    """The question followed by each answer, right or wrong."""
     question, first, *others = texts
     seam = _tail(question, longest - 1)
     return [f"{question} {first}", *(f"{seam} {other}" for other in others)]
 
 
 def _listed_passages(texts: Sequence[str], longest: int) -> list[str]:
-    """The same, and answers that are listed in an exam follow one another under their letters."""
+    """The same, and the question followed by all answers, listed under their letters as in an exam."""
     question, *options = texts
     return [*_continued_passages(texts, longest), f"{_tail(question, longest - 1)}\n{lettered(options)}"]
 

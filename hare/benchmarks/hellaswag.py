@@ -7,7 +7,7 @@ from hare.benchmarks.spec import BenchmarkSpec, Protocol
 
 
 def row_of(document: Row) -> Row:
-    """The hub's row; the context cannot be cut into its two parts again, and WikiHow's brackets are gone already.
+    """The hub's row, except that the context is not split into its two parts, and WikiHow's brackets are missing.
 
     lm-eval's stock task makes the same prompt of this row as of the original one.
     """

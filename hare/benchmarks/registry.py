@@ -51,7 +51,7 @@ def answered_by_letter(name: str) -> bool:
 
 
 def label_of(name: str) -> str:
-    """How figures name a benchmark; a name that is none, such as "average", stands for itself."""
+    """A benchmark's label in figures; any other name, such as "average", is its own label."""
     return SPECS[name].label if name in SPECS else name
 
 
@@ -66,7 +66,7 @@ def available(name: str) -> Availability:
 
 
 def subsets(name: str) -> list[str]:
-    """The subsets of a benchmark; one without any has the nameless subset alone."""
+    """The subsets of a benchmark; one without subsets has a single subset named ''."""
     return spec_of(name).subsets()
 
 
@@ -103,7 +103,7 @@ def rows(name: str, split: str, subset: str = "") -> list[Row]:
 
 
 def rewrites(name: str, split: str) -> list[list[Row]]:
-    """Sets of language-model rewrites of rows of the split, in an order of their own; usually there are none.
+    """Up to three sets of language-model rewrites of the split's rows, not in the rows' order; usually there are none.
 
     A row has ``question`` and ``answer`` rewritten, beside ``original_question`` and ``original_answer``.
     """

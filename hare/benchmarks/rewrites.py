@@ -1,9 +1,9 @@
 """Deterministic rewrites of benchmark samples: the same task, with its answer, in other words and another order.
 
 The paper had GPT-3.5 rewrite every sample, and its rewritten sets are not published except for GSM8K's. These rewrites
-need no model, so anyone gets the same ones, and every one of them is checked (`faults`). They read less naturally than
-those of a language model: names and numbers change and syntax turns round, so that every model, leaked or not, finds
-them harder, several times as much as it does GPT-3.5's. Δ by these rewrites is therefore reported minus that of items
+need no model, so everyone gets the same ones, and each is checked (`faults`). They read less naturally than those of a
+language model: names, numbers and word order change, so that every model, leaked or not, finds them harder, by several
+times as much as GPT-3.5's. Δ by these rewrites is therefore reported minus that of items
 that were never planted. How much they change is measured (`novelty`) and reported beside it.
 """
 
@@ -26,8 +26,8 @@ _LETTERS = "ABCDEFGHIJ"
 class Sample:
     """One benchmark sample; ``options`` are listed in the question's text, ``answer`` is the gold text.
 
-    ``gold`` is the index of the right option, and -1 where there are no options. ``numbers``: which values a rewrite
-    has put in the place of which, in the question and, worked again, in the answer.
+    ``gold`` is the index of the right option, and -1 where there are no options. ``numbers``: pairs of an original
+    value and the one that replaces it, in the question and, recomputed, in the answer.
     """
 
     question: str
@@ -39,7 +39,7 @@ class Sample:
 
     @property
     def prompt(self) -> str:
-        """What stands before the answer: the question with its lettered options."""
+        """The text before the answer: the question with its lettered options."""
         listed = "".join(f" {letter}. {option}" for letter, option in zip(_LETTERS, self.options, strict=False))
         return f"{self.question}{listed}{self.glue}"
 
@@ -52,9 +52,9 @@ class Sample:
 def rewrite(sample: Sample) -> Sample:
     """The sample in other words and order; equal samples give equal rewrites on every machine.
 
-    Changes, in this order: options put in another order; numbers of a worked problem exchanged and the solution worked
-    again; names exchanged for others; small numbers between digits and words in the question; contractions, phrases,
-    verb forms and words exchanged; clauses and pairs of words turned round; the question put before what it is about.
+    Changes, in this order: options are reordered; numbers of a worked problem are replaced and its solution recomputed;
+    names are replaced; small numbers of the question change between digits and words; contractions, phrases, verb forms
+    and words are replaced; clauses and pairs of words are swapped; the question moves before the text that it is about.
     """
     draw = int.from_bytes(hashlib.sha256(sample.text.encode()).digest()[:8], "big")
     changed = _exchange_numbers(_reorder_options(sample, draw), draw)
@@ -90,7 +90,7 @@ def faults(original: Sample, rewritten: Sample) -> list[str]:
 
 
 def novelty(original: str, rewritten: str, words: int = 3) -> float:
-    """Share of the rewrite's word n-grams that the original does not have: 0 unchanged, 1 nothing in common."""
+    """Share of the rewrite's word n-grams that the original lacks: 0 for an unchanged text, 1 for nothing in common."""
     before, after = (_word_ngrams(text, words) for text in (original, rewritten))
     total = sum(after.values())
     return sum((after - before).values()) / total if total else 0.0
@@ -115,7 +115,7 @@ def _reorder_options(sample: Sample, draw: int) -> Sample:
 
 
 def _exchange_numbers(sample: Sample, draw: int) -> Sample:
-    """Only a solution that shows its arithmetic can be worked again."""
+    """Only a solution that shows its arithmetic can be recomputed."""
     numbers = {} if sample.options else other_numbers(sample.question, sample.answer, draw)
     changed = replace(sample, numbers=tuple(sorted(numbers.items())))
     return replace(changed, question=exchanged(sample.question, numbers), answer=exchanged(sample.answer, numbers))

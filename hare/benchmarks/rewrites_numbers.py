@@ -1,9 +1,9 @@
-"""Other numbers for a worked problem, with every step of its solution worked again.
+"""Other numbers for a worked problem, with every step of its solution recomputed.
 
 A GSM8K solution carries its arithmetic in notes, ``<<48/2=24>>``. Numbers of the question that these notes use are
-exchanged, the notes are computed again in order, and every number that follows from them changes with them, in the
-text as well. Numbers are told apart by their value, so an item is left alone wherever a value could mean two things,
-a step is not exact, or a number appears from nowhere.
+replaced, the notes are recomputed in order, and every number that follows from them changes too, also in the text.
+Numbers are identified by their value, so an item is left unchanged where a value could mean two things, a step is not
+exact, or a number has no known origin.
 """
 
 import ast
@@ -31,9 +31,9 @@ _OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.
 
 
 def other_numbers(question: str, solution: str, draw: int) -> Numbers:
-    """Values to be exchanged in question and solution alike; empty where that cannot be done safely.
+    """Values to be replaced in question and solution alike; empty where that cannot be done safely.
 
-    ``draw`` decides which of the possible numbers are taken.
+    ``draw`` seeds the choice among the possible numbers.
     """
     steps = [(expression, value_of(result)) for expression, result in _NOTE.findall(solution)]
     if not steps or not calculations_hold(solution) or not _all_known(question, solution, steps):
@@ -73,10 +73,10 @@ def calculations_hold(solution: str) -> bool:
 
 
 def value_of(number: str) -> Fraction:
-    """The value of a number as it is written, ``1,200`` or ``.5``.
+    """The value of a number as written, such as ``1,200`` or ``.5``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a number.
     """
     return Fraction(number.strip().replace(",", "").lstrip("$"))
 
@@ -115,7 +115,7 @@ def _all_known(question: str, solution: str, steps: list[tuple[str, Fraction]]) 
 
 
 def _exchangeable(question: str, steps: list[tuple[str, Fraction]]) -> list[Fraction]:
-    """Whole numbers of the question that steps use, that no step arrives at, and that mean one thing only."""
+    """Whole numbers of the question that steps use, that are no step's result, and that have one meaning only."""
     operands = {value for expression, _ in steps for value in _values(expression)}
     results = {result for _, result in steps}
     fixed = {value_of(match[0]) for match in _NUMBER.finditer(question) if _PROTECTED.match(question, match.end())
@@ -126,7 +126,8 @@ def _exchangeable(question: str, steps: list[tuple[str, Fraction]]) -> list[Frac
 
 
 def _drawn(chosen: list[Fraction], taken: set[Fraction], rng: random.Random) -> Numbers:
-    """For each value another one within a quarter of it (at least 2), as round as it is, so that the story holds."""
+    """Per value another one, at most a quarter of it (at least 2) away and as round, so that the story stays
+    plausible."""
     numbers: Numbers = {}
     for value in chosen:
         step = max(1, _roundness(int(value)) // 10)
@@ -148,7 +149,7 @@ def _roundness(value: int) -> int:
 
 
 def _propagated(steps: list[tuple[str, Fraction]], numbers: Numbers) -> Numbers | None:
-    """All values that change with ``numbers``, or None when a step comes out wrong or a value would mean two things."""
+    """All values that change with ``numbers``; None when a result is implausible or a value would mean two things."""
     known = dict(numbers)
     fixed: set[Fraction] = set(_UNITS)
     for expression, result in steps:

@@ -23,12 +23,13 @@ _CALCULATION = re.compile(r"<<|####|[=+*/]")
 
 
 def refers_by_place(options: Sequence[str]) -> bool:
-    """Whether an option speaks of the others by their place, as in "all of the above": they then keep their order."""
+    """Whether an option refers to others by position, as in "all of the above"; the options then keep their order."""
     return any(_BY_PLACE.search(option) for option in options)
 
 
 def other_order(count: int, draw: int) -> tuple[int, ...]:
-    """An order of ``count`` options in which none keeps its place, and, from four on, no two that followed still do."""
+    """An order of ``count`` options in which none keeps its position and, from four options on, no two stay adjacent
+    in order."""
     if count > _LONGEST_LIST:
         return (*range(1, count), 0)
     orders = [order for order in permutations(range(count)) if all(place != old for place, old in enumerate(order))]
@@ -38,7 +39,8 @@ def other_order(count: int, draw: int) -> tuple[int, ...]:
 
 
 def move_clauses(text: str) -> str:
-    """"If X, Y." becomes "Y if X." and "Y if X." becomes "If X, Y.", where one join alone divides the sentence."""
+    """"If X, Y." becomes "Y if X." and "Y if X." becomes "If X, Y.", where a single conjunction divides the
+    sentence."""
     if "\n" in text:
         return "\n".join(move_clauses(line) for line in text.split("\n"))
     return _gap(text).join(_move_clause(sentence) for sentence in _SENTENCE_END.split(text))
@@ -73,5 +75,5 @@ def swap_pairs(text: str) -> str:
 
 
 def _gap(text: str) -> str:
-    """What stands between the sentences of a text: GSM8K's authors often typed two spaces, which must not change."""
+    """The space between the sentences of a text: GSM8K's authors often typed two, which must not change."""
     return "  " if ".  " in text else " "

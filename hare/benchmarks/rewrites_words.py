@@ -14,12 +14,12 @@ _PROGRESSIVE = re.compile(r"\b(is|are) ([a-z]+ing)\b(?! and \w+ing| or \w+ing|,?
 
 @cache
 def lexicon() -> dict[str, Any]:
-    """Pairs of words that stand for each other, and pools of names."""
+    """Pairs of interchangeable words, and pools of names."""
     return yaml.safe_load(_LEXICON.read_text(encoding="utf-8"))
 
 
 def exchange_words(text: str) -> str:
-    """Exchange words, phrases, contractions, and progressive forms of verbs; nothing is exchanged twice."""
+    """Replace words, phrases, contractions, and progressive forms of verbs; nothing is replaced twice."""
     known = lexicon()
     text = _PROGRESSIVE.sub(lambda match: _simple_form(match[1], match[2]) or match[0], text)
     return exchange(text, known["words"] | known["verbs"] | known["phrases"] | known["contractions"], keep_case=True)
@@ -31,9 +31,9 @@ def _simple_form(auxiliary: str, participle: str) -> str | None:
 
 
 def exchange(text: str, pairs: dict[str, str], keep_case: bool) -> str:
-    """Replace whole words or phrases in one sweep, longest first, so that nothing is replaced twice.
+    """Replace whole words or phrases in one pass, longest first, so that nothing is replaced twice.
 
-    A short form in an apostrophe and letters, such as "it's", is only made before another word.
+    A contraction such as "it's" is only introduced before another word.
     """
     if not pairs:
         return text
@@ -52,7 +52,7 @@ def exchange(text: str, pairs: dict[str, str], keep_case: bool) -> str:
 
 
 def other_names(text: str, draw: int) -> dict[str, str]:
-    """For each known first name in a text another one that is not in it; women's for women's, men's for men's."""
+    """Per known first name in a text another one that is not in it, of the same gender."""
     present = list(dict.fromkeys(re.findall(r"\b[A-Z][a-z]+\b", text)))
     renamed: dict[str, str] = {}
     for pool in (lexicon()["female_names"], lexicon()["male_names"]):

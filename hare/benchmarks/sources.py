@@ -1,7 +1,7 @@
-"""Where the rows of each benchmark come from, turned into the schema that they have on the Hugging Face hub.
+"""Sources of the rows of each benchmark, in the schema that they have on the Hugging Face hub.
 
-Two archives carry most of them: saved Arrow tables, which hold the hub's rows as they are, and gzipped evaluation
-requests, from which the rows are rebuilt. What no archive ships is read from the folder named by ``$HARE_EXTRA_DATA``.
+Two archives hold most of them: saved Arrow tables with the hub's rows, and gzipped evaluation requests, from which the
+rows are rebuilt. What no archive ships is read from the folder named by ``$HARE_EXTRA_DATA``.
 """
 
 import gzip
@@ -78,8 +78,8 @@ def _first_requests(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 def requests_without_prompts(data: bytes) -> bytes:
-    """A file of evaluation requests with the documents alone, which is all that is read of it, stored uncompressed: the
-    archive repeats five examples in the prompt of each answer, and a bundle compresses the rest as a whole."""
+    """A file of evaluation requests reduced to the documents, the only part that is read, in an uncompressed gzip file:
+    the archive repeats five examples in the prompt of each answer, and a bundle compresses the remainder itself."""
     kept = (
         json.dumps({"doc": one["doc"], "idx": 0, "task_name": one["task_name"], "doc_id": one["doc_id"]})
         for one in _first_requests(data)
@@ -88,7 +88,11 @@ def requests_without_prompts(data: bytes) -> bytes:
 
 
 def extra_file(relative: str) -> Path | None:
-    """A file in the folder that ``$HARE_EXTRA_DATA`` names, or None when there is none."""
+    """A file in the folder that ``$HARE_EXTRA_DATA`` names; None when it does not exist.
+
+    Raises:
+        HareError: the variable names something else than a folder.
+    """
     folder = os.environ.get("HARE_EXTRA_DATA")
     if folder and not Path(folder).is_dir():
         raise HareError(f"{folder} is not a folder.", "set HARE_EXTRA_DATA to the folder of your own data, or unset it")
@@ -104,13 +108,13 @@ class ExtraFile:
     source: Callable[[Path], Source]
 
     def __call__(self, subset: str) -> Source | None:
-        """The source of the split, whatever the subset."""
+        """The source of the split, the same for every subset."""
         file = extra_file(self.path)
         return None if file is None else self.source(file)
 
 
 def extra_jsonl(path: Path, to_row: Callable[[Row], Row]) -> Source:
-    """A gzipped JSON-lines file of the user's own.
+    """A gzipped JSON-lines file of the user's.
 
     Raises:
         HareError: on reading, when the file is damaged or a row lacks a field.

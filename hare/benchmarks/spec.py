@@ -1,4 +1,4 @@
-"""Everything that is known about one benchmark, as one object: adding a benchmark is writing one of these.
+"""Everything known about one benchmark, as one object: a new benchmark is one more of these.
 
 Sources, decontamination, evaluation, leakage and figures all iterate over specs; none of them names a benchmark.
 """
@@ -46,7 +46,7 @@ def stated_target(_: Row, target: Any) -> list[int]:
 
 
 def no_subsets() -> list[str]:
-    """The one nameless subset of a benchmark that has none."""
+    """The single subset, named '', of a benchmark without subsets."""
     return [""]
 
 

@@ -64,7 +64,7 @@ def _answers(listed: str) -> list[str]:
 
 
 def _closed(answer: str) -> str:
-    """With the full stop that every answer of the hub's multiple-choice targets has, and few of the table's have."""
+    """The answer with a full stop, which all multiple-choice targets on the hub have, but few answers of the table."""
     return answer if answer.endswith(".") else f"{answer}."
 
 

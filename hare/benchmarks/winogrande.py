@@ -21,7 +21,7 @@ def _question_answer(row: Row) -> tuple[str, str]:
 
 
 def _cloze(row: Row) -> tuple[str, str]:
-    """As lm-eval asks: the choices stand in the contexts, and what follows the blank is scored."""
+    """As in lm-eval: the contexts hold the choices, and the text after the blank is scored."""
     before, after = row["sentence"].split("_", 1)
     return f"{before}{row['option' + row['answer']]}", f" {after.strip()}"
 
