@@ -1,7 +1,7 @@
-"""Builders of D3 items from one passage, without a model: key and distractors come from the text and its topic.
+"""Builders of D3 items from one passage, without a model: answer and distractors come from the text and its topic.
 
 Each builder takes a `Material` and returns an item or None when the passage does not lend itself to it. A weak model
-cannot be trusted to write a well-formed item with a right key; a text that is cut up and put together again can.
+cannot be relied on to write a well-formed item with the right answer; a text that is taken apart can.
 """
 
 import ast
@@ -72,7 +72,7 @@ def _gap(material: Material, draw: random.Random) -> tuple[str, str] | None:
 
 
 def cloze(material: Material, draw: random.Random) -> Item | None:
-    """A passage with a gap; the word that was there is the answer."""
+    """A passage with a gap; the missing word is the answer."""
     gapped = _gap(material, draw)
     return gapped and material.item("cloze", passage=gapped[0], answer=gapped[1], evidence=gapped[1])
 
@@ -108,7 +108,7 @@ def definition(material: Material, draw: random.Random) -> Item | None:
 
 
 def year_question(material: Material, draw: random.Random) -> Item | None:
-    """The year that a sentence names; the sentence with the year taken out is the question."""
+    """The year in a sentence; the sentence without the year is the question."""
     dated = [s for s in _whole_sentences(material, 8, 60) if len(_YEAR.findall(s)) == 1]
     if not dated:
         return None
@@ -121,7 +121,7 @@ def year_question(material: Material, draw: random.Random) -> Item | None:
 
 
 def true_false(material: Material, draw: random.Random) -> Item | None:
-    """A sentence of the passage as it stands, or with one number or name exchanged."""
+    """A sentence of the passage, unchanged or with one number or name replaced."""
     usable = _whole_sentences(material, 7, 40)
     if not usable:
         return None
@@ -139,7 +139,7 @@ def true_false(material: Material, draw: random.Random) -> Item | None:
 
 
 def _altered(sentence: str, material: Material, draw: random.Random) -> str | None:
-    """The sentence with a number changed or a name exchanged for another of the same topic."""
+    """The sentence with a number changed or a name replaced by another of the same topic."""
     numbers = _NUMBER.findall(sentence)
     if numbers:
         number = draw.choice(numbers)
@@ -153,7 +153,7 @@ def _altered(sentence: str, material: Material, draw: random.Random) -> str | No
 
 
 def ordering(material: Material, draw: random.Random) -> Item | None:
-    """The first three to five sentences of a passage, all whole, mixed up; the order is the answer."""
+    """The first three to five sentences of a passage, all whole, shuffled; their order is the answer."""
     lines = list(material.sentences[:5])
     if len(lines) < 3 or len(set(lines)) != len(lines) or lines != _whole_sentences(material, 4, 40)[:5]:
         return None
@@ -166,7 +166,7 @@ def ordering(material: Material, draw: random.Random) -> Item | None:
 
 
 def next_sentence(material: Material, draw: random.Random) -> Item | None:
-    """The beginning of a passage and three sentences, of which one goes on; the wrong ones share the topic."""
+    """The beginning of a passage and three sentences, one of which continues it; the others share its topic."""
     if len(material.sentences) < 3:
         return None
     *beginning, last = material.sentences
@@ -205,7 +205,7 @@ def key_terms(material: Material, draw: random.Random) -> Item | None:
 
 
 def restoration(material: Material, draw: random.Random) -> Item | None:
-    """A sentence without capitals and punctuation; the sentence as it was is the answer."""
+    """A sentence without capitals and punctuation; the original sentence is the answer."""
     usable = [s for s in _whole_sentences(material, 8, 45) if len(_MARKS.findall(s)) >= 2]
     if not usable:
         return None
@@ -240,7 +240,7 @@ def _function(material: Material) -> tuple[str, str, str] | None:
 
 
 def _parses(code: str) -> bool:
-    """Whether a function is there to its end; passages are cut at a length."""
+    """Whether a function is complete, since passages are cut at a length."""
     try:
         ast.parse(textwrap.dedent(code))
     except (SyntaxError, ValueError):
@@ -249,7 +249,7 @@ def _parses(code: str) -> bool:
 
 
 def function_name(material: Material, draw: random.Random) -> Item | None:
-    """A function whose name was taken out, to be named again from its purpose."""
+    """A function without its name, which is to be found from its purpose."""
     documented = _function(material)
     if not documented:
         return None

@@ -1,11 +1,11 @@
 """Diversity and consistency in numbers, for each part of the data and for their mixtures.
 
 The paper asserts both and measures neither. Entropy over topics is Shannon's, in nats; since it grows with the number
-of texts, it is also given at equal numbers, as is coverage, the share of topics that hold a text at all (rarefaction).
+of texts, it is also given at equal numbers of texts (rarefaction), as is coverage, the share of topics with any text.
 Distinct-n is the share of n-grams that differ from one another (Li et al. 2016), at equal numbers of words. Self-BLEU
 (Zhu et al. 2018) is high where texts resemble one another. Dispersion is the mean cosine distance of two texts'
-embeddings. Consistency is read off bits per word under a reference model: the median, and the spread from the 10th to
-the 90th percentile.
+embeddings. Consistency is measured by bits per word under a reference model: the median, and the spread from the 10th
+to the 90th percentile.
 """
 
 import math
@@ -80,7 +80,8 @@ def self_bleu(texts: Sequence[str]) -> np.ndarray:
 
 
 def reference_model(folder: Path, seed: int, avoiding: frozenset[str]) -> ReferenceModel:
-    """Bits per word of edited English, learnt from encyclopaedic documents of D1, those ``avoiding`` names left out."""
+    """Model of bits per word of edited English, fitted to Wikipedia documents of D1 other than those in
+    ``avoiding``."""
     known = [row for row in read_documents(folder) if row["metadata"]["category"] == "wikipedia"]
     usable = [row for row in known if row["id"] not in avoiding] or known
     drawn = sorted(usable or list(read_documents(folder)), key=lambda row: rank(seed, row["id"]))
@@ -103,7 +104,7 @@ def published_weights() -> dict[str, float]:
 
 
 def with_mixtures(parts: dict[str, Part]) -> dict[str, Part]:
-    """The parts and the mixtures that the paper trains on, at its weights by words, no text repeated."""
+    """The parts, and the mixtures that the paper trains on, with its weights by words and no text repeated."""
     weights = published_weights()
     return parts | {"+".join(names): mixture({n: parts[n] for n in names}, weights) for names in MIXTURES}
 
@@ -155,7 +156,7 @@ def _rows(part: Part, count: int, equal: int, budget: int, seed: int) -> list[tu
 def _dispersion_row(vectors: np.ndarray) -> tuple:
     """The mean distance over pairs with its normal interval as a U-statistic (Hoeffding 1948).
 
-    A bootstrap would draw texts twice, and take each one's distance from itself for a distance.
+    A bootstrap would draw texts twice and count the distance of a text to itself.
     """
     value, count = dispersion(vectors), len(vectors)
     distances = 1 - (vectors @ vectors.sum(axis=0) - (vectors**2).sum(axis=1)) / max(1, count - 1)  # each one's mean

@@ -1,4 +1,4 @@
-"""D2: seeds and prompts become requests, a generator answers, gates and deduplication select what is kept."""
+"""D2: seeds and prompts become requests, a generator answers, gates and deduplication select the texts to keep."""
 
 import math
 import random
@@ -30,7 +30,7 @@ OBJECTIONS = (SERVER_FAILED, UNSUPPORTED, *GATES, REPEATS_D1, REPEATS_D2)
 
 @dataclass(frozen=True)
 class Draft:
-    """One seed, its prompt, the answer as it came, what is kept of it and why it was rejected ('' when it was not).
+    """One seed, its prompt, the raw answer, the text kept of it, and why it was rejected ('' when it was not).
 
     ``in_d1`` is the share of the kept text's word 5-grams that stand in D1.
     """
@@ -86,7 +86,7 @@ def _form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], see
 def write_prompts(
     pairs: Sequence[tuple[Seed, str]], families: Sequence[PromptFamily], topics: TopicModel, seed: int
 ) -> list[Prompt]:
-    """One prompt for each pair of a seed and a form; which, is drawn by the two alone."""
+    """One prompt per pair of seed and form; the draw depends on these two only."""
     return [
         fill(s, form, topics.terms[s.topic], families, random.Random(f"{seed}/{s.passage.id}/{form}"))
         for s, form in pairs
@@ -94,7 +94,7 @@ def write_prompts(
 
 
 def decoding_of(form: str, max_new_tokens: int) -> Decoding:
-    """How texts of a form are drawn; of a page the end is barred until there can be enough on it."""
+    """Decoding parameters of a form; a page has a minimum length, below which it could not pass the gates."""
     if FORMS[form].rewrites:
         return Decoding(max_new_tokens, temperature=FORMS[form].temperature, frequency_penalty=0.2)
     return Decoding(
@@ -162,7 +162,7 @@ def judged(
 
 
 def _cleaned(prompt: Prompt, answer: Generation) -> str:
-    """The answer without chat and, for a page, without an unfinished end; of a rewrite only whole parts are kept."""
+    """The answer without chat and, for a page, without an unfinished end; a rewrite keeps only whole parts later."""
     return tidied(answer.text, "stop" if FORMS[prompt.form].rewrites else answer.finish_reason)
 
 
@@ -218,7 +218,7 @@ def rejected_examples(drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def shown(draft: Draft) -> str:
-    """A draft to be read: seed, request and text, and for a rejected one the reason and the answer as it came."""
+    """A draft as text for readers: seed, request and text; for a rejected one the reason and the raw answer."""
     verdict, text = (f"rejected: {draft.objection}", draft.answer.text) if draft.objection else ("kept", draft.text)
     asked = draft.prompt.text.replace(draft.seed.passage.text, "(the seed)")
     return f"SEED      {draft.seed.passage.text}\n\nREQUEST   {asked}\n\n{verdict.upper()}\n{text}"

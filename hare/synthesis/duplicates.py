@@ -1,4 +1,4 @@
-"""Near-duplicates among texts that come one by one, by the MinHash signatures that deduplicate D1 (Broder 1997)."""
+"""Near-duplicates among texts that arrive one by one, by the MinHash signatures used for D1 (Broder 1997)."""
 
 from collections.abc import Sequence
 

@@ -55,9 +55,9 @@ def one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors of the texts, float32[texts, 384]; of a text longer than 64 tokens only these count.
+    """Unit vectors of the texts, float32[texts, 384]; only the first 64 tokens of a text count.
 
-    A text's vector depends on neither the number of cores nor, but for the last digits, on the texts beside it.
+    A text's vector depends neither on the number of cores nor, except in the last digits, on the other texts.
     """
     model, tokenizer = _minilm()
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)

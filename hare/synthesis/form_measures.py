@@ -1,4 +1,4 @@
-"""The forms of D2 beside one another: yield, speed of acceptance, self-BLEU, topic entropy, faithfulness, intervals."""
+"""Measures of each form of D2 with intervals: yield, tokens kept, self-BLEU, topic entropy, faithfulness."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hare.synthesis.forms import FORMS
 from hare.synthesis.support import unsupported
 from hare.synthesis.topics import TopicModel
 
-_STEP = re.compile(r"^Step \d+\.", re.MULTILINE)  # the number of a step is none of the text's
+_STEP = re.compile(r"^Step \d+\.", re.MULTILINE)  # the number of a step is not one of the text
 
 
 def by_form(drafts: Sequence[Draft], topics: TopicModel, seed: int) -> pd.DataFrame:

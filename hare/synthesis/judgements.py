@@ -36,7 +36,7 @@ def read() -> _File:
     """All judgements, and who judged.
 
     Raises:
-        HareError: the file holds a verdict that is none.
+        HareError: the file is malformed or holds an unknown verdict.
     """
     return checked(_File, read_yaml(JUDGEMENTS), str(JUDGEMENTS), "correct the file")
 

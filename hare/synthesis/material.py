@@ -10,7 +10,7 @@ from hare.synthesis.passages import Passage
 
 @dataclass(frozen=True)
 class Topic:
-    """What a passage's topic offers for distractors: its label, words and names, and stray sentences."""
+    """Distractors from a passage's topic: its label, words, names and sentences of other passages."""
 
     label: str
     words: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Material:
         return cls(passage, topic, tuple(sentences(passage.text)))
 
     def item(self, kind: str, **fields: Any) -> Item:
-        """An item of this passage; what is not given stays empty."""
+        """An item of this passage; fields that are not given stay empty."""
         whole = {"passage": "", "question": "", "support": self.passage.text} | fields
         return Item(
             kind, BUILT, self.passage.id, "d1", self.passage.category, self.topic.label, **whole

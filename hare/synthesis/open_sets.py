@@ -1,7 +1,7 @@
 """D3's open part: openly licensed task sets that index archives ship, as natural-language tasks.
 
 Only sets that no benchmark of this study uses, in English, written for the archive itself under its MIT licence; sets
-in the same archive that repackage somebody else's data (LogiQA, MedMCQA, CREPE, …) stay out.
+in the same archive that repackage other data (LogiQA, MedMCQA, CREPE, …) are left out.
 """
 
 import json

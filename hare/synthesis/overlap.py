@@ -1,4 +1,4 @@
-"""How much of a generated text stands in the corpus word for word: all of the corpus, not a sample of it."""
+"""How much of a generated text occurs word for word in the corpus, in all of it and not in a sample."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ SHINGLE_WORDS = 5
 
 
 def share_in_corpus(texts: Sequence[str], folder: Path) -> np.ndarray:
-    """Share of each text's distinct word 5-grams that stand somewhere in a folder of documents, float64[texts].
+    """Share of each text's distinct word 5-grams that occur in a folder of documents, float64[texts].
 
-    One pass over the documents; what is kept in memory are the texts' 5-grams alone. 0 for a text without words.
+    One pass over the documents; only the 5-grams of the texts are kept in memory. 0 for a text of fewer than one word.
     """
     grams_of_texts = [np.unique(words_of(text).ngrams(SHINGLE_WORDS)) for text in texts]
     wanted = np.unique(np.concatenate([*grams_of_texts, np.zeros(1, np.uint64)]))

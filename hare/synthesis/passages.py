@@ -1,4 +1,4 @@
-"""Passages: stretches of a few sentences, the unit that topics, seeds and tasks are made of."""
+"""Passages: excerpts of a few sentences, from which topics, seeds and tasks are made."""
 
 import heapq
 import re
@@ -17,13 +17,12 @@ LONGEST_WORDS = 160
 SHORTEST_WORDS = 25
 LONGEST_BLOCK = 1000  # characters of a passage of code or mathematics
 WINDOWS_PER_DOCUMENT = 24
-_DOCUMENT_CHARACTERS = 200_000  # no more of one document is looked at
-
+_DOCUMENT_CHARACTERS = 200_000  # the rest of a longer document is ignored
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of one document; ``id`` is ``<document>#<number of the stretch>``."""
+    """An excerpt of one document; ``id`` is ``<document>#<number of the excerpt>``."""
 
     id: str
     document: str
@@ -54,7 +53,7 @@ def _prose_windows(text: str) -> Iterator[str]:
 
 
 def _parts(sentence: str) -> list[str]:
-    """A sentence, or where none ends for too long (stripped text, tables), its consecutive parts."""
+    """A sentence, or, where it is too long (text without punctuation, tables), its consecutive parts."""
     pieces = sentence.split(" ")
     if len(pieces) <= LONGEST_WORDS - WINDOW_WORDS:
         return [sentence]
@@ -86,7 +85,7 @@ def passages_of(document: dict[str, Any], seed: int) -> list[Passage]:
 
 
 class _Lowest:
-    """Keeps the passages with the lowest ranks: a fair draw that does not depend on the order of what it sees."""
+    """Keeps the passages with the lowest ranks: a uniform sample that does not depend on the order of the input."""
 
     def __init__(self, size: int):
         self._size = size
@@ -105,7 +104,7 @@ class _Lowest:
 
 @dataclass(frozen=True)
 class Sample:
-    """Passages of D1, each list sorted by id: ``balanced`` over categories, and ``natural``, drawn from all alike."""
+    """Passages of D1, each list sorted by id: ``balanced`` over categories; ``natural``, drawn uniformly."""
 
     balanced: list[Passage]
     natural: list[Passage]

@@ -28,7 +28,7 @@ _PLACEHOLDERS = {"seed", "passage", "terms", "audience", "style"}
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
 class Example:
-    """A passage and what is made of it, shown before the one that is asked about."""
+    """A worked example: a passage and the text made of it, shown before the request."""
 
     passage: Text
     answer: Text
@@ -69,7 +69,7 @@ class PromptFamily:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A filled-in prompt and where it comes from; ``family`` is ``<name>@<version>``."""
+    """A filled-in prompt and its origin; ``family`` is ``<name>@<version>``."""
 
     text: str
     form: str

@@ -1,6 +1,6 @@
 """D2 and D3 as published: Parquet files with a data card, pinned by their digests, read instead of written afresh.
 
-Texts are inputs of the study and must not change under it. The files lie in ``results/<profile>/synthesis``; their
+Texts are inputs of the study and must not change between runs. The files lie in ``results/<profile>/synthesis``; their
 digests stand in ``published.yaml``, beside this module, so that a file which differs is refused by name.
 """
 
@@ -83,8 +83,8 @@ def d3_items(known: Published) -> list[Item]:
 def asked_again(known: Published | None, generator: Generator) -> pd.DataFrame:
     """One chunk of the published requests, asked again: ``form``, ``texts``, ``identical``, ``why_not_more``.
 
-    Empty when nothing is published. The chunk is one that the published texts were written in, with the texts that
-    were rejected, since an answer's last digits depend on what is computed beside it.
+    Empty when nothing is published. The chunk is one of those in which the published texts were generated, including
+    the rejected texts, since rounding in an answer depends on what is computed in the same batch.
     """
     columns = ["form", "texts", "identical", "why_not_more"]
     if known is None:

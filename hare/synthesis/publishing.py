@@ -94,7 +94,7 @@ def request_table(
 
 
 def write(folder: Path, d2: pd.DataFrame, d3: pd.DataFrame, requests: pd.DataFrame) -> dict[str, str]:
-    """Write the three files and the data card; the digest of each file, to be pinned in ``published.yaml``."""
+    """Write the three files and the data card; return the digest of each file, to be pinned in ``published.yaml``."""
     for name, table in zip(FILES, (d2, d3, requests), strict=True):
         with written_whole(folder / name) as temporary:
             table.to_parquet(temporary, index=False, compression="zstd", compression_level=19)

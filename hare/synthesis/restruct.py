@@ -1,6 +1,6 @@
 """D3 "Restruct": passages of D1 turned into NLP tasks, evenly over kinds and categories, every item validated.
 
-D2 is no source of tasks: what a weak model wrote would enter as true, and an arm with D3 would read D2 as well.
+D2 is not a source of tasks: a weak model's statements would count as true, and an arm with D3 would also read D2.
 """
 
 import random
@@ -25,7 +25,7 @@ Rejected = Counter[tuple[str, str]]  # by kind and objection
 
 
 def materials(passages: Sequence[Passage], assigned: np.ndarray, model: TopicModel) -> list[Material]:
-    """Passages of D1, each with what its topic offers; ``assigned`` is int64[passages]."""
+    """Passages of D1, each with its topic's words, names and sentences; ``assigned`` is int64[passages]."""
     topics = _topics(passages, assigned, model)
     return [Material.of(passage, topics[topic]) for passage, topic in zip(passages, assigned.tolist(), strict=True)]
 
@@ -73,7 +73,7 @@ def build_items(available: Sequence[Material], wanted: int, seed: int) -> tuple[
 
 
 def _stock(available: Sequence[Material], kind: str, rejected: Rejected, seed: int) -> dict[str, Iterator[Item]]:
-    """By category the valid items of one kind, built when they are asked for, in an order drawn by hash."""
+    """Per category the valid items of one kind, built on demand, in an order drawn by hash."""
     by_category: dict[str, list[Material]] = defaultdict(list)
     for material in sorted(available, key=lambda m: rank(seed, f"{kind}/{m.passage.id}")):
         prose = material.passage.category != "code" and is_punctuated(material.passage.text)
@@ -93,7 +93,7 @@ def _valid(available: Sequence[Material], kind: str, rejected: Rejected, seed: i
 
 
 def _next_item(stock: dict[str, Iterator[Item]], per_category: Counter[str]) -> Item | None:
-    """The next item of the rarest category that has one; categories that run dry leave ``stock``."""
+    """The next item of the rarest category that has one; exhausted categories are removed from ``stock``."""
     for category in sorted(stock, key=lambda name: (per_category[name], name)):
         item = next(stock[category], None)
         if item is not None:

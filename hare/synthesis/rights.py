@@ -1,4 +1,4 @@
-"""Which texts may be passed on, and under which licence: nothing else is made into D2 or D3."""
+"""Which texts may be passed on, and under which licence: D2 and D3 are made from these only."""
 
 from hare.corpus.sources.registry import source_named
 from hare.synthesis.open_sets import OPEN_SETS

@@ -27,8 +27,8 @@ def makes_good_seed(passage: Passage) -> bool:
 def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, most: int, seed: int) -> list[Seed]:
     """At most ``most`` seeds, one topic after the other in turns, so that topics come out as even as they can.
 
-    ``topics`` is int64[passages]. Within a topic the order is that of a hash, near-duplicates of earlier seeds are
-    passed over, and a topic that is used up drops out.
+    ``topics`` is int64[passages]. Within a topic the order is drawn by hash, near-duplicates of earlier seeds are
+    skipped, and an exhausted topic drops out.
     """
     queues = _queues(passages, topics, seed)
     index, seeds = NearDuplicates(), []

@@ -1,8 +1,8 @@
-"""Whether a passage says what a sentence of a rewrite says, as far as words can tell.
+"""Whether a passage supports a sentence of a rewrite, judged by its words.
 
-A weak model adds what is wrong and mixes up what is right. So most content words of a sentence must stand in one
-sentence of the passage, or in two neighbouring ones; its numbers, units and names must be among theirs and in their
-order; and words that turn a statement around (not, only, most, before) must be the same.
+A weak model adds false statements and confuses true ones. So most content words of a sentence must occur in one
+sentence of the passage, or in two neighbouring ones; its numbers, units and names must occur there in the same order;
+and words that reverse or restrict a statement (not, only, most, before) must be the same.
 """
 
 import re
@@ -35,7 +35,7 @@ def unsupported(text: str, passage: str) -> list[str]:
 
 
 def _counted(text: str) -> set[tuple[str, str]]:
-    """Numbers of a text with the word behind each, '' at the end; thousands marks left out."""
+    """Numbers of a text, each with the word that follows it ('' at the end); thousands separators are removed."""
     rows = set()
     for match in _NUMBER.finditer(text):
         following = words(text[match.end() : match.end() + 30])
@@ -64,7 +64,7 @@ def facts(text: str) -> set[str]:
 
 
 def borne_out(part: str, passage: str) -> bool:
-    """Whether one sentence of a passage, or two neighbouring ones, say what a part of a rewrite says."""
+    """Whether one sentence of a passage, or two neighbouring ones, support a part of a rewrite."""
     if unsupported(part, passage) or not words(part):
         return False
     told = sentences(passage)
@@ -104,9 +104,9 @@ def _in_order(kind: re.Pattern[str], part: str, sentence: str) -> bool:
 
 
 def kept_sentences(text: str, passage: str) -> list[str]:
-    """The whole sentences of a rewrite that the passage bears out, each said once.
+    """The whole sentences of a rewrite that the passage supports, without repetitions.
 
-    A sentence that leans on the one before it ("She", "This") is kept only when that is.
+    A sentence that refers to the one before it ("She", "This") is kept only when that one is.
     """
     kept: list[str] = []
     before = True
@@ -124,7 +124,7 @@ def _is_sentence(text: str) -> bool:
 
 
 def each_new(parts: Iterable[str]) -> list[str]:
-    """The parts of which at least half has not been said by an earlier one, by their word 3-grams."""
+    """The parts of which at most half of the word 3-grams occur in earlier ones."""
     kept: list[str] = []
     earlier: set[tuple[str, ...]] = set()
     for part in parts:

@@ -1,8 +1,8 @@
-"""Topics: clusters of passages, each named by the terms that set it apart.
+"""Topics: clusters of passages, each named by its characteristic terms.
 
-A neural embedding (`hare.synthesis.embeddings`) and k-means; the number of topics is given, since no criterion prefers
-one: running text has no sharp borders between topics. Their names are the words that TF-IDF sets apart.
-All linear algebra runs in one thread, so that the clusters do not depend on the number of cores.
+Passages are embedded (`hare.synthesis.embeddings`) and clustered by k-means. The number of topics is given, since no
+criterion prefers one: topics of running text have no sharp borders. They are named by the terms with the highest
+TF-IDF. All linear algebra runs in one thread, so that the clusters do not depend on the number of cores.
 """
 
 from collections.abc import Sequence
