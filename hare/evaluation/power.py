@@ -96,16 +96,9 @@ def tokens_for(effect: float, study: pd.Series, tokens: float, decline: Decline)
 
 
 def needed(noise: pd.DataFrame, effect: float) -> pd.DataFrame:
-    """For each endpoint of a `noise_table`: endpoint, run_sd, item_error, seeds (of the study),
-    minimum_detectable_effect, seeds_needed for ``effect`` at this size (missing where only more items would help)."""
-    table = noise.copy()
-    table["minimum_detectable_effect"] = [
-        minimum_detectable_effect(row.run_sd, row.item_error, row.arms, row.seeds) for row in noise.itertuples()
-    ]
-    table["seeds_needed"] = pd.array(
-        [seeds_for(effect, row.run_sd, row.item_error, row.arms) for row in noise.itertuples()], dtype="Int64"
-    )
-    return table
+    """A `noise_table` with ``seeds_needed``: for ``effect`` at this size; missing where only more items would help."""
+    seeds = [seeds_for(effect, row.run_sd, row.item_error, row.arms) for row in noise.itertuples()]
+    return noise.assign(seeds_needed=pd.array(seeds, dtype="Int64"))
 
 
 def printed(profile: str, effect: float, endpoint: str) -> str:

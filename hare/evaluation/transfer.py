@@ -121,7 +121,8 @@ def verdicts(contrasts: pd.DataFrame) -> list[str]:
 
 def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What limits each endpoint: endpoint, run_sd (of a difference between two runs of one seed, bits per byte),
-    item_error (of a difference, from the items), arms, seeds, minimum_detectable_effect (the worst pair)."""
+    item_error (of a difference, from the items), arms, seeds, minimum_detectable_effect; the last and item_error are
+    those of the pair of arms for which they are largest."""
     arms, table = list(dict.fromkeys(rows["arm"])), []
     for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
@@ -132,7 +133,7 @@ def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
         spread = losses.spread_of_differences()
         table.append({
             "endpoint": endpoint, "run_sd": float(np.sqrt(spread.variance * seeds)),
-            "item_error": float(np.median(errors)) if errors else np.nan, "arms": len(arms), "seeds": seeds,
+            "item_error": max(errors, default=np.nan), "arms": len(arms), "seeds": seeds,
             "minimum_detectable_effect": max((one.minimum_detectable_effect for one in differences), default=np.nan),
         })
     return pd.DataFrame(table)
