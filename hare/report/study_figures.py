@@ -75,7 +75,7 @@ def draw_relative_delta(frame: pd.DataFrame) -> Figure:
 @figure("study", "ablation")
 def draw_ablation(frame: pd.DataFrame) -> Figure:
     """Figure 3 beside ours: paired differences. Columns: arm, measure, value, low, high, origin, seeds."""
-    picture, axes = plt.subplots(figsize=(6.4, 3.8))
+    picture, axes = plt.subplots(figsize=(8.4, 3.8))
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
     for row in differences.itertuples():
         _point(axes, row.Index, row, _OURS[(row.Index + 1) % len(_OURS)], upright=True)
