@@ -257,6 +257,22 @@ def test_a_folder_that_can_be_none_is_named_with_a_fix_that_works(
     assert reproduce(PROFILE, Choice(only="01"), chain) == 1
 
 
+@pytest.mark.parametrize(("variable", "place"), [
+    ("HARE_WORK", "results"), ("HARE_WORK", "results/toy"), ("HARE_RESULTS", "work/toy"),
+    ("HARE_CACHE", "work/toy/corpus"), ("HARE_CACHE", "link/corpus"),
+])
+def test_a_folder_in_another_is_refused(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, variable: str, place: str
+) -> None:
+    (roots / "link").symlink_to(roots / "work" / "toy")
+    chain = toy_chain(roots / "notebooks", length=1)
+    monkeypatch.setenv(variable, str(roots / place))
+    with pytest.raises(HareError, match=rf"lies in(?s:.)*set {variable} to a folder of its own"):
+        reproduce(PROFILE, chain=chain)
+    monkeypatch.setenv(variable, str(roots / "of its own"))
+    assert reproduce(PROFILE, chain=chain) == 1
+
+
 def test_too_few_open_files_are_named_at_once(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (64, 64))
     with pytest.raises(HareError, match="64 open files(?s:.)*ulimit -n 1024"):

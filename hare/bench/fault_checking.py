@@ -16,7 +16,7 @@ _TIMES_HASHED = 2  # by the notebook for its manifest, by the driver for its sta
 
 def cost_of_checking(profile: Profile, chain: tuple[Step, ...]) -> dict[str, float]:
     """Seconds, and their share of the whole run's, that checking costs in a run of ``profile``, and seconds that a run
-    with nothing to do takes; nothing where the profile has not been run here to its end.
+    with nothing to do takes; nothing where the profile is not up to date here.
 
     Of a run it is counted anew from the files that it left: every step's key, and every digest as often as it is made.
     """
@@ -25,9 +25,10 @@ def cost_of_checking(profile: Profile, chain: tuple[Step, ...]) -> dict[str, flo
     if not all(states.values()):
         return {}
     started = time.perf_counter()
-    for step in chain:
-        reason_to_run(step, profile)
+    reasons = [reason_to_run(step, profile) for step in chain]
     seconds = time.perf_counter() - started
+    if any(reasons):
+        return {}
     roots = {"work": workspace.work, "results": workspace.results}
     started = time.perf_counter()
     for state in filter(None, states.values()):

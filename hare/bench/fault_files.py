@@ -22,7 +22,7 @@ from hare.data.append_log import AppendLog
 from hare.driver.reproduce import Choice, reason_to_run, reproduce
 from hare.driver.state import damaged_picture, read_state, state_path
 
-ROUNDS = 2  # of the sample of single files
+ROUNDS = 1  # of the sample of single files
 _TO_DELETE = re.compile(r"delete (?P<path>/\S+?)[,;:]?(?:\s|$)")
 _UNNAMED = re.compile(r"stopped in cell \d+: [A-Z]\w*(?:Error|Exception|Warning|Interrupt)\b")
 

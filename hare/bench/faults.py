@@ -21,7 +21,7 @@ from hare.core.profile import Profile
 from hare.core.progress import track
 
 OUTCOMES = ("survived", "named", "silent", "traceback", "dead_end", "lost")
-_KILLS = 20
+_KILLS = 16
 
 
 def bench(profile: Profile) -> dict[str, float]:
@@ -30,6 +30,7 @@ def bench(profile: Profile) -> dict[str, float]:
     with ground() as prepared:
         faults = _values(prepared) + _files(prepared) + _kills(prepared)
         cost = cost_of_checking(prepared.profile, prepared.chain)
+    cost |= cost_of_checking(profile, prepared.chain)
     with written_whole(Workspace(profile.name).results / "bench" / "faults.csv") as temporary:
         pd.DataFrame([fault.row() for fault in faults]).to_csv(temporary, index=False, lineterminator="\n")
     return counts(faults) | cost

@@ -1,10 +1,13 @@
 """Requirements of a run, checked before its first notebook: writable folders, and enough open files."""
 
+import os
 import resource
+from itertools import permutations
+from pathlib import Path
 
 from hare.core.errors import HareError
 from hare.core.files import written_whole
-from hare.core.paths import Workspace
+from hare.core.paths import Workspace, cache_folder
 
 _FILES_OPEN, _FEWEST_OPEN = 1024, 256
 
@@ -13,8 +16,13 @@ def check_writable(workspace: Workspace) -> None:
     """Write and remove a file where artifacts and results will lie.
 
     Raises:
-        HareError: one of the folders cannot be written.
+        HareError: one of the folders cannot be written, or lies in another, with which it would be cleared away.
     """
+    folders = {"HARE_WORK": workspace.work, "HARE_RESULTS": workspace.results, "HARE_CACHE": cache_folder()}
+    places = {variable: Path(os.path.realpath(folder)) for variable, folder in folders.items()}
+    for (variable, inner), (_, outer) in permutations(places.items(), 2):
+        if inner.is_relative_to(outer):
+            raise HareError(f"{inner} lies in {outer}.", f"set {variable} to a folder of its own")
     for folder in (workspace.work, workspace.results / "notebooks"):
         with written_whole(folder / ".writable"):
             pass
