@@ -63,7 +63,7 @@ def test_no_flipped_bit_ever_becomes_a_row(rows: list, place: int, bit: int, tmp
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "null\n", '{"a": 1}\n', '["x", 1]\n', "[1]\n", "\xff\xfe\n", '["a", 1, 2]\n']
 )
-def test_lines_of_no_log_are_dropped(tmp_path: Path, text: str) -> None:
+def test_foreign_lines_are_dropped(tmp_path: Path, text: str) -> None:
     (tmp_path / "log").write_text(text, encoding="latin-1")
     with AppendLog(tmp_path / "log") as log:
         assert log.rows == []

@@ -67,7 +67,7 @@ def test_a_source_distribution_is_read_member_by_member(index: Index) -> None:
     assert read_member(archive, "nothing-1.0/text.txt") == b"hello"
 
 
-def test_a_dropped_line_is_picked_up_where_it_dropped(index: Index) -> None:
+def test_a_download_resumes_after_a_dropped_connection(index: Index) -> None:
     index.drops = [100_000, 150_000]
     assert fetch(_archive()).read_bytes() == CONTENT
     assert index.ranges == [None, "bytes=65536-", "bytes=196608-"]
@@ -107,21 +107,21 @@ def test_a_damaged_archive_in_the_cache_is_fetched_again(index: Index, damaged: 
     assert len(index.ranges) == 2
 
 
-def test_an_archive_put_there_by_hand_is_taken(index: Index) -> None:
+def test_an_archive_put_into_the_cache_by_hand_is_accepted(index: Index) -> None:
     archive = _archive()
     archive.path.parent.mkdir(parents=True)
     archive.path.write_bytes(CONTENT)
     assert fetch(archive).read_bytes() == CONTENT and not index.ranges
 
 
-def test_another_archive_of_that_name_is_not_taken(index: Index) -> None:
+def test_another_archive_of_the_same_name_is_not_accepted(index: Index) -> None:
     fetch(_archive())
     with pytest.raises(HareError, match="0000 is registered"):
         fetch(_archive("0" * 64))
 
 
 @pytest.mark.parametrize("damaged", [b"", b"fir", b"First"])
-def test_a_damaged_member_in_the_cache_is_taken_out_again(index: Index, damaged: bytes) -> None:
+def test_a_damaged_member_in_the_cache_is_extracted_again(index: Index, damaged: bytes) -> None:
     member = extract(_archive(), "data/a.txt")
     member.write_bytes(damaged)
     assert extract(_archive(), "data/a.txt").read_text() == "first"
@@ -136,7 +136,7 @@ def test_a_password_is_never_shown(index: Index, monkeypatch: pytest.MonkeyPatch
     assert "longlong" not in str(caught.value) and "reader" not in str(caught.value)
 
 
-def test_no_network_names_the_file_and_every_way_out(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_file_and_every_remedy_are_named(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "index_url", lambda: "http://127.0.0.1:9/simple")
     with pytest.raises(HareError, match=f"{WHEEL} could not be downloaded.*\n.*PIP_INDEX_URL.*by hand"):
         fetch(_archive())

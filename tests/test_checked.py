@@ -54,7 +54,7 @@ def test_what_is_left_out_has_its_default_and_a_list_becomes_a_tuple() -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6))
-def test_whatever_is_given_is_taken_or_refused_by_name(values: Any) -> None:
+def test_any_value_is_accepted_or_refused_by_name(values: Any) -> None:
     for key in ("inner", "rate", "weights"):
         for keys, line in mistakes_in(_Outer, {key: values}):
             assert keys[0] == key and line.startswith(key)
@@ -65,13 +65,13 @@ def test_whatever_is_given_is_taken_or_refused_by_name(values: Any) -> None:
     ("[", "is not valid YAML"), ("3", "a mapping of keys to values is wanted"), ("? [a]\n: 1\n", "is not valid YAML"),
     ("a: !!python/object:os.system {}", "is not valid YAML"),
 ])
-def test_yaml_that_is_no_mapping_of_single_keys_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_yaml_that_is_not_a_mapping_with_unique_keys_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(HareError, match=message):
         read_yaml(tmp_path / "a.yaml")
 
 
-def test_yaml_may_be_empty_and_must_be_there(tmp_path: Path) -> None:
+def test_a_yaml_file_may_be_empty_and_must_exist(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("# nothing\n")
     assert read_yaml(tmp_path / "a.yaml") == {}
     with pytest.raises(HareError, match="cannot be read: No such file"):

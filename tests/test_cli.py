@@ -42,7 +42,7 @@ def test_an_interruption_is_exit_code_130(roots: Path, monkeypatch: pytest.Monke
     assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
 
 
-def test_being_told_to_end_is_an_interruption(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_termination_signal_is_an_interruption(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hare.driver.reproduce.reproduce", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["reproduce", "--profile", "smoke"]) == INTERRUPTED
 
@@ -73,15 +73,15 @@ def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["reproduce", "--from", "01", "--only", "02"]])
-def test_nonsense_is_refused_with_the_usage(arguments: list[str]) -> None:
+def test_invalid_arguments_are_refused_with_the_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == CANNOT
 
 
 def test_the_command_is_installed() -> None:
-    said = subprocess.run([sys.executable, "-m", "hare.cli", "--help"], capture_output=True, text=True, check=True)
-    assert all(command in said.stdout for command in ("reproduce", "figures", "status", "doctor", "bench"))
+    helped = subprocess.run([sys.executable, "-m", "hare.cli", "--help"], capture_output=True, text=True, check=True)
+    assert all(command in helped.stdout for command in ("reproduce", "figures", "status", "doctor", "bench"))
 
 
 def test_the_doctor_says_what_to_do(
@@ -95,23 +95,23 @@ def test_the_doctor_says_what_to_do(
     monkeypatch.setattr(doctor, "_GB_ARCHIVES", 1e9)
     monkeypatch.setattr(doctor, "PYTHONS", ((4, 0),))
     assert main(["doctor", "--profile", "smoke"]) == 1
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for line in (
         "fail  Python", "install one of 3.11 to 3.13", "fail  memory", "close other programs",
         "fail  disk", "$HARE_WORK", "fail  GPU", "this profile trains on", "fail  index", "127.0.0.1 cannot be reached",
         "PIP_INDEX_URL", "warn  archives", "0 of ",
     ):
-        assert line in said, line
+        assert line in output, line
 
 
-def test_an_index_out_of_reach_is_no_fault_once_everything_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_index_is_not_a_fault_when_everything_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "index_url", lambda: "http://127.0.0.1:9/simple")
     monkeypatch.setattr(doctor, "missing", list)
     check = doctor._index()
     assert check.verdict == "warn" and "every archive is in the cache" in check.fix
 
 
-def test_folders_that_cannot_be_written_are_found(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_folders_are_reported(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (roots / "file").write_text("in the way")
     monkeypatch.setenv("HARE_RESULTS", str(roots / "file" / "below"))
     check = doctor._folders(Workspace("smoke"))
@@ -147,7 +147,7 @@ def test_an_unknown_benchmark_and_a_study_never_run_are_named(roots: Path) -> No
         benchmarks.bench(SMOKE, ["stages"])
 
 
-def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
+def test_the_progress_line_gives_task_share_rate_and_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = types.SimpleNamespace(now=100.0)
@@ -161,10 +161,10 @@ def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
     assert watch.line() == "[5/8] 05_pretrain_arms · cell 4/9 · 0 s so far"
     file.write_text(json.dumps(state))
     clock.now = 110.0
-    told = "[5/8] 05_pretrain_arms · cell 4/9 · training d1 25% · 25 tokens/s · 30 s left · 10 s so far"
-    assert watch.line() == told
+    expected = "[5/8] 05_pretrain_arms · cell 4/9 · training d1 25% · 25 tokens/s · 30 s left · 10 s so far"
+    assert watch.line() == expected
     watch.cursor.move(5)
-    assert watch.line() == told.replace("cell 4", "cell 5")
+    assert watch.line() == expected.replace("cell 4", "cell 5")
     clock.now = 111.0
     watch.cursor.move(6)  # what an earlier cell reported says nothing of this one
     assert watch.line() == "[5/8] 05_pretrain_arms · cell 6/9 · 11 s so far"
@@ -173,7 +173,7 @@ def test_the_progress_line_tells_what_how_far_how_fast_and_how_long(
     assert [spelled(seconds) for seconds in (0.4, 59.6, 185, 7800)] == ["0 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
 
 
-def test_a_report_of_a_cells_first_moment_is_shown_whatever_time_its_file_has(
+def test_a_report_from_the_start_of_a_cell_is_shown_whatever_the_files_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time of a file lags behind the clock by up to a tick of the kernel, and is set back with the clock."""

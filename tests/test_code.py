@@ -30,13 +30,13 @@ def _digest(folder: Path, source: str) -> str:
     ("# a comment", "# another"), ('"""A module."""', ""), ('"""Twice x."""', '"""Two times x."""'),
     ("\n\n\n", "\n\n"), ("0.95", "(0.95)"),
 ])
-def test_words_for_people_alone_change_nothing(tmp_path: Path, old: str, new: str) -> None:
+def test_comments_docstrings_and_layout_do_not_change_the_digest(tmp_path: Path, old: str, new: str) -> None:
     assert old in SOURCE
     assert _digest(tmp_path, SOURCE) == _digest(tmp_path, SOURCE.replace(old, new))
 
 
 @pytest.mark.parametrize("old, new", [("0.95", "0.99"), ("2 * x", "3 * x"), ("RATE", "SPEED"), ("2 * x", "'2 * x'")])
-def test_anything_else_changes_it(tmp_path: Path, old: str, new: str) -> None:
+def test_any_other_change_changes_the_digest(tmp_path: Path, old: str, new: str) -> None:
     assert _digest(tmp_path, SOURCE) != _digest(tmp_path, SOURCE.replace(old, new))
 
 

@@ -26,7 +26,7 @@ def test_sentences_keep_every_word(text: str) -> None:
 @pytest.mark.parametrize(("text", "punctuated"), [
     ("It ended.", True), ('"It ended."', True), ("it ended.", False), ("It ended", False), ("", False),
 ])
-def test_stripped_text_is_told_from_punctuated(text: str, punctuated: bool) -> None:
+def test_text_without_punctuation_is_recognised(text: str, punctuated: bool) -> None:
     assert is_punctuated(text) is punctuated
 
 
@@ -36,7 +36,7 @@ def test_a_rank_depends_on_seed_and_key_alone(seed: int, key: str) -> None:
     assert rank(seed, key) != rank(seed + 1, key)
 
 
-def test_documents_come_back_in_order_from_shards_that_appear_whole(tmp_path: Path) -> None:
+def test_documents_are_read_back_in_order_from_atomic_shards(tmp_path: Path) -> None:
     rows = [{"id": f"a/{number}", "text": "Ä\u2028ß", "metadata": {"source": "a"}} for number in range(5)]
     assert write_documents(tmp_path / "d1", iter(rows), shard_rows=2) == 5
     assert [shard.name for shard in shard_files(tmp_path / "d1")] == ["00000.jsonl", "00001.jsonl", "00002.jsonl"]

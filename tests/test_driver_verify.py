@@ -35,7 +35,7 @@ def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return tmp_path / "record", tmp_path / "rerun" / "laptop"
 
 
-def test_every_outcome_is_told_apart(sides: tuple[Path, Path]) -> None:
+def test_every_outcome_is_distinguished(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     _record(record, "corpus", {"a": 1.0, "b": 1.0, "b.low": 0.9, "b.high": 1.1, "c": 1.0, "d": 5, "e_per_s": 3.0})
     _record(rerun, "corpus", {"a": 1.0, "b": 1.05, "b.low": 1.0, "b.high": 1.2, "c": 2.0, "f": 1, "e_per_s": 9.0})
@@ -56,13 +56,13 @@ def test_a_metric_without_interval_may_move_by_the_tolerance(value: float, share
         assert outcome == DIFFERS
 
 
-def test_an_interval_without_width_is_none() -> None:
+def test_an_interval_without_width_counts_as_none() -> None:
     recorded = {"m": 5.13603, "m.low": 5.13603, "m.high": 5.13603}
     assert module._outcome("m", recorded, {"m": 5.1360301}) == WITHIN
     assert module._outcome("m", recorded, {"m": 5.3}) == DIFFERS
 
 
-def test_what_is_kept_of_a_verification_are_its_numbers(sides: tuple[Path, Path]) -> None:
+def test_a_verification_is_kept_as_numbers(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     _record(record, "corpus", {"a": 1.0, "b": 1.0})
     _record(rerun, "corpus", {"a": 1.0, "b": 1.005, "c": 2.0}, hardware={"processor": "P1", "instruction_set": "AVX2"})
@@ -102,7 +102,7 @@ def test_what_could_explain_a_difference_is_named_once(sides: tuple[Path, Path])
     ]
 
 
-def test_speed_alone_is_no_difference(sides: tuple[Path, Path]) -> None:
+def test_a_difference_in_speed_does_not_count(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     _record(record, "bench", {"cleaning_mb_per_s_per_core": 3.0})
     _record(record, "training", {"tokens_per_s": 1.0, "x": 2})

@@ -53,7 +53,7 @@ def test_every_pin_has_a_wheel_for_every_python_and_platform():
     assert set(table["built from source"]) <= set(environment.pins_of(LOCK))
 
 
-def test_a_missing_wheel_is_told_by_python_and_platform():
+def test_a_missing_wheel_is_named_by_python_and_platform():
     lock = "old==1\nmac==2 ; sys_platform == 'darwin'\nsource==3\npure==4\n"
     files = {
         "old": ["old-1-cp311-cp311-manylinux_2_17_x86_64.whl", "old-1-cp312-abi3-macosx_11_0_arm64.whl"],
@@ -68,7 +68,7 @@ def test_a_missing_wheel_is_told_by_python_and_platform():
     assert table["no wheel"]["3.11 darwin arm64"] == ["mac", "old"] and table["no wheel"]["3.13 darwin arm64"] == []
 
 
-def test_what_a_marker_leaves_out_for_want_of_a_wheel_is_named_there():
+def test_a_pin_that_a_marker_excludes_for_lack_of_a_wheel_is_listed():
     lock = "engine==1 ; platform_machine != 'aarch64' or sys_platform != 'linux'\n"
     wheels = [f"engine-1-cp31{minor}-cp31{minor}-{system}.whl" for minor in (1, 2, 3)
               for system in ("manylinux_2_17_x86_64", "macosx_11_0_arm64")]
@@ -85,8 +85,8 @@ def test_pins_without_a_wheel_are_left_out_where_they_have_none():
     for place, names in table.items():
         _, system, machine = place.split()
         for name in names:
-            here = {"sys_platform": system, "platform_machine": machine}
-            assert markers[name] and not Marker(markers[name]).evaluate(here), f"{name} on {place}"
+            machine_of = {"sys_platform": system, "platform_machine": machine}
+            assert markers[name] and not Marker(markers[name]).evaluate(machine_of), f"{name} on {place}"
 
 
 def test_markers_that_always_or_never_hold_leave_the_lock():
@@ -180,7 +180,7 @@ def test_a_whole_environment_is_reused_and_a_stale_one_rebuilt(fake_environment)
     assert not (folder / "hare-state").exists()
 
 
-def test_another_python_is_refused_with_the_mend(tmp_path):
+def test_another_python_is_refused_with_the_fix(tmp_path):
     code = f"import sys; sys.version_info = (3, 9, 0); sys.path.insert(0, {str(REPOSITORY)!r}); " \
            "from hare.driver import environment; environment.main()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

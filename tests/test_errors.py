@@ -10,7 +10,7 @@ from hare.core.errors import HareError, fields_in_notebook
 
 
 @given(problem=st.text(), fix=st.text())
-def test_fields_survive_json_and_notebooks_whatever_they_say(problem: str, fix: str) -> None:
+def test_any_fields_survive_json_and_notebooks(problem: str, fix: str) -> None:
     error = HareError(problem, fix)
     assert str(error) == f"{problem}\n  Fix: {fix}"
     again = HareError(**json.loads(json.dumps(error.fields)))
@@ -23,6 +23,6 @@ def test_another_exceptions_traceback_has_no_fields() -> None:
     assert fields_in_notebook([]) is None
 
 
-def test_it_comes_whole_out_of_another_process() -> None:
+def test_an_error_from_another_process_keeps_its_fields() -> None:
     again = pickle.loads(pickle.dumps(HareError("problem", "fix")))
     assert (again.problem, again.fix) == ("problem", "fix")

@@ -143,7 +143,7 @@ def test_half_a_failed_notebook_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("home", ["/", "//", "", "relative", None])
-def test_an_odd_home_changes_no_text(home: str | None, roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusual_home_folder_changes_no_text(home: str | None, roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARE_CACHE", str(roots / "cache"))
     monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
     text = "a/b and https://host/x or 1/2; relative; </td>"
@@ -159,7 +159,7 @@ def test_a_short_folder_is_no_part_of_other_names(monkeypatch: pytest.MonkeyPatc
     assert without("in /disk/toy/corpus and (/disk)", names) == "in work/toy/corpus and (work)"
 
 
-def test_the_private_folder_is_private_and_goes(roots: Path) -> None:
+def test_the_private_folder_is_private_and_is_removed(roots: Path) -> None:
     workspace = Workspace("toy")
     with private_folder(workspace) as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -168,7 +168,7 @@ def test_the_private_folder_is_private_and_goes(roots: Path) -> None:
     assert not folder.exists() and not link.is_symlink()
 
 
-def test_what_a_killed_run_left_goes_at_the_next_start(roots: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed_at_the_next_start(roots: Path) -> None:
     workspace = Workspace("toy")
     killed = private_folder(workspace)
     folder = killed.__enter__()
@@ -201,7 +201,7 @@ def test_a_kernel_cannot_be_reached_and_leaves_nothing_in_the_temporary_folder(
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
-def test_a_machine_without_any_network_not_even_to_itself_runs_notebooks(roots: Path) -> None:
+def test_notebooks_run_without_any_network_interface(roots: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path\n"
         "from toychain import PROFILE, toy_chain; from hare.driver.reproduce import reproduce\n"
@@ -212,7 +212,7 @@ def test_a_machine_without_any_network_not_even_to_itself_runs_notebooks(roots: 
     assert done.stdout == "1\n", done.stderr
 
 
-def test_a_stopped_run_tells_no_secret(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_run_reveals_no_secret(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = "https://me:pass1234word@host/x"
     cell = f"import os\nos.write(2, b'{secret}')\nprint('{secret}')\nraise ValueError('{secret}')"
     with pytest.raises(HareError) as caught:

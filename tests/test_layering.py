@@ -55,15 +55,15 @@ def test_report_imports_nothing_heavy(module: Path) -> None:
 def test_the_base_and_the_command_line_load_nothing_heavy() -> None:
     light = "hare.cli, hare.bench, hare.driver.status, hare.driver.doctor, hare.report.figures"
     script = f"import sys, {light}; print([name for name in {HEAVY!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert found.strip() == "[]"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
 
 
 def test_status_starts_without_pandas_or_papermill() -> None:
     slow = ("pandas", "papermill", "nbformat")
     script = f"import sys, hare.cli, hare.driver.status; print([name for name in {slow} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert found.strip() == "[]"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -52,23 +52,23 @@ WORKED = Sample(
     ("Tom has 5 pens. How many?", "Five.\n#### 5", "no worked step"),
 ])
 def test_numbers_are_left_alone_where_a_change_could_be_wrong(question: str, answer: str, why: str) -> None:
-    found = other_numbers(question, answer, draw=1)
-    assert 6 not in found and 9 not in found if "means" in why or "time" in why else not found, why
+    numbers = other_numbers(question, answer, draw=1)
+    assert 6 not in numbers and 9 not in numbers if "means" in why or "time" in why else not numbers, why
 
 
 def test_exchanged_numbers_reach_every_place_and_keep_their_form() -> None:
-    found = other_numbers(WORKED.question, WORKED.answer, draw=3)
-    assert Fraction(40) in found and Fraction(12) not in found, "a dozen and a count with ranks stay"
-    assert Fraction(3) not in found
-    text = exchanged(WORKED.text, found)
-    assert "$1.25" in text and f"sells {found[Fraction(40)]} pens" in text and calculations_hold(text)
+    numbers = other_numbers(WORKED.question, WORKED.answer, draw=3)
+    assert Fraction(40) in numbers and Fraction(12) not in numbers, "a dozen and a count with ranks stay"
+    assert Fraction(3) not in numbers
+    text = exchanged(WORKED.text, numbers)
+    assert "$1.25" in text and f"sells {numbers[Fraction(40)]} pens" in text and calculations_hold(text)
     assert exchanged("1,200 x 12 1200.", {Fraction(1200): Fraction(3400)}) == "3,400 x 12 3400."
 
 
 def test_most_worked_problems_stay_true_when_their_numbers_change() -> None:
     rows = rows_of("gsm8k", "test")[:300]
     changed = [(row, other_numbers(row["question"], row["answer"], draw)) for draw, row in enumerate(rows)]
-    made = [(row, exchanged(row["answer"], found)) for row, found in changed if found]
+    made = [(row, exchanged(row["answer"], numbers)) for row, numbers in changed if numbers]
     assert len(made) > 60
     assert all(calculations_hold(answer) and answer != row["answer"] for row, answer in made)
 
@@ -95,22 +95,22 @@ def test_options_that_name_others_by_place_keep_their_order() -> None:
     ("It rained the day after the storm.", "It rained the day after the storm."),
     ("It is 3*4=<<3*4=12>>12 when the sun shines.", "It is 3*4=<<3*4=12>>12 when the sun shines."),
 ])
-def test_clauses_turn_round_where_that_is_safe(text: str, expected: str) -> None:
+def test_clauses_are_swapped_where_that_is_safe(text: str, expected: str) -> None:
     assert move_clauses(text) == (expected if expected[0] != "W" or text[0] != "P" else text)
 
 
-def test_pairs_at_the_end_of_a_clause_turn_round() -> None:
+def test_pairs_at_the_end_of_a_clause_are_swapped() -> None:
     assert swap_pairs("Bowls of apples and pears, the sun and moon.") == "Bowls of pears and apples, the moon and sun."
     assert swap_pairs("He likes apples and runs home.") == "He likes apples and runs home."
 
 
-def test_short_forms_are_made_before_a_word_only() -> None:
+def test_contractions_are_introduced_only_before_a_word() -> None:
     assert exchange_words("She said it is. It is late; you can't go.") == "She said it is. It's late; you cannot go."
     assert exchange_words("A man is sitting and talking.") == "A guy is sitting and speaking."
     assert exchange_words("A man is sitting.") == "A guy sits."
 
 
-def test_a_leading_clause_moves_behind() -> None:
+def test_a_leading_clause_moves_to_the_end() -> None:
     changed = rewrite(Sample("When the sun sets, the air cools.", "Stars appear."))
     assert changed.question == "The air cools when the sun sets."
 

@@ -64,12 +64,12 @@ def test_packed_documents_get_the_logits_of_each_alone(context: GlooContext, rec
     alone = [document(length, seed)[None] for seed, length in enumerate((11, 1, 20))]
     packed = torch.cat(alone, dim=1)
     head = model.head.pp_block
-    found = head.logits(model.hidden_states(packed, document_numbers(packed, BEGIN))).transpose(0, 1)
+    computed = head.logits(model.hidden_states(packed, document_numbers(packed, BEGIN))).transpose(0, 1)
     expected = [head.logits(model.hidden_states(one)).transpose(0, 1) for one in alone]
-    assert (found - torch.cat(expected, dim=1)).abs().max() < 1e-5
+    assert (computed - torch.cat(expected, dim=1)).abs().max() < 1e-5
     unmasked = head.logits(model.hidden_states(packed)).transpose(0, 1)
     assert (unmasked[:, :11] - expected[0]).abs().max() < 1e-5
-    assert (unmasked[:, 11:] - found[:, 11:]).abs().max() > 1e-4
+    assert (unmasked[:, 11:] - computed[:, 11:]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("documents", [False, True])
@@ -119,8 +119,8 @@ def test_flash_attention_is_called_with_its_own_layout(monkeypatch: pytest.Monke
     random = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(2, heads, 10, 4, generator=random) for heads in (4, 2, 2))
     for boundaries in (None, Boundaries(torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2, 2, 2], [0] * 4 + [1] * 6]))):
-        found = flash_attended(query, key, value, boundaries)
-        assert torch.allclose(found, attended(query, key, value, boundaries), atol=1e-6)
+        computed = flash_attended(query, key, value, boundaries)
+        assert torch.allclose(computed, attended(query, key, value, boundaries), atol=1e-6)
 
 
 def test_without_a_gpu_flash_attention_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,14 +133,14 @@ def test_a_compiled_part_gives_the_same_result_and_gradient(monkeypatch: pytest.
     """One part only, since compiling takes seconds each."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch._inductor.config, "compile_threads", 1)
-    found = []
+    computed = []
     for function in (pointwise.gated, pointwise.fused(pointwise.gated)):
         both = torch.linspace(-2, 2, 48).reshape(3, 16).requires_grad_()
         with training_device():
             result = function(both)
             result.square().sum().backward()
-        found.append((result, both.grad))
-    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*found, strict=True))
+        computed.append((result, both.grad))
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*computed, strict=True))
 
 
 def test_float8_replaces_every_product_of_the_layers(
@@ -165,15 +165,15 @@ def test_float8_replaces_every_product_of_the_layers(
     monkeypatch.setattr(float8, "refuse_without_torchao", lambda: None)
     float8._template.cache_clear()
     config, tokens = HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), document(17, 0)[None]
-    found = []
+    computed = []
     for narrow in (False, True):
         model = built(dataclasses.replace(config, float8=narrow), context)
         loss = model(tokens[:, :-1], tokens[:, 1:])["loss"]
         loss.backward()
-        found.append([loss, *(parameter.grad for parameter in model.parameters())])
+        computed.append([loss, *(parameter.grad for parameter in model.parameters())])
     float8._template.cache_clear()
     assert len(shapes) == 4 * SHAPE.layers
-    assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(*found, strict=True))
+    assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(*computed, strict=True))
 
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_embedding_and_head(context: GlooContext, hidden: torch.Tensor) -> None:
         embedding = TokenEmbedding(64, CONFIG.hidden_size, pg=context.tp_pg, mode=mode)
         head = LanguageModelHead(CONFIG.hidden_size, 64, pg=context.tp_pg, mode=mode, bias=False)
     torch.testing.assert_close(embedding(tokens), embedding.weight[tokens.T])
-    found, logits = head(hidden, tokens), hidden @ head.weight.T
+    answer, logits = head(hidden, tokens), hidden @ head.weight.T
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens.T.flatten(), reduction="none")
-    torch.testing.assert_close(found["nats"], losses.reshape(LENGTH, BATCH).sum(0))
-    torch.testing.assert_close(found["loss"], losses.mean())
+    torch.testing.assert_close(answer["nats"], losses.reshape(LENGTH, BATCH).sum(0))
+    torch.testing.assert_close(answer["loss"], losses.mean())

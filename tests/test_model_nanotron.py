@@ -52,9 +52,9 @@ def test_each_patch_applies_to_the_published_files(patched: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["logging", "config", "utils", "distributed", "parallel"])
-def test_patched_it_imports_in_any_order(patched: Path, first: str) -> None:
-    said = _ran(patched, f"import nanotron.{first} as module; print(module.__file__)")
-    assert said.startswith(str(patched))
+def test_patched_nanotron_imports_in_any_order(patched: Path, first: str) -> None:
+    printed = _ran(patched, f"import nanotron.{first} as module; print(module.__file__)")
+    assert printed.startswith(str(patched))
 
 
 def test_a_whole_shape_is_made_of_plain_numbers() -> None:

@@ -124,9 +124,9 @@ def test_chunked_cross_entropy_equals_pytorch(tokens: int) -> None:
     labels = torch.randint(0, 50, (tokens,), generator=random)
     expected = torch.nn.functional.cross_entropy(hidden @ weight.t(), labels, reduction="none")
     wanted = torch.autograd.grad(expected.mean(), (hidden, weight))
-    found = head_cross_entropy(hidden, weight, labels)
-    assert torch.allclose(found, expected, atol=1e-5)
-    for gradient, right in zip(torch.autograd.grad(found.mean(), (hidden, weight)), wanted, strict=True):
+    computed = head_cross_entropy(hidden, weight, labels)
+    assert torch.allclose(computed, expected, atol=1e-5)
+    for gradient, right in zip(torch.autograd.grad(computed.mean(), (hidden, weight)), wanted, strict=True):
         assert torch.allclose(gradient, right, atol=1e-6)
     with torch.no_grad():
         assert torch.allclose(head_cross_entropy(hidden, weight, labels), expected, atol=1e-5)

@@ -54,6 +54,6 @@ def test_flops_equal_what_pytorch_counts() -> None:
     assert counter.get_total_flops() == pytest.approx(expected, rel=0.01)
 
 
-def test_size_rows_tell_where_the_arithmetic_goes() -> None:
+def test_size_rows_give_the_share_of_the_projection_to_the_vocabulary() -> None:
     rows = {row["model"]: row for row in size_rows(NAMED, 256, PAPER.size)}
     assert rows["1M"]["head_share"] > 0.5 > 0.1 > rows["1.1B"]["head_share"]

@@ -40,7 +40,7 @@ def test_benchmarks_are_the_files_that_define_a_spec() -> None:
         changed(load_profile("smoke"), {"leak_benchmark": "forms"}, "here", ("leak_benchmark",))
 
 
-def test_a_stopped_notebook_keeps_its_own_words_or_names_the_error() -> None:
+def test_a_stopped_notebook_keeps_its_message_or_names_the_error() -> None:
     refused = _stopped(4, SimpleNamespace(traceback=HareError("no disk", "free some")._render_traceback_()))
     assert isinstance(refused, NotebookStopped)
     assert (refused.cell, refused.problem, refused.fix) == (4, "no disk", "free some")

@@ -155,7 +155,7 @@ def test_what_is_kept_is_kept_under_the_code_that_makes_it(monkeypatch: pytest.M
     assert under() != before
 
 
-def test_no_notebook_keeps_anything_under_a_place(tmp_path: Path) -> None:
+def test_no_key_depends_on_the_place_of_the_clone(tmp_path: Path) -> None:
     """A step's key holds digests alone: the same clone elsewhere has the same keys."""
     for step in CHAIN:
         assert str(code.PACKAGE.parent) not in str(step_key(step, SMOKE)), step_of_stage(step.stage)

@@ -40,7 +40,7 @@ def test_changed_values_name_their_variant(cell: dict[str, Any], variant: str) -
     assert Parameters.of(TRAINING, cell).variant == variant
 
 
-def test_values_that_make_no_name_are_named_by_their_digest() -> None:
+def test_values_that_cannot_make_a_name_are_named_by_their_digest() -> None:
     variants = {
         Parameters.of(TRAINING, {"arms": {"d1": {"d1": 1.0}, "d1+d2+d3": {"d1": weight, "d3": 2.0}}}).variant
         for weight in (1.0, 2.0)
@@ -69,7 +69,7 @@ def test_a_cell_passes_through_the_checks_of_a_profile(cell: dict[str, Any], mes
         Parameters.of(TRAINING, cell)
 
 
-def test_other_names_of_a_notebook_are_no_parameters() -> None:
+def test_other_names_of_a_notebook_are_not_parameters() -> None:
     import hare.corpus.statistics as topics
 
     assert Parameters.of(TRAINING, {"topics": topics, "schedule": len, "whatever": 3}).changes == {}
@@ -84,7 +84,7 @@ def test_what_a_step_does_not_name_is_at_its_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", known_profiles())
 @pytest.mark.parametrize("step", CHAIN, ids=lambda step: step.stage)
-def test_what_papermill_writes_is_no_variant(step: Step, name: str) -> None:
+def test_values_in_papermills_form_make_no_variant(step: Step, name: str) -> None:
     cell: dict[str, Any] = {}
     fields = load_profile(name).fields()
     injected = {"profile": name} | {key: fields[key] for key in step.parameters}

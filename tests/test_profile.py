@@ -198,7 +198,7 @@ def test_a_profile_by_a_relative_path_keeps_its_whole_path(tmp_path: Path, monke
     (".yaml", "", "no good name"),
     ("folder.yaml/x", "", "no profile"),
 ])
-def test_files_that_are_no_profiles_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_files_that_are_not_profiles_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
     _file(tmp_path, "other.yaml", "extends: mine.yaml")
     path = _file(tmp_path, name, text).removesuffix("/x")
     with pytest.raises(HareError, match=message):

@@ -79,7 +79,7 @@ def test_results_and_notebooks_are_where_they_belong(finished: Path) -> None:
     assert not (finished / "work" / "toy" / "progress.json").exists()
 
 
-def test_executed_notebooks_tell_nothing_of_the_machine_or_the_clock(finished: Path) -> None:
+def test_executed_notebooks_reveal_neither_machine_nor_time(finished: Path) -> None:
     secrets = (str(finished), str(REPOSITORY), str(Path.home()), sys.prefix, "start_time", "iopub", "/bin/false")
     for path in (finished / "results" / "toy" / "notebooks").iterdir():
         text = path.read_text()
@@ -142,7 +142,7 @@ def test_changed_code_reaches_only_the_notebooks_that_import_it(
     ["work/synthesis/number.txt", "work/synthesis/manifest.json", "results/synthesis/metrics.json",
      "results/notebooks/02_double.ipynb"],
 )
-def test_a_file_that_is_gone_is_noticed(copied: tuple[ToyStep, ...], name: str) -> None:
+def test_a_missing_file_is_noticed(copied: tuple[ToyStep, ...], name: str) -> None:
     root, rest = name.split("/", 1)
     (getattr(_workspace(), root) / rest).unlink()
     assert reason_to_run(copied[1], PROFILE) == f"{name} is gone or was changed"
@@ -184,7 +184,7 @@ def test_force_starts_afresh(copied: tuple[ToyStep, ...]) -> None:
     assert read_state(copied[0], _workspace()) != before
 
 
-def test_status_tells_what_is_done_and_why_not(copied: tuple[ToyStep, ...]) -> None:
+def test_status_shows_what_is_done_and_why_the_rest_is_not(copied: tuple[ToyStep, ...]) -> None:
     (_workspace().work / "synthesis" / "number.txt").unlink()
     (_workspace().work / "steps" / "03.json").unlink()
     lines = status(PROFILE, copied)
@@ -240,7 +240,7 @@ def test_a_step_on_request_waits_to_be_named_and_later_ones_do_without_it(
     assert reproduce(PROFILE, chain=chain) == 0
 
 
-def test_a_step_that_reads_results_alone_works_from_a_record_without_its_artifacts(
+def test_a_step_that_reads_only_results_works_from_a_record_without_artifacts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))

@@ -27,7 +27,7 @@ def test_a_worker_started_by_name_is_reached() -> None:
     assert "training/worker.py" in _reached("training")
 
 
-def test_figures_of_the_own_stage_are_reached_and_no_others() -> None:
+def test_figures_of_a_steps_stage_are_reached_and_no_others() -> None:
     figures = {name for name in _reached("tokens") if name.endswith("_figures.py")}
     assert figures == {"report/tokens_figures.py"}
     assert "report/style.mplstyle" in _reached("tokens")
@@ -59,10 +59,10 @@ def test_neither_the_driver_nor_the_profiles_files_are_code_of_a_step() -> None:
 )
 def test_every_way_of_importing_is_understood(tmp_path, source: str, reached: set[str]) -> None:
     (step,) = toy_chain(tmp_path, {"corpus": source}, length=1)
-    found = {file.relative_to(PACKAGE).as_posix() for file in code_files(step)}
+    files = {file.relative_to(PACKAGE).as_posix() for file in code_files(step)}
     (plain,) = toy_chain(tmp_path, length=1)
-    added = found - {file.relative_to(PACKAGE).as_posix() for file in code_files(plain)}
-    assert reached - {"core/files.py"} <= added and reached <= found
+    added = files - {file.relative_to(PACKAGE).as_posix() for file in code_files(plain)}
+    assert reached - {"core/files.py"} <= added and reached <= files
     assert added or not reached - {"core/files.py"}
 
 
@@ -100,7 +100,7 @@ def test_a_learning_rate_does_not_tokenise_again() -> None:
         assert differences(step_key(step, PROFILE), step_key(step, other)) == changed
 
 
-def test_words_for_people_change_no_key_and_code_does(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comments_and_docstrings_change_no_key_and_code_does(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "module.py"
     digests = []
     for text in (

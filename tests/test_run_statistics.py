@@ -42,13 +42,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int, betwee
     rng, covered, trials = np.random.default_rng(1), 0, 300
     for trial in range(trials):
         by_item, by_seed = rng.normal(0, 1, (1, 40)), rng.normal(0, between_seeds, (seeds, 1))
-        found = of(by_item + by_seed + rng.normal(0, 0.5, (seeds, 40)), seed=trial)
-        covered += found.low <= 0 <= found.high
+        estimated = of(by_item + by_seed + rng.normal(0, 0.5, (seeds, 40)), seed=trial)
+        covered += estimated.low <= 0 <= estimated.high
     assert covered / trials > 0.88
 
 
 @pytest.mark.parametrize("between_seeds", [0.0, 0.05, 0.5])
-def test_differences_between_equal_arms_are_seldom_taken_for_real(between_seeds: float) -> None:
+def test_equal_arms_are_seldom_found_to_differ(between_seeds: float) -> None:
     rng, wrong, trials = np.random.default_rng(2), 0, 300
     for trial in range(trials):
         arms = rng.normal(0, 1, 40) + rng.normal(0, between_seeds, (3, 2, 1)) + rng.normal(0, 0.2, (3, 2, 40))
@@ -65,9 +65,9 @@ def test_the_error_of_a_mean_over_items_is_the_textbooks() -> None:
 
 
 def test_two_seeds_keep_their_full_variance_and_one_degree_of_freedom() -> None:
-    found = of(np.array([[0.0] * 50, [1.0] * 50]))
-    assert found.error == pytest.approx(np.std([0, 1], ddof=1) / math.sqrt(2))
-    assert found.degrees_of_freedom == pytest.approx(1) and found.p == pytest.approx(0.5)
+    estimated = of(np.array([[0.0] * 50, [1.0] * 50]))
+    assert estimated.error == pytest.approx(np.std([0, 1], ddof=1) / math.sqrt(2))
+    assert estimated.degrees_of_freedom == pytest.approx(1) and estimated.p == pytest.approx(0.5)
 
 
 def test_the_spread_over_seeds_is_pooled_over_arms() -> None:
@@ -79,9 +79,9 @@ def test_the_spread_over_seeds_is_pooled_over_arms() -> None:
     assert Spread.of_scores(seed_means[:, :1]) == Spread.of_differences(seed_means[:, :1]) == Spread()
 
 
-def test_nothing_that_varies_is_no_evidence() -> None:
-    found = of(np.zeros((2, 10)))
-    assert found.p == 1 and math.isnan(found.minimum_detectable_effect)
+def test_without_variation_there_is_no_evidence() -> None:
+    estimated = of(np.zeros((2, 10)))
+    assert estimated.p == 1 and math.isnan(estimated.minimum_detectable_effect)
 
 
 def test_a_share_of_none_or_all_gets_wilsons_bounds() -> None:

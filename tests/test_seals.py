@@ -49,7 +49,7 @@ DAMAGES: list[Callable[[Path], None]] = [_flip, _empty, _cut, Path.unlink]
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["file", "folder", "seal"])
-def test_what_is_damaged_is_made_again(tmp_path: Path, damage: Callable[[Path], None], kind: str) -> None:
+def test_a_damaged_file_or_folder_is_made_again(tmp_path: Path, damage: Callable[[Path], None], kind: str) -> None:
     made, path = Made(), tmp_path / "deep" / "kept"
     keep, make = (kept_folder, made.folder) if kind == "folder" else (kept_file, made.file)
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_a_copy_with_other_times_is_the_same(tmp_path: Path) -> None:
     assert made.times == 1 and json.loads(seal_path(path).read_text())["stamp"] == stamp_of(path) != stamp
 
 
-def test_what_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     def fail(path: Path) -> None:
         path.write_text("half")
         raise ValueError("no")
@@ -98,13 +98,13 @@ def test_what_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seal", [None, [], "", {}, {"sha256": None}, {"stamp": ""}])
-def test_a_seal_that_is_none_matches_nothing(tmp_path: Path, seal: object) -> None:
+def test_a_malformed_seal_matches_nothing(tmp_path: Path, seal: object) -> None:
     (tmp_path / "file").write_text("x")
     assert not intact(tmp_path / "file", seal) and not intact(tmp_path / "nothing", seal)
     assert intact(tmp_path / "file", seal_of(tmp_path / "file"))
 
 
-def test_what_a_killed_process_left_beside_a_kept_thing_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_beside_a_kept_file_are_removed(tmp_path: Path) -> None:
     left, other = tmp_path / ".kept.abcdefgh", tmp_path / ".other.abcdefgh"
     for folder in (left, other):
         folder.mkdir()

@@ -96,7 +96,7 @@ def test_the_password_of_a_configured_index_is_masked_even_alone(monkeypatch: py
     assert masked("a reader passes") == "a reader passes"
 
 
-def test_short_values_and_paths_of_the_environment_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_values_and_paths_of_the_environment_are_not_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "the")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/socket")
     assert masked("the /run/socket") == "the /run/socket"

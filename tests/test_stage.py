@@ -79,7 +79,7 @@ def test_an_undeclared_input_is_refused(corpus: Stage) -> None:
         Stage.open("leakage", TOY).input("corpus/d1")
 
 
-def test_opening_a_stage_again_unmakes_it(corpus: Stage) -> None:
+def test_opening_a_stage_again_removes_its_manifest(corpus: Stage) -> None:
     Stage.open("corpus", TOY)
     assert read_manifest(corpus.workspace, "corpus") is None
 
@@ -92,7 +92,7 @@ def test_a_metric_must_be_a_finite_number(roots: Path, value: object) -> None:
     assert not (stage.results / "metrics.json").exists()
 
 
-def test_an_announced_output_must_be_there(roots: Path) -> None:
+def test_an_announced_output_must_exist(roots: Path) -> None:
     stage = Stage.open("corpus", TOY)
     stage.output("d1")
     with pytest.raises(HareError, match="Announced but never written: .*d1"):
@@ -121,24 +121,24 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     assert json.loads(path.read_text()) == {"old": 1}
 
 
-@pytest.mark.parametrize("said", [
+@pytest.mark.parametrize("message", [
     "[Errno 28] No space left on device: 'a'",
     "[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device",
     "Error while serializing: I/O error: No space left on device (os error 28)",
     "Not enough free space to write 80000000 bytes after offset 128",
     "[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534",
 ])
-def test_a_full_disk_is_named_however_a_library_says_it(tmp_path: Path, said: str) -> None:
+def test_a_full_disk_is_named_whatever_the_librarys_message(tmp_path: Path, message: str) -> None:
     with pytest.raises(HareError, match="a.pt could not be written: No space left on device"), \
             written_whole(tmp_path / "a.pt"):
-        raise RuntimeError(said)
+        raise RuntimeError(message)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("said", ["[Errno 2] No such file or directory: 'a'", "shape [28] is not [26]", ""])
-def test_other_errors_keep_their_own_words(tmp_path: Path, said: str) -> None:
-    with pytest.raises(RuntimeError, match=f"^{re.escape(said)}$"), written_whole(tmp_path / "a.pt"):
-        raise RuntimeError(said)
+@pytest.mark.parametrize("message", ["[Errno 2] No such file or directory: 'a'", "shape [28] is not [26]", ""])
+def test_other_errors_keep_their_message(tmp_path: Path, message: str) -> None:
+    with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"), written_whole(tmp_path / "a.pt"):
+        raise RuntimeError(message)
 
 
 def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:
@@ -211,5 +211,5 @@ def test_peak_memory_does_not_count_the_process_that_started_this_one() -> None:
         "print(subprocess.check_output([sys.executable, '-c', "
         "'from hare.core.provenance import peak_rss_mb; print(peak_rss_mb())'], text=True))"
     )
-    told = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
-    assert 5 < float(told.stdout) < 200
+    child = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 5 < float(child.stdout) < 200

@@ -145,7 +145,7 @@ _TREATY = (
     "The treaty was signed by Anna of Norway, before Karl of Sweden signed.",
     "It did not end the war, although some towns were returned.",
 ])
-def test_a_sentence_that_the_passage_says_is_borne_out(sentence):
+def test_a_sentence_of_the_passage_is_supported(sentence):
     assert borne_out(sentence, _TREATY)
 
 
@@ -161,7 +161,7 @@ def test_a_sentence_that_the_passage_says_is_borne_out(sentence):
     "The treaty was signed by Anna of Norway in 1706.",  # a number added
     "", "It is so.",
 ])
-def test_a_sentence_that_turns_the_passage_around_is_not(sentence):
+def test_a_sentence_that_contradicts_the_passage_is_not_supported(sentence):
     assert not borne_out(sentence, _TREATY) or len(sentence) < 12
 
 
@@ -169,11 +169,11 @@ def test_a_sentence_that_turns_the_passage_around_is_not(sentence):
 def test_no_denial_can_be_added_to_a_sentence_of_the_passage(passage, place, denial):
     from hare.data.text import sentences
 
-    own = sentences(passage)[place].split()
-    assert not borne_out(" ".join([*own[:2], denial, *own[2:]]), passage)
+    supported = sentences(passage)[place].split()
+    assert not borne_out(" ".join([*supported[:2], denial, *supported[2:]]), passage)
 
 
-def test_a_sentence_that_leans_on_one_that_is_cut_is_cut_too():
+def test_a_sentence_that_refers_to_a_removed_one_is_removed_too():
     assert kept_sentences("The Angara is a river in Mongolia. It drains out of Lake Baikal.", _RIVER) == []
     both = "The Angara is a major river in Siberia. It drains out of Lake Baikal."
     assert kept_sentences(both, _RIVER) == both.replace(". It", ".|It").split("|")
@@ -193,7 +193,7 @@ def test_a_faq_keeps_the_questions_whose_answers_the_passage_holds():
     assert forms.faq(bad, _RIVER) == "" == forms.faq(good.split("\n\n")[0], _RIVER)
 
 
-def test_a_table_keeps_the_rows_that_stem_from_the_passage():
+def test_a_table_keeps_the_rows_that_the_passage_supports():
     head = "| Subject | Fact |\n| --- | --- |\n"
     good = "| The Angara | a major river in Siberia |\n| long | 1,849 kilometres |"
     bad = "| Mouth | the Black Sea |\n| long | 1,149 kilometres |\n| cut"
@@ -201,7 +201,7 @@ def test_a_table_keeps_the_rows_that_stem_from_the_passage():
     assert forms.table(f"{head}| Mouth | the Black Sea |", _RIVER) == "" == forms.table("no table", _RIVER)
 
 
-def test_summary_tutorial_and_worked_problem_keep_what_is_borne_out():
+def test_summary_tutorial_and_worked_problem_keep_what_the_passage_supports():
     true = "The Angara drains out of Lake Baikal in Siberia."
     false = "The Angara was named after a famous Russian general."
     assert forms.summary(f"{true} {false}", _RIVER) == true and forms.summary(_TREATY, _TREATY) == ""
@@ -293,7 +293,7 @@ def test_a_model_that_answers_nothing_or_garbage_is_one_clear_error(tmp_path, te
         drafts_of(tmp_path, [Generation(text, 9, "stop")] * 3)
 
 
-def test_a_page_that_stands_in_d1_is_rejected(tmp_path):
+def test_a_page_that_occurs_in_d1_is_rejected(tmp_path):
     passage = Passage("d#0", "d", "s", "wikipedia", "x")
     row = {"id": "d", "text": f"Before it. {_PAGE} And after.", "metadata": {"source": "s", "category": "wikipedia"}}
     write_documents(tmp_path / "d1", [row])

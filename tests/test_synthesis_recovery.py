@@ -100,10 +100,10 @@ class Counting:
                 self._answer(b"{}")
 
             def do_POST(self):
-                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
-                owner.asked[said] += 1
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+                owner.asked[request] += 1
                 time.sleep(0.05)
-                answer = {"message": {"content": said.upper()}, "finish_reason": "stop"}
+                answer = {"message": {"content": request.upper()}, "finish_reason": "stop"}
                 self._answer(json.dumps({"choices": [answer], "usage": {"completion_tokens": 2}}).encode())
 
             def _answer(self, body: bytes):
@@ -130,7 +130,7 @@ def test_a_served_run_that_is_killed_asks_again_only_what_was_on_its_way(tmp_pat
         server.http.shutdown()
         server.http.server_close()
     assert 10 <= sum(before.values()) < 30 and len(server.asked) == 30
-    again = [said for said, count in server.asked.items() if count > 1]
+    again = [request for request, count in server.asked.items() if count > 1]
     assert len(again) <= on_their_way + 1, again
     keys = [json.loads(line)[1]["key"] for line in lines(tmp_path)]
     assert len(set(keys)) == len(keys) == 30

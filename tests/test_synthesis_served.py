@@ -32,8 +32,8 @@ def requests(count: int) -> list[Request]:
 
 
 def body(number: int, content: bytes = b'"%s"', usage: bytes = b'{"completion_tokens": 2}') -> bytes:
-    said = content % f"answer {number}".encode()
-    return b'{"choices": [{"message": {"content": %s}, "finish_reason": null}], "usage": %s}' % (said, usage)
+    text = content % f"answer {number}".encode()
+    return b'{"choices": [{"message": {"content": %s}, "finish_reason": null}], "usage": %s}' % (text, usage)
 
 
 class Server:
@@ -54,13 +54,13 @@ class Server:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 owner.keys.add(self.headers.get("Authorization", ""))
-                said = body["messages"][-1]["content"]
-                owner.asked[said] += 1
-                owner.bodies[said] = body
-                number = int(said.split()[-1])
+                request = body["messages"][-1]["content"]
+                owner.asked[request] += 1
+                owner.bodies[request] = body
+                number = int(request.split()[-1])
                 if key and self.headers.get("Authorization") != f"Bearer {key}":
                     self._answer(401, b"{}")
-                elif self._well(faults[number % len(faults)], owner.asked[said], number):
+                elif self._well(faults[number % len(faults)], owner.asked[request], number):
                     answer = {"message": {"content": f"answer {number}"}, "finish_reason": "stop"}
                     self._answer(200, json.dumps({"choices": [answer], "usage": {"completion_tokens": 2}}).encode())
 

@@ -88,13 +88,13 @@ def test_too_few_passages_for_the_topics_are_refused():
 
 
 def test_seeds_are_even_over_topics_and_hold_no_near_duplicate():
-    found = corpus(6)
-    copies = [p.Passage(f"copy/{i}#0", "copy", "sea", "wikipedia", found[0].text + " Again.") for i in range(8)]
+    passages = corpus(6)
+    copies = [p.Passage(f"copy/{i}#0", "copy", "sea", "wikipedia", passages[0].text + " Again.") for i in range(8)]
     topics = np.array([0] * 6 + [1] * 6 + [2] * 6 + [3] * 6 + [0] * 8)
-    seeds = draw_seeds([*found, *copies], topics, 12, seed=1)
+    seeds = draw_seeds([*passages, *copies], topics, 12, seed=1)
     assert [sum(seed.topic == topic for seed in seeds) for topic in range(4)] == [3, 3, 3, 3]
-    assert sum(seed.passage.text.startswith(found[0].text) for seed in seeds) <= 1
-    assert len(draw_seeds([*found, *copies], topics, 25, seed=1)) == 24
+    assert sum(seed.passage.text.startswith(passages[0].text) for seed in seeds) <= 1
+    assert len(draw_seeds([*passages, *copies], topics, 25, seed=1)) == 24
 
 
 def test_near_duplicates_are_found_and_others_are_not():
@@ -121,14 +121,14 @@ def test_every_shipped_prompt_can_be_filled_whatever_the_seed_holds():
             assert prompt == fill(seed, form, ("one", "two"), families, random.Random(0))
 
 
-def test_a_topic_without_terms_or_without_passages_spoils_nothing():
+def test_a_topic_without_terms_or_without_passages_is_harmless():
     families = [family for family in load_families() if any("{terms}" in wording for wording in family.prompts)]
     seed = Seed(p.Passage("i#0", "i", "s", families[0].categories[0], "text"), 0)
     texts = {fill(seed, "textbook", (), families, random.Random(i)).text for i in range(40)}
     assert any("this subject" in text for text in texts) and not any(" ," in text for text in texts)
-    found = corpus(3)
+    passages = corpus(3)
     topics = np.array([0] * 6 + [7] * 6)  # the topics between them are empty
-    assert {s.topic for s in draw_seeds(found, topics, 4, seed=0)} == {0, 7}
+    assert {s.topic for s in draw_seeds(passages, topics, 4, seed=0)} == {0, 7}
     assert draw_seeds([], np.array([], dtype=int), 1, seed=0) == []
 
 
