@@ -205,14 +205,19 @@ def test_a_profile_without_results_is_refused(results: Path) -> None:
 def test_no_number_is_typed_into_the_article() -> None:
     text = SOURCE.read_text(encoding="utf-8")
     prose = text[text.index("*Abstract.*"):]
-    called = "ours|share|count|paper|rate|contrast|tool|shown|auc|verdict|registered"
+    called = "ours|share|count|paper|rate|contrast|tool|shown|auc|verdict|registered|part|luma"
     prose = re.sub(rf"#?({called})\((?:[^()]|\([^()]*\))*\)", "", prose)
     names = (
         r"//.*|arXiv \d+\.\d+|\b[DH]\d\b|\bA[12]\b|\bC0\b|Tables? \d( and \d)?|Figure \d|\d-gram|\(\d{4}(, \d{4})*\)"
         r"|Octopus v2|GSM8K|SmolLM2-135M-Instruct|Mixtral-8x7B|95 %|notebook \d\d|\d+(\.\d+)?(pt|fr|cm|em)\b"
-        r"|width: \d+%|GPT-3|Ai2|(et al\.|Mietchen) \d{4}|notebooks \d\d and \d\d"
+        r"|width: \d+%|auto\) \* \d|GPT-3|Ai2|(et al\.|Mietchen) \d{4}|notebooks \d\d and \d\d"
     )
     assert re.findall(r"\S*\d\S*", re.sub(names, "", prose)) == []
+
+
+def test_no_semicolon_behind_a_number_is_lost() -> None:
+    """Typst takes a semicolon behind a call for the call's end."""
+    assert re.findall(r"#[\w.-]+\((?:[^()\n]|\([^()]*\))*\);", SOURCE.read_text(encoding="utf-8")) == []
 
 
 def test_the_article_names_figures_that_exist() -> None:

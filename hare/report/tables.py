@@ -84,8 +84,8 @@ def _cell(row: object, digits: int) -> str:
 
 
 def _quantity(value: float) -> str:
-    """Four significant digits; large numbers in powers of ten that a reader can say."""
+    """Four significant digits, or whole numbers; large ones in powers of ten that a reader can say."""
     for size, name in ((1e9, " billion"), (1e6, " million")):
         if abs(value) >= size:
             return f"{value / size:.4g}{name}"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"
