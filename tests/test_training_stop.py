@@ -67,9 +67,9 @@ def test_each_run_keeps_its_own_lines(tmp_path: Path, capsys: pytest.CaptureFixt
         run.folder.mkdir(parents=True)
     lines = [
         "starting\n", '@news {"run": "a", "step": 3}\n', "a step 3/20 loss 1\n", "warning\n", "b step 1/20 loss 2\n",
-        "another\n",
+        "another\n", "b step 20/20 loss 1\n",
     ]
     assert watch(lines, runs) == [line for line in lines if "@news" not in line]
     assert (runs[0].folder / "train.log").read_text() == "starting\na step 3/20 loss 1\nwarning\n"
-    assert (runs[1].folder / "train.log").read_text() == "b step 1/20 loss 2\nanother\n"
-    assert "a step 3/20" in capsys.readouterr().out
+    assert (runs[1].folder / "train.log").read_text() == "b step 1/20 loss 2\nanother\nb step 20/20 loss 1\n"
+    assert capsys.readouterr().out.splitlines()[0] == "b step 20/20 loss 1", "one line of each run"
