@@ -14,7 +14,7 @@ from hare.core.files import write_json
 from hare.core.profile import load_profile
 from hare.core.sections import Evaluation
 from hare.evaluation import harness, reading
-from hare.evaluation.comparison import difference_table, score_table
+from hare.evaluation.comparison import difference_metrics, difference_table, score_table
 from hare.evaluation.harness import Candidate, evaluate, trained_models, write_reports
 from hare.evaluation.scores import item_scores
 from hare.evaluation.tasks import Benchmark, load
@@ -63,12 +63,21 @@ def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
     scores = score_table(items, 50, 0)
     assert "chance" in reading.leaderboard(scores, "score").to_html()
     assert "font-weight: bold" in reading.leaderboard(scores, "bpb").to_html()
-    assert len(difference_table(items, ["d1", "d1+d2"], 50, 0)) == 3 * (len(NAMES) + 1)
+    averages = scores[(scores["benchmark"] == "average") & (scores["arm"] == "d1")].set_index("measure")["items"]
+    assert averages["score"] == 24 and averages["bpb"] == averages["margin"] == 18, "MMLU's letters are in no bits"
+    differences = difference_table(items, ["d1", "d1+d2"], 50, 0)
+    assert len(differences) == 3 * (len(NAMES) + 1)
+    told = difference_metrics(differences.assign(verdict="better"))
+    assert told == {"differences_seen": len(differences), "differences_seen.letters": 2}
+    assert "differences_seen.letters" not in difference_metrics(differences[differences["benchmark"] != "mmlu"])
     protocol = reading.protocol_table(benchmarks, list(NAMES), 6, 0).set_index("benchmark")
     assert set(protocol["rows_from"]) == {"toys"}
     assert list(protocol["items"]) == [6] * 4 and protocol.loc["mmlu", "items_in_all"] == 120
     failed = reading.examples(items, benchmarks, "d1", count=4)
     assert (failed["margin"] < 0).all() and (failed["gold"] != failed["preferred"]).all()
+    shown = reading.examples(items, benchmarks, "d1", count=40).groupby("benchmark")
+    assert shown["question"].first()["winogrande"].count("_") == 1, "the sentence, not what follows the blank"
+    assert shown["gold"].first()["mmlu"][:3] in ("A. ", "B. ", "C. ", "D. ")
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_alike(

@@ -177,3 +177,18 @@ def test_no_limit_means_every_row() -> None:
 
 def test_another_seed_chooses_other_rows() -> None:
     assert choose_items(benchmark_of([500]), 20, seed=0) != choose_items(benchmark_of([500]), 20, seed=1)
+
+
+def test_rows_are_prepared_once(local_benchmarks: Files) -> None:
+    (loaded,) = load(["hellaswag"])
+    task = loaded.tasks["hellaswag"]
+    assert task.eval_docs is task.eval_docs and task.eval_docs == list(task.config.process_docs(
+        task.dataset[task.config.validation_split]
+    ))
+
+
+def test_a_benchmark_is_answered_by_letter_where_its_task_offers_letters(local_benchmarks: Files) -> None:
+    for loaded in load(["arc_challenge", "hellaswag", "winogrande", "mmlu"]):
+        task = next(iter(loaded.tasks.values()))
+        offered = task.doc_to_choice(task.eval_docs[0])
+        assert loaded.protocol.by_letter == (offered == ["A", "B", "C", "D"])
