@@ -1,5 +1,6 @@
 """A sample of the fault campaign, on a chain of toy notebooks; the whole of it is `hare bench faults`."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from hare.bench.fault_checking import cost_of_checking
 from hare.bench.fault_files import DAMAGES, damaged, files_under, noticed, of_the_cache, rerun, single, together
 from hare.bench.fault_ground import Fault, Ground
 from hare.bench.fault_kills import killed
+from hare.bench.fault_readers import of_no_step, pictures
 from hare.bench.fault_values import outcome_of, wrong_values
 from hare.bench.faults import OUTCOMES, counts
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
+from hare.core.reading import read_record
 from hare.core.seals import kept_file
 from hare.data.append_log import AppendLog
 from hare.driver.reproduce import reproduce
@@ -47,6 +50,30 @@ def test_every_file_of_a_run_is_noticed_or_made_again(roots: Path) -> None:
     said = {fault.name.rsplit("/", 1)[-1]: fault.message for fault in faults}
     assert said["note.txt"] == "nothing reads it" and said["number.txt"] == "made again, byte for byte"
     assert {fault.outcome for fault in single(ground, ground.chain[0], 0)} == {"survived"}
+
+
+DRAWS = """
+for kind in ("svg", "pdf"):
+    (stage.results / f"sums.{kind}").write_text("a picture")
+"""
+
+
+def test_pictures_are_drawn_again_and_what_no_step_owns_is_named_or_read_by_nothing(roots: Path) -> None:
+    ground = _ground(roots, {"corpus": DRAWS}, 1)
+    costs = ground.workspace.results / "bench" / "metrics.json"
+    folder = ground.workspace.results / "corpus"
+
+    def draw() -> None:
+        for kind in ("svg", "pdf"):
+            (folder / f"sums.{kind}").write_text("a picture")
+
+    assert [fault.outcome for fault in pictures(ground, draw)] == ["named"] * 6
+    assert {fault.outcome for fault in pictures(ground, lambda: None)} == {"dead_end"}
+    faults = of_no_step(ground, lambda: read_record(costs))
+    outcomes = {fault.name.rsplit("/", 1)[-1]: (fault.outcome, fault.message) for fault in faults}
+    assert outcomes["metrics.json"][0] == "named" and "hare bench" in outcomes["metrics.json"][1]
+    assert outcomes["stages.csv"] == ("survived", "nothing reads it")
+    assert "traceback" in {fault.outcome for fault in of_no_step(ground, lambda: json.loads(costs.read_text()))}
 
 
 def test_the_campaign_would_see_a_silent_fault_and_a_traceback(roots: Path) -> None:

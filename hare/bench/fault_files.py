@@ -6,6 +6,7 @@ a word.
 """
 
 import contextlib
+import json
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -17,10 +18,10 @@ from hare.core.errors import HareError
 from hare.core.files import remove
 from hare.core.paths import Workspace, cache_folder
 from hare.core.progress import track
-from hare.core.seals import is_sealed, seal_path
+from hare.core.seals import is_sealed, seal_of, seal_path
 from hare.data.append_log import AppendLog
 from hare.driver.reproduce import Choice, reason_to_run, reproduce
-from hare.driver.state import damaged_picture, read_state, state_path
+from hare.driver.state import state_path
 
 ROUNDS = 1  # of the sample of single files
 _TO_DELETE = re.compile(r"delete (?P<path>/\S+?)[,;:]?(?:\s|$)")
@@ -66,7 +67,10 @@ def files_under(*folders: Path) -> list[Path]:
 
 
 def noticed(ground: Ground) -> list[Fault]:
-    """Every damage of every file of work and results, alone, that the driver notices at once."""
+    """Every damage of every file of work and results, alone, that the driver notices at once.
+
+    Pictures are no matter of the driver's: see `hare.bench.fault_readers`.
+    """
     faults = []
     for path in track(files_under(ground.workspace.results, ground.workspace.work), "each file alone", "files"):
         step = owner(path, ground)
@@ -90,11 +94,8 @@ def owner(path: Path, ground: Ground) -> Step | None:
 def _noticed(step: Step, ground: Ground) -> tuple[str, str]:
     """survived: the driver would make it again; named: it says what does; '' when all seems well."""
     try:
-        if reason := reason_to_run(step, ground.profile):
-            return "survived", reason
-        state = read_state(step, ground.workspace)
-        picture = damaged_picture(ground.workspace, state) if state else None
-        return ("named", f"{picture}: hare figures") if picture else ("", "")
+        reason = reason_to_run(step, ground.profile)
+        return ("survived", reason) if reason else ("", "")
     except HareError as error:
         return "named", str(error)
     except Exception as error:  # people would see a traceback
@@ -181,8 +182,8 @@ def _made_again(ground: Ground, step: Step) -> tuple[str, str]:
 
 def of_the_cache() -> list[Fault]:
     """Every file of the cache, damaged alone: survived when its seal or its log tells."""
-    faults = []
-    for path in track(files_under(cache_folder()), "the cache", "files"):
+    faults, paths = [], [path for path in files_under(cache_folder()) if path.suffix not in (".lock", ".part")]
+    for path in track(paths, "the cache", "files"):
         rows = _rows(path)
         for damage in DAMAGES:
             with damaged(path, damage):
@@ -201,8 +202,9 @@ def _rows(path: Path) -> list[object]:
 
 def _seal_tells(path: Path) -> bool:
     """Whether a damaged file, or the folder that it lies in, no longer matches its seal."""
-    if path.suffix in (".lock", ".part", ".seal"):
-        return True  # read by nothing, or checked when it is whole; without its seal a thing is compared or made again
+    if path.suffix == ".seal":  # whether it still matches or not, only what matches its content is taken
+        sealed = path.with_name(path.name.removeprefix(".").removesuffix(".seal"))
+        return not is_sealed(sealed) or seal_of(sealed)["sha256"] == json.loads(path.read_text())["sha256"]
     places = [place for place in (path, *path.parents) if cache_folder() in place.parents]
     return any(seal_path(place).exists() and not is_sealed(place) for place in places)
 

@@ -10,15 +10,21 @@ from collections import Counter
 
 import pandas as pd
 
+from hare.bench import groups
 from hare.bench.fault_checking import cost_of_checking
 from hare.bench.fault_files import ROUNDS, noticed, of_the_cache, single, together
 from hare.bench.fault_ground import Fault, Ground, ground
 from hare.bench.fault_kills import killed
+from hare.bench.fault_readers import of_no_step, pictures
 from hare.bench.fault_values import outcome_of, wrong_values
 from hare.core.files import written_whole
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.progress import track
+from hare.driver.reproduce import reproduce
+from hare.driver.state import accept_drawn
+from hare.driver.status import status
+from hare.report.build import build
 
 OUTCOMES = ("survived", "named", "silent", "traceback", "dead_end", "lost")
 _KILLS = 16
@@ -45,6 +51,8 @@ def _values(prepared: Ground) -> list[Fault]:
 
 def _files(prepared: Ground) -> list[Fault]:
     faults = prepared.once("files alone", lambda: noticed(prepared)) + prepared.once("cache", of_the_cache)
+    faults += prepared.once("pictures", lambda: pictures(prepared, lambda: _draw(prepared)))
+    faults += prepared.once("of no step", lambda: of_no_step(prepared, lambda: _read(prepared)))
     for step in track(prepared.chain, "all files of a step", "steps"):
         faults += prepared.once(f"together {step.stage}", lambda step=step: together(prepared, step))
     rounds = [(step, number) for number in range(ROUNDS) for step in prepared.chain]
@@ -53,6 +61,20 @@ def _files(prepared: Ground) -> list[Fault]:
             f"single {step.stage} {number}", lambda step=step, number=number: single(prepared, step, number)
         )
     return faults
+
+
+def _draw(prepared: Ground) -> None:
+    """As `hare figures` does it."""
+    build(prepared.profile)
+    accept_drawn(prepared.workspace, prepared.chain)
+
+
+def _read(prepared: Ground) -> None:
+    """All commands that read what belongs to no step."""
+    status(prepared.profile, prepared.chain)
+    reproduce(prepared.profile, chain=prepared.chain)
+    groups.bench(prepared.profile, ["stages"])
+    _draw(prepared)
 
 
 def _kills(prepared: Ground) -> list[Fault]:

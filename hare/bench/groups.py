@@ -1,6 +1,5 @@
 """`hare bench`: how fast the parts are, measured apart from the chain; recorded in ``results/<profile>/bench``."""
 
-import csv
 import importlib
 import time
 
@@ -8,6 +7,7 @@ from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.provenance import peak_rss_mb
+from hare.core.reading import recorded_table
 from hare.driver.cost import STAGES_CSV, record_bench
 from hare.driver.watch import spelled
 
@@ -73,13 +73,11 @@ def _stages(profile: Profile) -> dict[str, float]:
             f"{path} is missing: profile {profile.name} has not been run to its end.",
             f"run `hare reproduce {profile.option}` first",
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = recorded_table(path).to_dict("records")
     print("stages, as the last whole run recorded them")
     for row in rows:
-        memory = float(row["peak_rss_mb"]) / 1000
-        print(f"  {row['notebook']:<40} {spelled(float(row['wall_seconds'])):>14} {memory:8.2f} GB")
-    return {f"stage_wall_seconds.{row['stage']}": float(row["wall_seconds"]) for row in rows}
+        print(f"  {row['notebook']:<40} {spelled(row['wall_seconds']):>14} {row['peak_rss_mb'] / 1000:8.2f} GB")
+    return {f"stage_wall_seconds.{row['stage']}": row["wall_seconds"] for row in rows}
 
 
 def _print_table(metrics: dict[str, float]) -> None:

@@ -104,7 +104,7 @@ def alone(profile: Profile) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        pid = holder.read_text() if holder.exists() else "unknown"
+        pid = holder.read_text(errors="replace") if holder.is_file() else "unknown"
         raise HareError(
             f"Another `hare reproduce` (process {pid}) is at work on profile {profile.name}.",
             f"wait for it (`hare status {profile.option}` shows how far it is), or end it: kill {pid}",

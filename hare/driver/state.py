@@ -85,7 +85,12 @@ def damage(step: Step, workspace: Workspace, state: StepState) -> str | None:
 
 def damaged_picture(workspace: Workspace, state: StepState) -> str | None:
     """Name of the first picture, or other file made by `hare figures`, that is gone or has changed since."""
-    return next(_damaged(workspace, state, drawn=True), None)
+    return next(damaged_pictures(workspace, state), None)
+
+
+def damaged_pictures(workspace: Workspace, state: StepState) -> Iterator[str]:
+    """Names of all of them."""
+    return _damaged(workspace, state, drawn=True)
 
 
 def damaged_result(workspace: Workspace, state: StepState) -> str | None:
