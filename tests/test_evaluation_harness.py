@@ -78,6 +78,10 @@ def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
     shown = reading.examples(items, benchmarks, "d1", count=40).groupby("benchmark")
     assert shown["question"].first()["winogrande"].count("_") == 1, "the sentence, not what follows the blank"
     assert shown["gold"].first()["mmlu"][:3] in ("A. ", "B. ", "C. ", "D. ")
+    truthfulqa = next(benchmark for benchmark in benchmarks if benchmark.name == "truthfulqa")
+    (task,) = truthfulqa.tasks.values()
+    answers = {answer for document in task.eval_docs for answer in document["mc2_targets"]["choices"]}
+    assert set(shown.get_group("truthfulqa")["gold"]) <= answers, "lm-eval's scored list, not the one of mc1"
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_alike(

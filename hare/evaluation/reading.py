@@ -7,6 +7,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from hare.benchmarks.registry import spec_of
+from hare.benchmarks.spec import BenchmarkSpec
 from hare.evaluation.comparison import AVERAGE
 from hare.evaluation.tasks import Benchmark, choose_items, missing, origin_of
 
@@ -90,12 +91,19 @@ def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: 
 
 
 def _example(benchmark: Benchmark, row: Any) -> dict[str, Any]:
-    spec, document = spec_of(benchmark.name), benchmark.tasks[row.task].eval_docs[int(row.item)]
-    question, options = spec.texts(document)[0], spec.options(document)
-    if spec.protocol.by_letter:
-        options = [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, options, strict=False)]
+    spec, task = spec_of(benchmark.name), benchmark.tasks[row.task]
+    document = task.eval_docs[int(row.item)]
+    question, options = spec.texts(document)[0], _options(spec, task, document)
     return {
         "benchmark": benchmark.name,
         "question": question if len(question) <= _CHARACTERS else f"… {question[-_CHARACTERS:]}",
         "gold": options[int(row.gold)], "preferred": options[int(row.preferred)], "margin": row.margin,
     }
+
+
+def _options(spec: BenchmarkSpec, task: Any, document: Any) -> list[str]:
+    """The options in lm-eval's order: TruthfulQA's scored list is not the one of the benchmark's own answers."""
+    if spec.protocol.by_letter:
+        return [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, spec.options(document), strict=False)]
+    # with several inputs (Winogrande) lm-eval's choices are the contexts
+    return list(spec.options(document) if task.multiple_input else task.doc_to_choice(document))
