@@ -44,6 +44,16 @@ def test_every_outcome_is_distinguished(sides: tuple[Path, Path]) -> None:
     assert not verify(load_profile("laptop"), record).agrees
 
 
+def test_what_one_side_alone_holds_is_said(sides: tuple[Path, Path]) -> None:
+    record, rerun = sides
+    for folder, stages in ((record, ("corpus", "tokens", "bench")), (rerun, ("corpus", "study"))):
+        for stage in stages:
+            _record(folder, stage, {"a": 1.0})
+    verification = verify(load_profile("laptop"), record)
+    assert verification.agrees and verification.one_sided == ["study", "tokens"]
+    assert "not compared, since one side alone holds it: study, tokens" in verification.lines()
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-2, 2))
 def test_a_metric_without_interval_may_move_by_the_tolerance(value: float, share: float) -> None:
     moved = value * (1 + TOLERANCE * share)

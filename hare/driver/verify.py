@@ -48,6 +48,7 @@ class Verification:
     comparisons: list[Comparison]
     verdicts: list[str]
     explanations: list[str] = field(default_factory=list)
+    one_sided: list[str] = field(default_factory=list)  # stages that only the record or only the rerun holds
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -84,6 +85,8 @@ class Verification:
             rows = [row.outcome for row in self.comparisons if row.stage == stage]
             lines.append(f"  {stage:<16}" + "".join(f"{rows.count(outcome):>11}" for outcome in outcomes))
         lines.append(f"  {'all':<16}" + "".join(f"{self.count(outcome):>11}" for outcome in outcomes))
+        if self.one_sided:
+            lines += ["", f"not compared, since one side alone holds it: {', '.join(self.one_sided)}"]
         wrong = [row for row in self.comparisons if row.outcome in (DIFFERS, MISSING)]
         if wrong:
             lines += ["", "what differs (record, rerun)"]
@@ -117,7 +120,8 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
         )
     stages = sorted(record.keys() & rerun.keys() - _NO_STAGES)
     comparisons = [row for stage in stages for row in _compare(stage, record[stage], rerun[stage])]
-    return Verification(comparisons, _verdicts(record, rerun), _explanations(record, rerun))
+    one_sided = sorted((set(record) ^ set(rerun)) - _NO_STAGES)
+    return Verification(comparisons, _verdicts(record, rerun), _explanations(record, rerun), one_sided)
 
 
 def keep(verification: Verification, profile: Profile) -> Path:
