@@ -1,11 +1,14 @@
 """The command line: ``hare --help`` lists its commands."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any, TextIO
 
 from hare.core.errors import HareError
 from hare.core.files import disk_fix
@@ -20,19 +23,25 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0 on success, 1 when `doctor` or `verify` found a fault, 2 on a `HareError`, 130 on
     Ctrl-C."""
     _open_closed_streams()
-    chosen = _parser().parse_args(arguments)
+    output, messages = _Output(sys.stdout), _Output(sys.stderr)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(messages):  # type: ignore[type-var]
+        try:
+            return _outcome(_parser().parse_args(arguments), output)
+        finally:
+            output.flush()
+
+
+def _outcome(chosen: argparse.Namespace, output: "_Output") -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = chosen.run(chosen)
-        sys.stdout.flush()
+        output.flush()
         return code
     except HareError as error:
         print(f"hare: {error}", file=sys.stderr)
         return CANNOT
-    except BrokenPipeError:  # whoever read this output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        output.go_nowhere()  # if it is what cannot be written
         print(f"hare: {_of_the_system(error)}", file=sys.stderr)
         return CANNOT
     except KeyboardInterrupt:
@@ -45,6 +54,39 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+
+
+class _Output:
+    """A stream whose reader, such as `head`, may have seen enough: then the rest goes nowhere, and the work goes on."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream does it."""
+        with self._read_or_not():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does it."""
+        with self._read_or_not():
+            self._stream.flush()
+
+    def go_nowhere(self) -> None:
+        """From now on nothing is written, not even what still waits to be."""
+        with contextlib.suppress(OSError):  # what stands in for a stream in a test has no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    @contextlib.contextmanager
+    def _read_or_not(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self.go_nowhere()
 
 
 def _of_the_system(error: OSError) -> HareError:

@@ -13,7 +13,7 @@ from test_report import record, recorded_metrics
 from toychain import PROFILE, ToyStep, toy_chain, toy_step
 
 from hare.benchmarks.sources import extra_file
-from hare.cli import main
+from hare.cli import _Output, main
 from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json
 from hare.core.manifest import write_manifest
@@ -197,6 +197,23 @@ def test_a_closed_pipe_ends_a_command_quietly(roots: Path) -> None:
                          stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_work_goes_on_when_nobody_reads_its_messages() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        output = _Output(stream)
+        for _ in range(2):
+            print("a message", file=output, flush=True)
+        assert output.encoding == stream.encoding
+
+
+def test_a_full_device_is_named(roots: Path) -> None:
+    command = f"{sys.executable} -m hare.cli status --profile smoke >/dev/full"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and "No space left" in ran.stderr and "Fix: " in ran.stderr
+    assert "ignored" not in ran.stderr
 
 
 def test_chat_refuses_weights_that_are_not_what_the_notebook_wrote(roots: Path) -> None:
