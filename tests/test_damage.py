@@ -274,6 +274,15 @@ def test_a_folder_that_can_be_none_is_named_with_a_fix_that_works(
     assert reproduce(PROFILE, Choice(only="01"), chain) == 1
 
 
+def test_a_run_in_a_folder_of_an_odd_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "a b'ü語\"\n$HOME;`x`%s{0}&-"
+    for variable in ("HARE_WORK", "HARE_RESULTS"):
+        monkeypatch.setenv(variable, str(root / variable))
+    chain = toy_chain(root / "notebooks", {"synthesis": DRAW}, length=2)
+    assert reproduce(PROFILE, chain=chain) == 2 and reproduce(PROFILE, chain=chain) == 0
+    assert all("done" in line for line in status(PROFILE, chain)[1:3])
+
+
 @pytest.mark.parametrize(("variable", "place"), [
     ("HARE_WORK", "results"), ("HARE_WORK", "results/toy"), ("HARE_RESULTS", "work/toy"),
     ("HARE_CACHE", "work/toy/corpus"), ("HARE_CACHE", "link/corpus"),

@@ -66,6 +66,7 @@ def _zip(members: dict[str, str]) -> bytes:
 
 def test_a_bundle_brings_what_later_steps_read_and_no_more(packed: Path) -> None:
     names = set(zipfile.ZipFile(packed).namelist())
+    assert {member.date_time[0] for member in zipfile.ZipFile(packed).infolist()} == {1980}, "whatever the clock says"
     assert {"work/tokens/d1.ds", "code/hare/cli.py", "README.txt"} <= names
     assert "code/paper/preregistration.yaml" in names, "notebook 05 asks whether its sets of texts are registered"
     assert "code/results/published/paper.json" in names or any("code/results/published/" in name for name in names)

@@ -56,8 +56,9 @@ def execute(
 
     try:
         papermill.execute_notebook(
-            source, draft, parameters, progress_bar=False, cwd=source.parent, on_cell_execute=started,
-            start_timeout=_SECONDS_TO_START, iopub_timeout=_SECONDS_FOR_OUTPUT,
+            _literal(source), _literal(draft), parameters,
+            progress_bar=False, cwd=source.parent, on_cell_execute=started, start_timeout=_SECONDS_TO_START,
+            iopub_timeout=_SECONDS_FOR_OUTPUT,
             timeout_func=lambda cell: max(1, int(seconds_left())),
             kernel_manager_class=_this_interpreter(environment, log),
             shutdown_kernel="immediate",  # asked politely, it is killed as well, three seconds later
@@ -74,6 +75,11 @@ def execute(
             reached[0], f"the kernel died ({masked(str(error))[:200]}), most often because memory ran out.",
             f"close other programs or choose a smaller profile; its output is in {log.name}",
         ) from error
+
+
+def _literal(path: Path) -> str:
+    """The path as papermill wants it, which fills parameters in where there are braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _stopped(cell: int, error: Any) -> NotebookStopped:
@@ -94,6 +100,7 @@ def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
     from jupyter_client.manager import AsyncKernelManager
 
     described = Path(environment["TMPDIR"]) / "kernel.json"
+    literal = {name: value.replace("$", "$$") for name, value in environment.items()}  # Jupyter fills variables in
     sockets = f"{described.with_suffix('')}-ipc-{_KERNEL_SOCKETS}"
 
     class ThisInterpreter(AsyncKernelManager):
@@ -108,7 +115,7 @@ def _this_interpreter(environment: dict[str, str], log: TextIO) -> type:
             return KernelSpec(
                 argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
                       "--HistoryManager.enabled=False"],
-                display_name="Python 3", language="python", env=environment,
+                display_name="Python 3", language="python", env=literal,
             )
 
         async def start_kernel(self, **options: Any) -> None:

@@ -60,17 +60,25 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
         raise HareError(f"{wheels} holds no wheel.", "fill it: pip download -r requirements.lock -d FOLDER")
     files |= {f"wheels/{wheel.name}": wheel for wheel in listed}
     text = _HOW.format(first=FIRST, profile=profile.source, name=path.name, commit=git_commit() or "unknown")
-    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as bundle:
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
         digests = {}
         for name, source in track(sorted(files.items()), "bundle", "files", len(files)):
             data = source if isinstance(source, bytes) else source.read_bytes()
             digests[name] = hashlib.sha256(data).hexdigest()
-            bundle.writestr(name, data, zipfile.ZIP_STORED if name.endswith(".whl") else None)
+            bundle.writestr(_member(name), data, zipfile.ZIP_STORED if name.endswith(".whl") else zipfile.ZIP_LZMA)
         for name, data in {**_excerpts(profile), "packages.txt": names.encode(), READ_ME: text.encode()}.items():
             digests[name] = hashlib.sha256(data).hexdigest()
-            bundle.writestr(name, data)
-        bundle.writestr(LISTING, json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1))
+            bundle.writestr(_member(name), data, zipfile.ZIP_LZMA)
+        listing = json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1)
+        bundle.writestr(_member(LISTING), listing, zipfile.ZIP_LZMA)
     return path
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Without the time, which a clock that stands before 1980 cannot give, and which the same bundle has no need of."""
+    member = zipfile.ZipInfo(name)
+    member.external_attr = 0o644 << 16
+    return member
 
 
 def open_bundle(profile: Profile, path: Path) -> None:
