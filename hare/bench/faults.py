@@ -27,7 +27,7 @@ from hare.driver.status import status
 from hare.report.build import build
 
 OUTCOMES = ("survived", "named", "silent", "traceback", "dead_end", "lost")
-_KILLS = 16
+_KILLS = 8
 
 
 def bench(profile: Profile) -> dict[str, float]:
