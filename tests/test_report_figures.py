@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from hare.report import corpus_figures as corpus
+from hare.report import decontamination_figures as decontamination
 from hare.report import deployment_figures as deployment
 from hare.report import finetuning_figures as finetuning
 from hare.report import synthesis_figures as synthesis
@@ -179,3 +180,28 @@ def test_the_confusion_says_how_many_answers_a_row_has() -> None:
     picture = finetuning.tool_confusion(table("system wanted answered items", *rows))
     assert "3 of 10 times" in picture.get_suptitle()
     assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == ["call_contact (10)", "open_camera (5)"]
+
+
+def test_the_detection_table_says_what_each_rule_finds_inside_documents() -> None:
+    rules = {"document-share-10-15": 0, "any-13-gram": 49, "item-coverage": 50}
+    frame = table(
+        "kind rule cases dropped rate low high",
+        *(("inside_a_document", rule, 50, dropped, dropped / 50, 0.0, 1.0) for rule, dropped in rules.items()),
+        *(("clean_documents", rule, 10_000, 2, 2e-4, 0.0, 1e-3) for rule in rules),
+    )
+    picture = decontamination.planted_detection(frame)
+    assert picture.get_suptitle() == (
+        "The paper's rule finds 0 of 50 items inside longer documents;\nitem coverage finds 50, one shared 13-gram 49"
+    )
+    (axis,) = picture.axes
+    assert {text.get_text() for text in axis.texts} >= {"98 %  [0, 100]", "0.02 %  [0.00, 0.10]"}
+    assert decontamination.rule_label("any-13-gram+neighbour") == "any 13-gram or nearest neighbour"
+
+
+def test_the_overlap_curve_names_the_least_n() -> None:
+    shares = {(4, 0.0): 0.8, (4, 0.5): 0.01, (15, 0.0): 0.1, (15, 0.5): 0.0}
+    rows = [("d1", n, threshold, 1000, share, 0.0, 1.0) for (n, threshold), share in shares.items()]
+    picture = decontamination.overlap_curve(table("part ngram threshold documents share low high", *rows))
+    assert picture.get_suptitle().replace("\n", " ") == (
+        "80% of D1's documents share a 4-gram with a benchmark, 1.0% share more than half of theirs"
+    )
