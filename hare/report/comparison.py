@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hare.benchmarks.registry import SPECS
-from hare.report import cost
+from hare.report import cost, facts
 from hare.report.published import published, published_epochs, setup
 from hare.report.recorded import Measured, Recorded
 from hare.report.study import (
@@ -98,9 +98,7 @@ def _model(recorded: Recorded) -> Iterator[Row]:
     shape = cost.paper_shape()
     yield _row("model", "parameters of the printed shape", "parameters", setup("parameters"),
                _formula(shape.parameters, "embedding + layers + norms + head"), ours_origin=REPRODUCED)
-    trained, pieces = recorded.provenance("training").get("parameters", {}), recorded.metrics("tokens")
-    ours = cost.shape_of(trained, int(pieces["vocabulary_size"])).parameters \
-        if "layers" in trained and "vocabulary_size" in pieces else None
+    ours = facts.parameters(recorded)
     yield _row("model", "parameters trained", "parameters", setup("parameters"),
                ours and _formula(ours, "the same, of the shape in training's parameters"))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hare.report import cost
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
@@ -13,6 +14,12 @@ class Excess:
     category: str
     of_d2: float
     of_d1: float
+
+
+def parameters(recorded: Recorded) -> int | None:
+    """Parameters of the models that were trained; None where none was."""
+    shape, pieces = recorded.provenance("training").get("parameters"), recorded.metrics("tokens").get("vocabulary_size")
+    return cost.shape_of(shape, int(pieces)).parameters if shape and "layers" in shape and pieces else None
 
 
 def excess_of_d2(recorded: Recorded) -> Excess | None:

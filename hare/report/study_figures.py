@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 
 from hare.report.figures import figure
 from hare.report.printed_leakage import rank_correlations
-from hare.report.style import MODELS, arm_label, headline
+from hare.report.style import ARM_COLOURS, MODELS, arm_colours, arm_label, headline
 
-_OURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _GREY, _HARE = "#999999", "#D55E00"
 _LABEL = (2.5, 0.9)  # room that a model's name takes in Figure 1: points of leakage, points of score
 _SPREAD = 0.6  # of the room between two rows
@@ -78,7 +77,7 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
     picture, axes = plt.subplots(figsize=(8.4, 3.8))
     differences = frame[frame.measure == "difference in bits per byte"].reset_index(drop=True)
     for row in differences.itertuples():
-        _point(axes, row.Index, row, _OURS[(row.Index + 1) % len(_OURS)], upright=True)
+        _point(axes, row.Index, row, ARM_COLOURS[row.arm[0]], upright=True)
         axes.annotate(f"{row.value:+.3f}", (row.Index, row.value), xytext=(9, 0), textcoords="offset points",
                       va="center", fontsize=8)
     axes.set_xticks(range(len(differences)), differences.arm.str.upper())
@@ -110,7 +109,7 @@ def draw_leaderboard(frame: pd.DataFrame) -> Figure:
     """Table 1 as a picture, ours below. Columns: model, benchmark, value, low, high, origin, chance."""
     ours = frame[frame.origin != "published"]
     benchmarks = [name for name in dict.fromkeys(frame.benchmark) if name in set(ours.benchmark) or ours.empty]
-    arms = list(dict.fromkeys(ours.model))
+    arms, colours = list(dict.fromkeys(ours.model)), arm_colours(ours.model)
     picture, axes = plt.subplots(figsize=(7.6, 1.6 + 0.62 * len(benchmarks)))
     for height, benchmark in enumerate(reversed(benchmarks)):
         rows = frame[frame.benchmark == benchmark]
@@ -120,7 +119,7 @@ def draw_leaderboard(frame: pd.DataFrame) -> Figure:
         _published_points(axes, height, rows)
         for row in rows[rows.origin != "published"].itertuples():
             number = arms.index(row.model)
-            _point(axes, _below(height, number, len(arms)), row, _OURS[number % len(_OURS)])
+            _point(axes, _below(height, number, len(arms)), row, colours[row.model])
     axes.set_yticks(range(len(benchmarks)), [_label(frame, name) for name in reversed(benchmarks)])
     axes.set_xlabel("leaderboard metric, %; bars: 95 % intervals; dotted: chance")
     _model_legend(axes, arms)
@@ -147,7 +146,7 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
     named = frame.assign(place=frame.benchmark + " " + frame.split)
     places = list(dict.fromkeys(named.place))[::-1]
     ours = named[named.origin != "published"]
-    models = list(dict.fromkeys(ours.model))
+    models, colours = list(dict.fromkeys(ours.model)), arm_colours(ours.model)
     picture, axes = plt.subplots(figsize=(7.6, 1.6 + 0.5 * len(places)))
     axes.axvline(0, color="black", linewidth=1)
     for height, place in enumerate(places):
@@ -155,7 +154,7 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
         _published_points(axes, height, rows)
         for row in rows[rows.origin != "published"].itertuples():
             number = models.index(row.model)
-            _point(axes, _below(height, number, len(models)), row, _OURS[number % len(_OURS)])
+            _point(axes, _below(height, number, len(models)), row, colours[row.model])
     axes.set_yticks(range(len(places)), places)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("5-gram accuracy on original minus rewritten samples, points (linear within ±1)")
@@ -199,7 +198,7 @@ def _point(axes: plt.Axes, place: float, row: object, colour: str, upright: bool
 def _model_legend(axes: plt.Axes, ours: list[str]) -> None:
     handles = [plt.Line2D([], [], marker="|", linestyle="", color=_GREY, markersize=11, label="published"),
                plt.Line2D([], [], marker="D", linestyle="", color=_HARE, label="HARE, published")]
-    for number, model in enumerate(ours):
-        colour = _OURS[number % len(_OURS)]
+    for model in ours:
+        colour = arm_colours(ours)[model]
         handles.append(plt.Line2D([], [], marker="o", linestyle="", color=colour, label=f"{arm_label(model)}, ours"))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

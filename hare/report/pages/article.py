@@ -64,6 +64,8 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
     excess = facts.excess_of_d2(recorded)
     if excess:
         metrics["mix"] = {"of_d2": excess.of_d2, "of_d1": excess.of_d1}
+    if parameters := facts.parameters(recorded):
+        metrics["models"] = {"parameters": parameters}
     if heldout := facts.heldout(recorded):
         metrics["heldout"] = heldout
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)

@@ -7,7 +7,7 @@ from hare.core.chain import step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
-from hare.report import cost, facts
+from hare.report import facts
 from hare.report.answers import decontamination, finetuning, leakage, study, training
 from hare.report.recorded import Recorded
 
@@ -43,10 +43,9 @@ def write_findings(recorded: Recorded, path: Path = README) -> Path:
 def _scale(recorded: Recorded) -> list[str]:
     """Paragraphs with the size of the study, where it has been run whole, and with what its models are worth."""
     study, spent = recorded.metrics("training"), recorded.metrics("bench").get("reproduce_wall_seconds")
-    shape, pieces = recorded.provenance("training").get("parameters"), recorded.metrics("tokens").get("vocabulary_size")
-    if not (study and spent and shape and pieces):
+    parameters = facts.parameters(recorded)
+    if not (study and spent and parameters):
         return []
-    parameters = cost.shape_of(shape, int(pieces)).parameters
     return [
         f"Scale: {study['arms']:.0f} arms × {study['seeds_per_arm']:.0f} seeds, models of {parameters / 1e6:.2f} "
         f"million parameters, {study['tokens_per_run']:,.0f} tokens per run; the whole study "
