@@ -14,7 +14,7 @@ from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
 from hare.core.provenance import sealed
-from hare.report.pages.site import build_site
+from hare.report.pages.site import build_site, sanitised
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
 _BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -66,6 +66,18 @@ def test_text_of_a_corpus_stays_text(site: Path) -> None:
     assert not re.search(r"<img[^>]*onerror", page) and '<script>document.title="hacked"' not in page
     assert "bar 50 %" not in page, "a frozen widget"
     assert "results/&lt;profile&gt;/" in page
+
+
+def test_frozen_bars_are_left_out_and_lines_about_work_stay() -> None:
+    bar = "Loading weights:   0%|          | 0/21 [00:00<?, ?it/s]"
+    outputs = [
+        new_output("display_data", data={"text/plain": bar}),
+        new_output("stream", name="stderr", text=f"{bar}\rLoading weights: 100%|###| 21/21 [00:00<00:00]\n{bar}\n"),
+        new_output("stream", name="stdout", text="mix: 3 files in 1.0 s (3 files/s)\n"),
+        new_output("stream", name="stdout", text=f"{bar}\nand a sentence\n"),
+    ]
+    shown = sanitised(new_notebook(cells=[new_code_cell("1", outputs=outputs)])).cells[0].outputs
+    assert [output.text.split()[0] for output in shown] == ["mix:", "Loading"]
 
 
 def test_a_profile_without_notebooks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ import os, sys, warnings
 from hare.core.paths import REPOSITORY
 from hare.core.progress import track
 assert os.environ.get("WANTED_PYTHON", sys.executable) == sys.executable
-assert os.environ["HF_HUB_OFFLINE"] == "1"
+assert os.environ["HF_HUB_OFFLINE"] == os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1"
 warnings.warn("look here")
 print("work lies in", stage.work, "and code in", REPOSITORY)
 sum(track(range(3), "counting", "things"))

@@ -248,6 +248,7 @@ class _Run:
             **self._absolute_folders(),
             "HARE_PROGRESS": str(self.progress),
             "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # an executed notebook would keep each bar as it began, at 0 %
             "HF_DATASETS_OFFLINE": os.environ.get("HF_DATASETS_OFFLINE", "1"),
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONHASHSEED": "0",

@@ -6,6 +6,7 @@ sanitised first, so that text of a corpus cannot run as script.
 
 import contextlib
 import io
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from hare.driver.verify import verify
 from hare.report.recorded import STAGES, Recorded
 
 PAGES = Path(__file__).with_name("site")
+_BARS = re.compile(r"\s*(?:[\w ]+: +\d+%\|[^\r\n]*\s*)+")  # as tqdm draws them, one after the other
 _FILES_OF_A_FIGURE = (".svg", ".csv", ".json")
 _CONFIGURATION = {
     "project": "HARE, rebuilt",
@@ -125,13 +127,15 @@ def sanitised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     sanitiser = SanitizeHTML()
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":  # prose is ours, and sanitising would escape its code spans a second time
-            cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+            cell.outputs = [output for output in cell.outputs if not _is_frozen(output)]
             sanitiser.preprocess_cell(cell, {}, index)
     return notebook
 
 
-def _is_widget(output: nbformat.NotebookNode) -> bool:
-    return any("jupyter.widget" in kind for kind in output.get("data", {}))
+def _is_frozen(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is a widget, or a progress bar that stands where it stood when the cell began or ended."""
+    shown = output.get("data", {}).get("text/plain", output.get("text", ""))
+    return any("jupyter.widget" in kind for kind in output.get("data", {})) or bool(_BARS.fullmatch(shown))
 
 
 def _figures(recorded: Recorded, stage: str) -> list[Path]:
