@@ -31,7 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (results / "notebooks").mkdir(parents=True)
         outputs = [
             new_output("stream", name="stdout", text=HOSTILE),
-            new_output("execute_result", data={"text/html": f"<table><tr><td>{HOSTILE}</td></tr></table>"}),
+            new_output("execute_result", data={
+                "text/html": f"<style>td {{color: red}}</style><table><tr><td class='x'>{HOSTILE}</td></tr></table>"}),
             new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar 50 %"}),
         ]
         cells = [new_markdown_cell("# 01 · A corpus\n\nSee `results/<profile>/`."), new_code_cell("1", outputs=outputs)]
@@ -65,6 +66,8 @@ def test_text_of_a_corpus_stays_text(site: Path) -> None:
     page = (site / "01_corpus.html").read_text(encoding="utf-8")
     assert not re.search(r"<img[^>]*onerror", page) and '<script>document.title="hacked"' not in page
     assert "bar 50 %" not in page, "a frozen widget"
+    assert '<td class="x">' in page and "color: red" not in page
+    assert "&lt;table" not in page and "&lt;img src=x onerror" in page
     assert "results/&lt;profile&gt;/" in page
 
 

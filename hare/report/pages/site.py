@@ -26,12 +26,18 @@ from hare.report.recorded import STAGES, Recorded
 
 PAGES = Path(__file__).with_name("site")
 _BARS = re.compile(r"\s*(?:[\w ]+: +\d+%\|[^\r\n]*\s*)+")  # as tqdm draws them, one after the other
+_STYLES = re.compile(r"<style\b.*?</style>", re.DOTALL | re.IGNORECASE)  # of one table each; the site has its own
+_LONG_CELL = re.compile(r"<td\b[^>]*>(?=[^<]{40})")  # its words may be broken, so that the table fits the page
+_TAGS = ("a", "b", "br", "caption", "code", "div", "em", "p", "pre", "span", "strong", "table", "tbody", "td", "th",
+         "thead", "tr")
+_ATTRIBUTES = {"*": ["class"], "a": ["href"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan"]}
 _FILES_OF_A_FIGURE = (".svg", ".csv", ".json")
 _CONFIGURATION = {
     "project": "HARE, rebuilt",
     "html_title": "HARE, rebuilt",
     "extensions": ["myst_nb"],
     "nb_execution_mode": "off",
+    "nb_merge_streams": True,
     "html_theme": "sphinx_book_theme",
     "html_copy_source": False,
     "html_show_copyright": False,
@@ -40,6 +46,7 @@ _CONFIGURATION = {
     "html_css_files": ["hare.css"],
     "html_theme_options": {
         "use_download_button": False, "use_fullscreen_button": False, "home_page_in_toc": True, "navbar_persistent": [],
+        "footer_content_items": [],
     },
     "suppress_warnings": ["mystnb.unknown_mime_type", "myst.xref_missing", "myst.header"],
 }
@@ -121,13 +128,20 @@ def _verification(profile: Profile) -> str:
 
 
 def sanitised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without scripts, event handlers and frozen widgets in what its cells show."""
+    """The notebook without scripts, event handlers and frozen widgets in what its cells show; tables stay tables.
+
+    The cell that repeats the parameters, as a batch run sets them, is folded away.
+    """
     from nbconvert.preprocessors.sanitize import SanitizeHTML
 
-    sanitiser = SanitizeHTML()
+    sanitiser = SanitizeHTML(tags=list(_TAGS), attributes=_ATTRIBUTES)
     for index, cell in enumerate(notebook.cells):
+        if "injected-parameters" in (tags := cell.metadata.get("tags", [])):
+            cell.metadata["tags"] = [*tags, "hide-cell"]
         if cell.cell_type == "code":  # prose is ours, and sanitising would escape its code spans a second time
             cell.outputs = [output for output in cell.outputs if not _is_frozen(output)]
+            for data in (output["data"] for output in cell.outputs if "text/html" in output.get("data", {})):
+                data["text/html"] = _LONG_CELL.sub('<td class="long">', _STYLES.sub("", data["text/html"]))
             sanitiser.preprocess_cell(cell, {}, index)
     return notebook
 
