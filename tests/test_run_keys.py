@@ -120,4 +120,7 @@ def test_another_python_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = step_key(step, load_profile("smoke"))
     other = (sys.version_info[0], sys.version_info[1] + 1, 0)
     monkeypatch.setattr(keys, "sys", SimpleNamespace(version_info=other))
-    assert differences(before, step_key(step, load_profile("smoke"))) == ["the version of Python"]
+    after = step_key(step, load_profile("smoke"))
+    assert differences(before, after) == ["the version of Python"]
+    again = {name: f"{text} of another tree" if name.startswith("hare/") else text for name, text in after.items()}
+    assert differences(before, again) == ["the version of Python"], "code is not compared over versions of Python"

@@ -24,6 +24,7 @@ from hare.driver.environment import LOCK
 from hare.driver.notebooks import read_cells
 
 EXTRA_DATA = "HARE_EXTRA_DATA"
+_PYTHON = "the version of Python"
 # These only determine the parameters, whose values are in the key.
 _DECIDE_VALUES = ("chain.py", "contradictions.py", "parameters.py", "profile.py", "sections.py")
 
@@ -34,7 +35,7 @@ def step_key(step: Step, profile: Profile) -> dict[str, str]:
     files = code_files(step)
     parts = {
         "the notebook": digest_of([[cell["cell_type"], cell["source"]] for cell in cells]),
-        "the version of Python": ".".join(map(str, sys.version_info[:2])),
+        _PYTHON: ".".join(map(str, sys.version_info[:2])),
         "requirements.lock": sha256_of(LOCK) if LOCK.exists() else "",
         **{f"parameter {name}": digest_of(fields[name]) for name in step.parameters},
         **{f"hare/{file.relative_to(PACKAGE).as_posix()}": _digest(file) for file in sorted(files)},
@@ -48,7 +49,10 @@ def step_key(step: Step, profile: Profile) -> dict[str, str]:
 
 
 def differences(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """Names of the parts that two keys do not share."""
+    """Names of the parts that two keys do not share; the version of Python alone where that is another one, since each
+    has its own syntax trees, by which code is compared."""
+    if old.get(_PYTHON) != new.get(_PYTHON):
+        return [_PYTHON]
     return [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
 
 
