@@ -16,7 +16,7 @@ _CALCULATOR_NOTE = re.compile(r"<<[^>]*>>")
 
 @dataclass(frozen=True)
 class Form:
-    """``passages(texts, longest)``: texts whose n-grams, up to ``longest`` words, stand for an item.
+    """``passages(texts, longest)``: texts whose n-grams, up to ``longest`` words, represent an item.
 
     ``sample(question, answer, options)``: the item as a training sample would hold it. ``lettered``: an exam lists the
     options under letters.

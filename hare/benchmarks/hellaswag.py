@@ -1,4 +1,4 @@
-"""HellaSwag: which of four endings goes on with a description of everyday activity (Zellers et al. 2019)."""
+"""HellaSwag: which of four endings continues a description of an everyday activity (Zellers et al. 2019)."""
 
 from hare.benchmarks import sources
 from hare.benchmarks.forms import CONTINUED

@@ -138,7 +138,7 @@ def texts(name: str, row: Row) -> list[str]:
 
 
 def passages(name: str, row: Row, longest: int) -> list[str]:
-    """Texts whose n-grams, up to ``longest`` words, stand for the item in the decontamination index."""
+    """Texts whose n-grams, up to ``longest`` words, represent the item in the decontamination index."""
     spec = spec_of(name)
     return spec.form.passages(spec.texts(row), longest)
 

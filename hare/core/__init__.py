@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, paths, files, profiles, the record of a stage, statistics."""
+"""The basis of every stage: errors, paths, files, profiles, the record of a stage, statistics."""

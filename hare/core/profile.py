@@ -1,6 +1,6 @@
 """Profiles: one typed choice of scale for the whole study. A profile never chooses behaviour.
 
-Defaults stand in `hare.core.sections` and are those of profile ``laptop``; a YAML file holds only what differs from the
+The defaults in `hare.core.sections` are those of profile ``laptop``; a YAML file holds only what differs from the
 profile that it extends.
 """
 
@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 
 def section_of(field: str) -> str:
-    """Name of the section that a field stands in.
+    """Name of the section that has a field.
 
     Raises:
         KeyError: no section has it.

@@ -56,7 +56,7 @@ def cores() -> int:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory, instruction set, accelerator; torch is asked only when it is already loaded."""
+    """Processor, cores, memory, instruction set, accelerator; torch is used only when it is already loaded."""
     described: dict[str, Any] = {
         "processor": _processor_name(),
         "cores": cores(),
@@ -126,7 +126,7 @@ def of_run(
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """``content`` as it is kept in a JSON file, with the digest by which a flipped bit is seen."""
+    """``content`` as kept in a JSON file, with its digest, which reveals damage."""
     kept = json.loads(json.dumps(content))  # keys as JSON has them
     return kept | {DIGEST: digest_of(kept)}
 

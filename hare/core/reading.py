@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file that carries its own digest, without it.
+    """The mapping in a JSON file that holds its digest, without the digest.
 
     Raises:
         HareError: it is damaged.

@@ -56,7 +56,7 @@ def seal_of(path: Path) -> Seal:
 
 
 def intact(path: Path, seal: Any) -> bool:
-    """Whether a file or folder is what it was when ``seal`` was made; a malformed seal matches nothing."""
+    """Whether a file or folder is unchanged since ``seal`` was made; a malformed seal matches nothing."""
     if not isinstance(seal, dict) or not path.exists():
         return False
     stamp = stamp_of(path)
@@ -64,7 +64,7 @@ def intact(path: Path, seal: Any) -> bool:
 
 
 def seal_path(path: Path) -> Path:
-    """Where the seal of something in the cache lies: beside it."""
+    """Path of the seal of a cached file or folder, beside it."""
     return path.with_name(f".{path.name}.seal")
 
 

@@ -70,7 +70,7 @@ def _spellings() -> Iterator[str]:
 
 
 def _known() -> Iterator[str]:
-    """Values of variables named like a secret, and what stands before the ``@`` of any variable's address."""
+    """Values of variables named like a secret, and the user information of addresses in any variable."""
     for name, value in os.environ.items():
         if _SECRET_VARIABLE.search(name) and len(value) >= _LEAST and not value.startswith((os.sep, ".")):
             yield value

@@ -274,7 +274,7 @@ class Deployment:
 
 @dataclass(frozen=True, config=CLOSED)
 class Cluster:
-    """Where training on several machines runs; nothing here changes what it computes."""
+    """Settings of training on several machines; none changes what is computed."""
 
     gpus_per_node: Count = 8
     sbatch: Text = ""  # further options of sbatch for the training job, as --name=value

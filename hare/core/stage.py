@@ -26,7 +26,7 @@ class Stage:
 
     Inputs are artifacts of earlier stages under ``work/<profile>/<stage>/``; they are verified against the digest that
     their own stage recorded. Outputs are registered with `output` and become visible to later stages only when
-    `record` has written the manifest, as the very last file.
+    `record` has written the manifest, the last of all files.
     """
 
     def __init__(self, step: Step, parameters: Parameters):
@@ -72,7 +72,7 @@ class Stage:
     def input(self, artifact: str) -> Path:
         """Path of an artifact such as ``corpus/d1.jsonl``, a file or a folder, after checking that it is intact.
 
-        A variant reads what the same variant of an earlier stage made, or else what the profile's own made.
+        A variant reads what the same variant of an earlier stage made, or else what the profile itself made.
 
         Raises:
             HareError: the stage is not declared in the chain, has not run to its end, or its file has changed since.

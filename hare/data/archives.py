@@ -35,12 +35,12 @@ class Archive:
 
     @property
     def path(self) -> Path:
-        """Where the file lies once it has been fetched."""
+        """Path of the file after it has been fetched."""
         return cache_folder() / "archives" / self.filename
 
     @property
     def excerpt(self) -> Path:
-        """Where those of its members lie that a bundle brought to a machine without network."""
+        """Path of the excerpt with the members that a bundle brings to a machine without network."""
         return self.path.with_name(f"{self.filename}.excerpt.zip")
 
 

@@ -22,7 +22,7 @@ _Item = TypeVar("_Item")
 
 
 class _Texts:
-    """Words of several texts, and what is computed for all of them at once."""
+    """Words of several texts, with everything that is computed for all of them together."""
 
     def __init__(self, texts: Sequence[str]):
         words = measured_words(texts)

@@ -37,7 +37,7 @@ def execute(
     """Run ``source`` with ``parameters`` and write it to ``draft`` as it goes.
 
     The kernel gets ``environment`` on top of this process's variables, and what it prints outside of cells goes to
-    ``log``; its key and its sockets lie in that environment's ``$TMPDIR``. ``on_cell`` is called with the number of
+    ``log``; its key and its sockets are in that environment's ``$TMPDIR``. ``on_cell`` is called with the number of
     each cell when it starts; ``seconds_left`` returns how long a cell may still take.
 
     Raises:

@@ -65,7 +65,8 @@ def guarded(mark: str, folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Wait until the driver closes its end of the pipe, as it does even when killed, then end what is left."""
+    """Wait until the driver's end of the pipe is closed, which also happens when it is killed, then end what is
+    left."""
     sys.stdin.buffer.read()
     end_processes(sys.argv[1])
     shutil.rmtree(sys.argv[2], ignore_errors=True)

@@ -13,7 +13,7 @@ _FILES_OPEN, _FEWEST_OPEN = 1024, 256
 
 
 def check_writable(workspace: Workspace) -> None:
-    """Write and remove a file where artifacts and results will lie.
+    """Write and remove a file in the folders of artifacts and results.
 
     Raises:
         HareError: one of the folders cannot be written, or lies in another, with which it would be cleared away.

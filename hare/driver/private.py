@@ -1,6 +1,6 @@
 """The private folder of a run: sockets and keys of its kernels, and the temporary files of its processes.
 
-It lies in the system's temporary folder, since paths of sockets must be short, and only this user can read it. A link
+It is in the system's temporary folder, since paths of sockets must be short, and only this user can read it. A link
 in the work folder names it, so that the next run removes what a killed one left.
 """
 

@@ -1,6 +1,6 @@
 """The driver: runs the chain's notebooks one after the other, each only when something that it depends on has changed.
 
-A step is done when its executed notebook lies in ``results/<profile>/notebooks`` and its state in
+A step is done when its executed notebook is in ``results/<profile>/notebooks`` and its state in
 ``work/<profile>/steps``; the state is written last, so a driver killed at any moment leaves the step undone and the
 next run repeats it, and nothing before it.
 """

@@ -1,6 +1,6 @@
 """`hare verify`: a rerun's recorded results compared with the record, metric by metric; reads files alone.
 
-Three outcomes for a metric that both sides hold: *identical*; *within*, when it lies inside the interval of the record
+Three outcomes for a metric that both sides hold: *identical*; *within*, when it is inside the interval of the record
 or, where there is none or one without width, within `TOLERANCE` of it; *differs*. Speed, memory and time are no claims
 and are not compared.
 """

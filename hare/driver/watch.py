@@ -65,7 +65,7 @@ class Watch(threading.Thread):
             self.stream.flush()
 
     def line(self) -> str:
-        """One line: which notebook and cell, what it does, how far it is, and how long it will take."""
+        """One line: notebook, cell, task, progress, time left and time so far."""
         parts = [f"{self.label} · cell {self.cursor.cell}/{self.cursor.cells}"]
         state = read_progress(self.progress, self.cursor.since)
         if state:

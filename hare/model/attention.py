@@ -2,7 +2,7 @@
 
 A training sequence is a window of documents written one after the other. By default attention runs over all of it, as
 in the paper's loop and most open pretraining code; with boundaries each token sees only its own document. Rotary
-positions are relative, so a document then gets the same logits as if it stood by itself, wherever it lies.
+positions are relative, so a document then gets the same logits as if it stood alone, at any position.
 """
 
 import importlib.util

@@ -1,8 +1,8 @@
 """Conversion between nanotron's checkpoints and Hugging Face's MistralForCausalLM, without starting torch.distributed.
 
-A checkpoint of any parallel layout is read shard by shard; every shard says in its own metadata which slice of the
-whole tensor it holds. Rotary halves lie as in Hugging Face, so joined projections are only cut: no permutation, and
-both ways are exact to the bit.
+A checkpoint of any parallel layout is read shard by shard; each shard's metadata says which slice of the whole
+tensor it holds. Rotary halves are ordered as in Hugging Face, so joined projections are only split: no permutation, and
+both directions are exact to the bit.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def read_config(checkpoint: Path) -> HareConfig:
 
 
 def read_checkpoint(checkpoint: Path) -> Tensors:
-    """Whole parameters by our own names, joined from the shards of any layout.
+    """Whole parameters by our names, joined from the shards of any layout.
 
     Raises:
         HareError: there are no weights in the folder.

@@ -2,7 +2,7 @@
 
 Inputs, weights and gradients are scaled and cast for each product (e4m3 forward, e5m2 for gradients; Micikevicius et
 al. 2022). It pays on GPUs with 8-bit units (compute capability 8.9 or more); elsewhere torchao emulates it, slowly,
-which is good for looking at losses only.
+which is useful only for comparing losses.
 """
 
 import functools
@@ -19,7 +19,7 @@ _CAPABILITY = (8, 9)
 
 
 def refuse_without_torchao() -> None:
-    """Say what is missing before anything starts.
+    """Check that torchao is installed, before anything starts.
 
     Raises:
         HareError: torchao is not installed.

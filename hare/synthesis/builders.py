@@ -39,7 +39,7 @@ Builder = Callable[[Material, random.Random], Item | None]
 
 
 def content_words(text: str) -> list[str]:
-    """Words of five letters and more that carry meaning, as they stand in the text, in order."""
+    """Words of five letters and more that carry meaning, as written in the text, in order."""
     return [word for word in _CONTENT.findall(text) if word.lower() not in ENGLISH_STOP_WORDS]
 
 
@@ -215,7 +215,7 @@ def restoration(material: Material, draw: random.Random) -> Item | None:
 
 
 def arithmetic(material: Material, draw: random.Random) -> Item | None:
-    """A problem of school mathematics with the result that its own generator computed."""
+    """A problem of school mathematics with the result computed by the problem's generator."""
     problems = list(_PROBLEM.finditer(material.passage.text))
     if not problems:
         return None

@@ -50,7 +50,7 @@ _COLUMNS = ["part", "measure", "value", "low", "high", "texts"]
 
 @dataclass(frozen=True)
 class Part:
-    """Texts in random order, with what is measured on each of them."""
+    """Texts in random order, with the topic, vector and bits per word of each."""
 
     texts: tuple[str, ...]
     topics: np.ndarray  # int[texts]

@@ -32,7 +32,7 @@ OBJECTIONS = (SERVER_FAILED, UNSUPPORTED, *GATES, REPEATS_D1, REPEATS_D2)
 class Draft:
     """One seed, its prompt, the raw answer, the text kept of it, and why it was rejected ('' when it was not).
 
-    ``in_d1`` is the share of the kept text's word 5-grams that stand in D1.
+    ``in_d1`` is the share of the kept text's word 5-grams that occur in D1.
     """
 
     seed: Seed

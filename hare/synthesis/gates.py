@@ -126,13 +126,13 @@ def repeated_trigrams(text: str) -> float:
 
 
 def compressed_share(text: str) -> float:
-    """Size after deflate over size before: prose of some hundred words lies near 0.5, a loop far below."""
+    """Size after deflate over size before: prose of some hundred words is near 0.5, repeated text far below."""
     raw = text.encode()
     return len(zlib.compress(raw, 9)) / max(1, len(raw))
 
 
 def echoed_share(text: str, prompt: str) -> float:
-    """Share of the text's word 5-grams that stand in its prompt, the seed included."""
+    """Share of the text's word 5-grams that occur in its prompt, the seed included."""
     grams, prompt_grams = _fivegrams(text), set(_fivegrams(prompt))
     return sum(gram in prompt_grams for gram in grams) / len(grams) if grams else 0.0
 

@@ -165,7 +165,7 @@ def documents(items: Sequence[Item], part: str = "d3") -> list[dict[str, Any]]:
 
 
 def passage_documents(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """The passages that the items were built from, as they stand in D1, each once, in the order of the items."""
+    """The passages of D1 that the items were built from, unchanged, each once, in the order of the items."""
     first = {item.source: item for item in reversed(items) if item.method == BUILT}
     rows = []
     for source in dict.fromkeys(item.source for item in items if item.source in first):

@@ -15,7 +15,7 @@ SHINGLE_WORDS = 5
 def share_in_corpus(texts: Sequence[str], folder: Path) -> np.ndarray:
     """Share of each text's distinct word 5-grams that occur in a folder of documents, float64[texts].
 
-    One pass over the documents; only the 5-grams of the texts are kept in memory. 0 for a text of fewer than one word.
+    One pass over the documents; only the 5-grams of the texts are kept in memory. 0 for a text without words.
     """
     grams_of_texts = [np.unique(words_of(text).ngrams(SHINGLE_WORDS)) for text in texts]
     wanted = np.unique(np.concatenate([*grams_of_texts, np.zeros(1, np.uint64)]))

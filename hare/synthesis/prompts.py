@@ -1,6 +1,6 @@
 """Prompts as data: one YAML file per family, with its form, the source categories it suits, and its wordings.
 
-The file's name is the family's name; its digest goes into the record of every text that it led to.
+The file's name is the family's name; its digest is recorded with every text that it produced.
 """
 
 import random

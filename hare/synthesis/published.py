@@ -1,7 +1,7 @@
 """D2 and D3 as published: Parquet files with a data card, pinned by their digests, read instead of written afresh.
 
-Texts are inputs of the study and must not change between runs. The files lie in ``results/<profile>/synthesis``; their
-digests stand in ``published.yaml``, beside this module, so that a file which differs is refused by name.
+Texts are inputs of the study and must not change between runs. The files are in ``results/<profile>/synthesis``; their
+digests are in ``published.yaml``, beside this module, so that a file that differs is refused by name.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ class Published:
 
 
 def folder_of(name: str) -> Path:
-    """Where the set of that profile lies."""
+    """Folder of that profile's published set."""
     return REPOSITORY / "results" / name / "synthesis"
 
 

@@ -13,7 +13,7 @@ from hare.synthesis.support import is_running_text
 
 @dataclass(frozen=True)
 class Seed:
-    """A passage with the topic that it stands for."""
+    """A passage with the topic that it represents."""
 
     passage: Passage
     topic: int
@@ -25,7 +25,7 @@ def makes_good_seed(passage: Passage) -> bool:
 
 
 def draw_seeds(passages: Sequence[Passage], topics: np.ndarray, most: int, seed: int) -> list[Seed]:
-    """At most ``most`` seeds, one topic after the other in turns, so that topics come out as even as they can.
+    """At most ``most`` seeds, taken from each topic in turn, so that topics are as even as possible.
 
     ``topics`` is int64[passages]. Within a topic the order is drawn by hash, near-duplicates of earlier seeds are
     skipped, and an exhausted topic drops out.

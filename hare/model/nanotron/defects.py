@@ -1,6 +1,6 @@
 """Defects of nanotron 0.4 that are corrected around it, each with its reason and where its maintainers know of it.
 
-What can be corrected in nanotron itself lies as patches in ``upstream/``; a test applies them to the published files.
+What can be corrected in nanotron itself is in ``upstream/`` as patches; a test applies them to the published files.
 """
 
 from typing import Any

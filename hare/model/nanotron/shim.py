@@ -1,8 +1,8 @@
 """Makes nanotron 0.4, as published on the package index, importable. Import this module before any module of nanotron.
 
 Published as it is, it cannot be imported: ``nanotron.logging`` and ``nanotron.config`` import each other, and so do
-``nanotron.utils`` and ``nanotron.distributed``; its own models demand flash-attn, and its data loader (broken with
-transformers 5) costs seconds of imports. We bring our own model and our own data, so placeholders stand for those.
+``nanotron.utils`` and ``nanotron.distributed``; its models need flash-attn, and its data loader (broken with
+transformers 5) takes seconds to import. Neither is used here, so placeholders replace them.
 """
 
 import importlib

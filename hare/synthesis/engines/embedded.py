@@ -1,9 +1,9 @@
 """The embedded generator: SmolLM2-135M-Instruct in process, by OpenVINO GenAI with continuous batching.
 
 The engine reads the 4-bit GGUF file, computes matrix products in 8-bit integers and the rest in bfloat16 where the
-processor has it, float32 elsewhere, and keeps keys and values in 8 bits. These choices are set here by name and
-recorded (`engine_record`), since a text depends on them: another make of processor may write other texts. The number of
-cores does not matter. Nothing in the engine opens a connection (a test looks).
+processor has it, float32 elsewhere, and keeps keys and values in 8 bits. These settings are named here and
+recorded (`engine_record`), since texts depend on them: another kind of processor may write other texts. The number of
+cores has no influence. Nothing in the engine opens a connection (tested).
 """
 
 import hashlib
@@ -88,8 +88,8 @@ class EmbeddedGenerator:
     def generate(self, requests: Sequence[Request], decoding: Decoding) -> list[Generation]:
         """Answers in the order of the requests.
 
-        Chunks are cut from all requests in their order, whatever is finished already: so a run that was killed and
-        continued computes the very chunks, and writes the very texts, of one that was not.
+        Chunks are cut from all requests in order, regardless of what is finished: so a run that was killed and
+        continued computes the same chunks, and writes the same texts, as an uninterrupted one.
 
         Raises:
             HareError: the engine cannot read the model or answer.
@@ -106,7 +106,7 @@ class EmbeddedGenerator:
 
 
 def chat_text(messages: Sequence[Message]) -> str:
-    """A conversation in the model's own template, up to where its answer begins."""
+    """A conversation in the model's chat template, up to the beginning of its answer."""
     turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
     return f"{turns}<|im_start|>assistant\n"
 
@@ -134,7 +134,7 @@ def _pipeline() -> Any:
 def answer_together(
     requests: Sequence[Request], decoding: Decoding, progress: Progress | None = None
 ) -> list[Generation]:
-    """Continue the conversations side by side; an answer depends on its own seed and on the set of requests.
+    """Continue the conversations in one batch; an answer depends on its seed and on the set of requests.
 
     ``progress`` is advanced as answers end.
     """

@@ -26,8 +26,8 @@ FAILED = "failed"  # the finish reason of a request that got no usable answer
 class Decoding:
     """How text is drawn from the model.
 
-    The penalties count what the answer holds so far and spare the words of the prompt: under one that counts these too,
-    a small model misspells the very names that it is to write about. ``temperature`` 0 takes the likeliest token.
+    The penalties count the tokens of the answer, not those of the prompt: if the prompt counted too, a small model
+    would misspell the names that it is asked to write about. ``temperature`` 0 takes the likeliest token.
     """
 
     max_new_tokens: int
@@ -53,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Generation:
-    """An answer: its text, its length in the generator's own tokens, and why it ended (stop, length or failed).
+    """An answer: its text, its length in tokens of the generator, and why it ended (stop, length or failed).
 
     ``failure`` says why a request failed.
     """
@@ -110,7 +110,7 @@ class Finished:
         return len(self._generations)
 
     def add(self, generations: dict[str, Generation]) -> None:
-        """Append to the log, through to the disk; what is there already stays as it is."""
+        """Append to the log and flush it to disk; existing generations stay unchanged."""
         new = {key: generation for key, generation in generations.items() if key not in self}
         kept = ("text", "tokens", "finish_reason")
         self._log.append(*({"key": key} | {name: getattr(g, name) for name in kept} for key, g in new.items()))

@@ -1,8 +1,8 @@
-"""What a server's reply holds, whatever shape it comes in.
+"""Reading a server's reply in any of its shapes.
 
 Servers that speak the OpenAI protocol differ: ``usage`` is null or missing, ``content`` is null or a list of parts,
-thinking stands before the answer in one tag or another, or beside it in a field of its own, an error comes with status
-200. A reply is read for its text or refused with a reason; it never ends the run.
+thinking comes before the answer in various tags, or in a separate field, an error has status 200. A reply either gives
+its text or is refused with a reason; it never ends the run.
 """
 
 import re
@@ -71,7 +71,7 @@ def _joined(content: Any) -> str:
 
 
 def without_thinking(text: str) -> str:
-    """The text without what stands in tags of thinking, or before the closing tag of one opened by the prompt.
+    """The text without tags of thinking and their contents, or what precedes a closing tag that the prompt opened.
 
     Raises:
         Unusable: thinking begins and does not end.

@@ -1,8 +1,8 @@
 """Generation by a server that speaks the OpenAI protocol, or by vLLM, through datatrove's inference runner.
 
 datatrove keeps the requests in flight, writes checkpoints and remembers every answer in a small database, so a killed
-run asks nothing twice. Its own client for a foreign address gives up on the first 429 or 500, sends no key over plain
-HTTP and needs another package for HTTPS; the server class here speaks to any address, and tries again.
+run asks nothing twice. datatrove's client for a given address gives up on the first 429 or 500, sends no key over plain
+HTTP and needs another package for HTTPS; the server class here works with any address, and tries again.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class EndpointRefused(ServerError):
 
 
 class _Endpoint(InferenceServer):
-    """A server somewhere else: nothing to start; each request is tried up to `_ATTEMPTS` times."""
+    """A server that runs elsewhere, so nothing is started; each request is tried up to `_ATTEMPTS` times."""
 
     def __init__(self, config: InferenceConfig, rank: int, pause: float):
         super().__init__(config, rank)
@@ -71,7 +71,7 @@ class _Endpoint(InferenceServer):
         await asyncio.Event().wait()
 
     async def _wait_until_ready(self, max_attempts: int = 0, delay_sec: float = 0.0) -> None:
-        """Nothing to wait for: `ServedGenerator` has knocked already."""
+        """Nothing to wait for: `ServedGenerator` has checked already."""
 
     async def _make_request(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The reply, or one that says why there is none, so that one bad reply does not end the run."""
@@ -100,7 +100,7 @@ class _Endpoint(InferenceServer):
 
 
 def _as_sent(text: str, finish_reason: str, usage: dict[str, Any]) -> dict[str, Any]:
-    """A reply in the shape that datatrove reads, whatever shape it came in."""
+    """A reply in the shape that datatrove reads."""
     return {"choices": [{"message": {"content": text}, "finish_reason": finish_reason}], "usage": usage}
 
 
@@ -110,7 +110,7 @@ def _base(url: str) -> str:
 
 
 class _Runner(InferenceRunner):
-    """datatrove's runner with our endpoint in the place of its own."""
+    """datatrove's runner with our endpoint instead of datatrove's."""
 
     pause = 1.0
 
@@ -188,7 +188,7 @@ class ServedGenerator:
         return {key: answer for key, answer in answers.items() if answer.finish_reason == FAILED}
 
     def _knock(self) -> None:
-        """See whether the server answers anything at all: not every one lists its models."""
+        """Check that the server answers at all; not every server lists its models."""
         for attempt in range(_ATTEMPTS):
             try:
                 httpx.get(f"{_base(self._where)}/v1/models", timeout=self._timeout)
