@@ -1,4 +1,4 @@
-"""An append-only log keeps every whole line, whatever a kill cut short."""
+"""An append-only log keeps every complete line, wherever a kill cut the file short."""
 
 import json
 from pathlib import Path

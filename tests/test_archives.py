@@ -1,4 +1,4 @@
-"""Data archives: downloaded whole and verified, or not there at all."""
+"""Data archives are downloaded whole and verified, or not kept at all."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Each benchmark's own file: rows as the hub has them, the gold answer, and how the item is asked."""
+"""Each benchmark's file: rows in the hub's schema, the gold answer, and the form of the question."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ from tests.toy_benchmark import SPEC
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The toy is the only benchmark that exists; its caches lie apart."""
+    """The toy is the only benchmark; its caches are separate."""
     monkeypatch.setattr(registry, "SPECS", {SPEC.name: SPEC})
     monkeypatch.setattr("hare.decontamination.planted.SPECS", {SPEC.name: SPEC})
     monkeypatch.setenv("HARE_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""The benchmarks' rows: public row counts, the hub's schema, and what is said when data is missing or damaged."""
+"""The benchmarks' rows: public row counts, the hub's schema, and messages about missing or damaged data."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def test_row_counts_and_fields_are_the_public_ones(name: str, split: str) -> Non
 
 
 def test_a_file_of_requests_without_its_prompts_gives_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a bundle takes along of the evaluation requests in an archive."""
+    """What a bundle keeps of the evaluation requests in an archive."""
     first = {"request_type": "loglikelihood", "doc": {"id": 1, "query": "é"}, "request": {"context": "c" * 9000},
              "idx": 0, "task_name": "toy", "doc_id": 0}
     lines = [first, first | {"idx": 1}, first | {"doc": {"id": 2}, "doc_id": 1}, first | {"doc_id": 1_000_000}]

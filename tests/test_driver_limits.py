@@ -1,4 +1,4 @@
-"""What is asked of the system before a run: folders that can be written, files that may be open."""
+"""Requirements checked before a run: writable folders, and enough open files."""
 
 import resource
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`hare verify`: what counts as the same result, what does not, and what is said of it."""
+"""`hare verify`: what counts as the same result, and how differences are reported."""
 
 import json
 import subprocess

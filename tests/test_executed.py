@@ -1,4 +1,4 @@
-"""What is kept of an executed notebook: nothing that runs, no secrets, no names of the machine."""
+"""Executed notebooks as kept: no active content, no secrets, no names of the machine."""
 
 import json
 import os
@@ -38,7 +38,7 @@ NOTEBOOK = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "lang
 
 
 class Live(HTMLParser):
-    """Collects what would run, load or submit."""
+    """Collects tags and attributes that would run, load or submit something."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def names_bound(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and name of everything that a module gives a name: variables, parameters, attributes, functions, classes."""
+    """Line and name of every variable, parameter, attribute, function and class of a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.lineno, node.id

@@ -1,4 +1,4 @@
-"""The house keeps its order: a stage imports only what stands before it, found by reading the imports."""
+"""The order of layers: a module imports only from earlier folders, checked by reading its imports."""
 
 import ast
 import re

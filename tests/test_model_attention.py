@@ -100,7 +100,7 @@ def test_recomputation_keeps_fewer_activations(context: GlooContext) -> None:
 
 
 def test_flash_attention_is_called_with_its_own_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """flash-attn needs a GPU; here PyTorch's kernel answers to its names and layouts."""
+    """flash-attn needs a GPU; here PyTorch's kernels replace its functions, with its layouts."""
 
     def one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool) -> torch.Tensor:
         parts = [part.transpose(1, 2) for part in (query, key, value)]
@@ -146,11 +146,11 @@ def test_a_compiled_part_gives_the_same_result_and_gradient(monkeypatch: pytest.
 def test_float8_replaces_every_product_of_the_layers(
     context: GlooContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torchao is optional; here a module that computes in full precision answers to its names."""
+    """torchao is optional; here a module that computes in full precision replaces its own."""
     shapes = []
 
     class Exact(torch.nn.Linear):
-        """Notes the products that it is asked for."""
+        """Records the products that it computes."""
 
         def forward(self, tensor: torch.Tensor) -> torch.Tensor:
             shapes.append(tuple(self.weight.shape))

@@ -22,7 +22,7 @@ PATCHES = sorted((Path(hare.model.nanotron.__file__).parent / "upstream").glob("
 
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nanotron as it lies on the package index, and all patches applied one after the other."""
+    """A folder with nanotron as published on the package index, with all patches applied in turn."""
     folder = tmp_path_factory.mktemp("patched")
     distribution = importlib.metadata.distribution("nanotron")
     assert distribution.version == "0.4"
@@ -124,7 +124,7 @@ torch.distributed.destroy_process_group()
 
 
 def test_gradients_of_four_replicas_do_not_depend_on_how_ddp_packs_them(tmp_path: Path) -> None:
-    """The first step after a resume must round as the same step of a run that went on; DDP's own buckets do not."""
+    """The first step after a resume must round as in an uninterrupted run; DDP's own buckets do not."""
     with started(["-c", _TWICE, str(tmp_path)], 4, {"OMP_NUM_THREADS": "1"}) as ranks:
         printed = ranks.output.read()
         assert ranks.wait() == 0, printed

@@ -1,4 +1,4 @@
-"""Modules that longer tests exercise on their way, each looked at alone."""
+"""Modules that longer tests use in passing, each tested directly."""
 
 import gc
 import sys

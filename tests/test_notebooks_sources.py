@@ -1,4 +1,4 @@
-"""The committed notebooks: thin, without outputs, and fed by exactly what the profile says."""
+"""The committed notebooks: thin, without outputs, and with the parameters of the profile."""
 
 import ast
 import json

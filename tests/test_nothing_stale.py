@@ -1,6 +1,6 @@
 """A changed line, input or parameter: what depends on it is computed again, in every stage and cache, and no more.
 
-Seen on keys, since a step runs and a kept thing is taken up again by its key alone.
+Checked on keys, which alone decide whether a step runs and whether a cached file is reused.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ def fresh() -> Iterator[None]:
 
 
 def _add_a_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """As if the module held one more line; what is known of all others is not computed again."""
+    """As if the module had one more line; digests of all others are not computed again."""
     file, digest = code.PACKAGE / name, code.code_digest
     changed = f"{file.read_text(encoding='utf-8')}\n_ADDED = 1\n"
     with monkeypatch.context() as patch:
@@ -156,6 +156,6 @@ def test_what_is_kept_is_kept_under_the_code_that_makes_it(monkeypatch: pytest.M
 
 
 def test_no_key_depends_on_the_place_of_the_clone(tmp_path: Path) -> None:
-    """A step's key holds digests alone: the same clone elsewhere has the same keys."""
+    """A step's key holds digests only: the same clone at another place has the same keys."""
     for step in CHAIN:
         assert str(code.PACKAGE.parent) not in str(step_key(step, SMOKE)), step_of_stage(step.stage)

@@ -1,4 +1,4 @@
-"""What a notebook's run is turned to, and where that run goes."""
+"""The parameters of a notebook's run, and the folders that it writes to."""
 
 from pathlib import Path
 from typing import Any

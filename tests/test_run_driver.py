@@ -1,4 +1,4 @@
-"""The driver on a chain of three tiny notebooks: what runs, what does not, and what is left behind."""
+"""The driver on a chain of three tiny notebooks: what runs, what does not, and what remains."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What a step's key sees: the code that its notebook reaches, however it reaches it, and no other."""
+"""A step's key covers the code that its notebook reaches in any way, and no other."""
 
 import dataclasses
 import sys

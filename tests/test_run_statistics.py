@@ -38,7 +38,7 @@ def of(values: np.ndarray, resamples: int = 300, seed: int = 0) -> Estimate:
 
 @pytest.mark.parametrize(("seeds", "between_seeds"), [(1, 0.0), (2, 0.0), (2, 0.1), (2, 1.0), (3, 0.3), (5, 0.3)])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int, between_seeds: float) -> None:
-    """Also where two seeds make most of the difference, which a plain bootstrap takes for certain every other time."""
+    """Also where two seeds make most of the difference, which a plain bootstrap finds significant every other time."""
     rng, covered, trials = np.random.default_rng(1), 0, 300
     for trial in range(trials):
         by_item, by_seed = rng.normal(0, 1, (1, 40)), rng.normal(0, between_seeds, (seeds, 1))

@@ -1,4 +1,4 @@
-"""What is kept is what was written, or it is made again."""
+"""A cached file is what was written, or it is made again."""
 
 import json
 import os

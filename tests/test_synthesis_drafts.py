@@ -254,7 +254,7 @@ _GARBAGE = "zq#x 7~ ]] vbn kkt " * 30
 
 
 def drafts_of(tmp_path, answers: list[Generation]):
-    """What becomes of some answers to one prompt, with one document in D1."""
+    """Drafts made of some answers to one prompt, with one document in D1."""
     passage = Passage("d#0", "d", "s", "wikipedia", "An old passage about quite other things.")
     row = {"id": "d", "text": passage.text * 9, "metadata": {"source": "s", "category": "wikipedia"}}
     write_documents(tmp_path / "d1", [row])

@@ -1,4 +1,4 @@
-"""Topics by word counts and by a neural embedding: that each is measured right."""
+"""Topics by word counts and by a neural embedding, and the measures that compare them."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A generation that is killed with SIGKILL goes on where it stopped: nothing lost, nothing answered twice."""
+"""A generation killed with SIGKILL continues where it stopped: nothing is lost or answered twice."""
 
 import collections
 import json
@@ -89,7 +89,7 @@ def test_the_embedded_generator_killed_on_its_way_ends_with_the_texts_of_a_run_t
 
 
 class Counting:
-    """A server that counts what it is asked and takes its time."""
+    """A slow server that counts its requests."""
 
     def __init__(self):
         self.asked: collections.Counter[str] = collections.Counter()
