@@ -268,13 +268,13 @@ def _chat(chosen: argparse.Namespace) -> int:
     from hare.finetuning.terminal import chat, load, phone, typed
 
     profile = load_profile(chosen.profile)
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a byte of another encoding ends nothing
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a byte of another encoding does not end the chat
     try:
         if chosen.tool:
             phone(load(profile, "tool"), typed(sys.stdin, sys.stdout), sys.stdout)
         else:
             chat(load(profile, "chat"), typed(sys.stdin, sys.stdout), sys.stdout)
-    except KeyboardInterrupt:  # nothing is kept that the same command could go on with
+    except KeyboardInterrupt:  # nothing is kept with which the same command could continue
         print()
         return INTERRUPTED
     return 0

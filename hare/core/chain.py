@@ -52,7 +52,7 @@ def _fields(*sections: type) -> tuple[str, ...]:
     return tuple(name for section in sections for name in section.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
-# Of training, what the leaked runs of notebook 07 take over; their steps, batch and data are their own.
+# Fields of training that the leaked runs of notebook 07 use too; their steps, batch and data differ.
 _OF_THE_LEAK = (
     "tensor_parallel", "pipeline_parallel", "tensor_parallel_mode", "cpu_threads", "precision", "mask_documents",
     "recompute_activations", "torch_compile", "learning_rate", "min_learning_rate", "schedule", "weight_decay",

@@ -34,7 +34,7 @@ _FIXES |= {
 _FIXES[errno.EEXIST] = _FIXES[errno.ENOTDIR]
 # How an error's text gives the system's number: Python's and Arrow's errors, those of libraries in Rust (safetensors).
 _NUMBER = re.compile(r"\[[Ee]rrno (\d+)\]|\(os error (\d+)\)")
-_UNNUMBERED = ("Not enough free space to write", "unexpected pos")  # a full disk, as NumPy and torch.save say it
+_UNNUMBERED = ("Not enough free space to write", "unexpected pos")  # a full disk, in NumPy and torch.save
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 

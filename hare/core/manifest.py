@@ -12,7 +12,7 @@ from hare.core.seals import Seal, intact, seal_of
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"  # of a stage, in its folder of results
-PARAMETERS = "parameters.json"  # beside the manifest, with which later stages compare their own
+PARAMETERS = "parameters.json"  # beside the manifest; later stages compare their parameters with these
 SEALS = "seals.json"  # beside it: while sizes, times and inodes stay as they were, contents are not read again
 
 

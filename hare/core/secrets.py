@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 MASK = "***"
-_LEAST = 6  # characters of a value that is replaced wherever it stands; a shorter one would hit ordinary words
+_LEAST = 6  # characters of a value that is replaced everywhere; a shorter one would match ordinary words
 _NAME = r"(?:token|secret|password|passwd|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
 _SECRET_VARIABLE = re.compile(r"token|secret|passw|pwd|credential|auth|(?:^|_)(?:key|pat)(?:$|_)|api_?key", re.I)
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://([^\s/?#\"'<>]+)@", re.I)

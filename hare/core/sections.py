@@ -168,7 +168,7 @@ class Training:
     mask_documents: Flag = False  # whether attention stops at the boundaries of the documents in a sequence
     recompute_activations: Flag = False  # computed again in the backward pass instead of kept
     torch_compile: Flag = False  # fuse norms, rotary embedding and SwiGLU; needs a C++ compiler
-    keep_scores: Flag = False  # finished runs' scored rows lie in results/, where any clone takes them up
+    keep_scores: Flag = False  # scored rows of finished runs are kept in results/, where any clone reuses them
     tensorboard: Flag = False  # event files beside the metrics
     learning_rate: Positive = 2.5e-3
     min_learning_rate: Positive = 3.0e-5
@@ -226,7 +226,7 @@ class Leakage:
     leak_benchmark: Text = "arc_challenge"  # whose items are planted in the randomised experiment
     leak_token_share: Share = 0.07  # of a run's tokens that are planted items
     leak_hidden_sizes: AtLeastOne[Count] = (128,)  # one model each; the other dimensions follow
-    leak_seeds: AtLeastOne[Seed] = (0, 1)  # runs of each size, each with the doses dealt out anew
+    leak_seeds: AtLeastOne[Seed] = (0, 1)  # runs of each size, each with another assignment of the doses
     leak_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     leak_micro_batch: Count = 4  # sequences
     leakage_seed: Seed = 0
@@ -247,7 +247,7 @@ class Finetuning:
     tool_learning_rate: Positive = 3.0e-3
     # further models, pretrained for so many times the arm's steps, to show marks and copying by pretraining tokens
     pretraining_lengths: AnyNumber[Positive] = (0.25, 2.0)
-    baseline_items: CountOrZero = 56  # of each test set that the retrieval baselines are asked; 0: all of them
+    baseline_items: CountOrZero = 56  # of each test set, for the retrieval baselines; 0: all of them
     instruct_model: InstructModel = "embedded"  # of the baselines: embedded, or the URL of an OpenAI-compatible server
     instruct_model_name: Text = ""  # what the server is to run
     chat_steps: Count = 500  # of the fine-tune of each fold
@@ -266,7 +266,7 @@ class Deployment:
 
     quality_sequences: Count = 4  # held-out sequences per category, for bits per byte
     quality_sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
-    quality_tool_items: CountOrZero = 140  # test requests that each precision is asked; 0: all of them
+    quality_tool_items: CountOrZero = 140  # test requests per precision; 0: all of them
     speed_prompt_tokens: Count = 128
     speed_new_tokens: Annotated[Count, Field(ge=2)] = 64  # the first one is timed separately
     speed_repeats: Count = 5

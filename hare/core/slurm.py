@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hare.core.errors import HareError
 
 _SECONDS_BETWEEN_QUESTIONS = 1.0  # while jobs end
-_KEPT = {"SLURM_CONF"}  # where the cluster's configuration lies; all other SLURM_ variables describe a job
+_KEPT = {"SLURM_CONF"}  # place of the cluster's configuration; all other SLURM_ variables describe a job
 
 
 @dataclass(frozen=True)

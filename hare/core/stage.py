@@ -124,7 +124,7 @@ class Stage:
         missing = [str(path) for path in self._outputs.values() if not path.exists()]
         if missing:
             raise HareError(f"Announced but never written: {', '.join(missing)}.", "write it, or do not announce it")
-        # `hare figures` makes the tables of a step that reads results anew, so their digests would not stay
+        # `hare figures` writes the tables of a step that reads results again, so their digests would change
         origin = self.origin() | {"parameters": self._values} | (
             {} if self.step.reads_results else {TABLES: tables_in(self.results)}
         )

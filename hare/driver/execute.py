@@ -46,7 +46,7 @@ def execute(
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    for name in ("papermill", "asyncio"):  # asyncio would print a traceback of its own when a cell is interrupted
+    for name in ("papermill", "asyncio"):  # asyncio would print another traceback when a cell is interrupted
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     reached = [0]
 
@@ -61,7 +61,7 @@ def execute(
             iopub_timeout=_SECONDS_FOR_OUTPUT,
             timeout_func=lambda cell: max(1, int(seconds_left())),
             kernel_manager_class=_this_interpreter(environment, log),
-            shutdown_kernel="immediate",  # asked politely, it is killed as well, three seconds later
+            shutdown_kernel="immediate",  # a graceful shutdown kills it too, three seconds later
         )
     except papermill.PapermillExecutionError as error:
         raise _stopped(reached[0], error) from error

@@ -96,6 +96,6 @@ def names_of_this_machine(workspace: Workspace) -> list[tuple[re.Pattern[str], s
     with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
         patterns.append((re.compile(rf"(?<=/home/){re.escape(getpass.getuser())}\b"), "user"))
     host = socket.gethostname()
-    if len(host) > 5 and re.search(r"[\d.-]", host):  # a host called by a common word could not be told from the word
+    if len(host) > 5 and re.search(r"[\d.-]", host):  # a host named like a common word cannot be told from it
         patterns.append((re.compile(rf"\b{re.escape(host)}\b"), "localhost"))
     return patterns

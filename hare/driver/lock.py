@@ -57,7 +57,7 @@ def _marker_kept(marker: str) -> str | None:
     holds = [Marker(marker).evaluate(environment) for environment in _environments()] if marker else [True]
     if all(holds):
         return ""
-    bound = " and (sys_platform == 'darwin' or sys_platform == 'linux')"  # uv says of each what it resolved for
+    bound = " and (sys_platform == 'darwin' or sys_platform == 'linux')"  # uv adds what it resolved for to each
     return marker.removesuffix(bound) if any(holds) else None
 
 

@@ -201,7 +201,7 @@ class _Run:
             remove_leftovers(folder)
         key = step_key(step, self.profile)
         cursor = Cursor(len(read_cells(step)) + 1)  # and one that papermill adds: the injected parameters
-        remove(self.progress)  # of another notebook, or of a run before the clock began anew
+        remove(self.progress)  # of another notebook, or of a run before the clock was reset by a reboot
         watch = Watch(self._label(step), cursor, self.progress, sys.stderr)
         watch.start()
         draft = self.workspace.work / "running" / f"{step.notebook}.ipynb"

@@ -159,7 +159,7 @@ def _dispersion_row(vectors: np.ndarray) -> tuple:
     A bootstrap would draw texts twice and count the distance of a text to itself.
     """
     value, count = dispersion(vectors), len(vectors)
-    distances = 1 - (vectors @ vectors.sum(axis=0) - (vectors**2).sum(axis=1)) / max(1, count - 1)  # each one's mean
+    distances = 1 - (vectors @ vectors.sum(axis=0) - (vectors**2).sum(axis=1)) / max(1, count - 1)  # mean per text
     margin = 1.96 * 2 * float(distances.std()) / math.sqrt(max(1, count))
     return value, value - margin, value + margin, count
 

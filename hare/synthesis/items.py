@@ -19,7 +19,7 @@ MOST_TOKENS = 512  # the paper's limit for D3, in tokens of Mistral's tokenizer
 BUILT = "built"
 OPEN_SET = "open set"
 _LETTERS = "ABCDEFGH"
-_LONG_WORD = 12  # letters; longer runs are seldom words, and cost more tokens
+_LONG_WORD = 12  # letters; longer runs are rarely words and take more tokens
 _BLANK = re.compile(r"\{(\w+)\}")
 _PIECE = re.compile(r"[A-Za-z]+|\d|\s+|[^\sA-Za-z\d]")
 _BEFORE_MARK = re.compile(r"\s(?=[^\sA-Za-z])")  # a space that no word takes in

@@ -46,7 +46,7 @@ def _self_prompting(member: str) -> Samples:
                 yield task["instruction"], sample["input"], str(sample["output"])
 
 
-_INSTRUCTIONS = {"You are a helpful assistant.": "Answer the question."}  # what says nothing about the task
+_INSTRUCTIONS = {"You are a helpful assistant.": "Answer the question."}  # instructions that say nothing about the task
 
 
 def _conversations(member: str) -> Samples:

@@ -3,7 +3,7 @@
 from hare.corpus.sources.registry import source_named
 from hare.synthesis.open_sets import OPEN_SETS
 
-# Not in here: posts, newswire and web pages, whose packers own no right to the text; the Bible, under Crown rights.
+# Not listed: posts, newswire and web pages, whose packagers hold no rights to the text; the Bible, under Crown rights.
 _MAY_BE_PASSED_ON = frozenset({
     "mathematics-problems", "wikipedia-summaries", "wikipedia-articles", "wikipedia-passages", "world-factbook",
     "service-documentation", "tales", "book-excerpts", "shakespeare-milton", "state-of-the-union", "house-of-commons",

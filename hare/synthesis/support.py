@@ -13,7 +13,7 @@ from hare.data.words import words
 from hare.synthesis.builders import content_words, is_whole
 from hare.synthesis.word_lists import word_list
 
-_BORNE_OUT = 0.8  # share of a sentence's content words that stand in what bears it out
+_BORNE_OUT = 0.8  # share of a sentence's content words that occur in the supporting text
 _MOST_DIGITS = 0.04  # share of a passage's characters
 _ENDING = re.compile(r"(?:ings?|ed|es|s|ly)$")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -69,7 +69,7 @@ def borne_out(part: str, passage: str) -> bool:
         return False
     told = sentences(passage)
     pairs = list(map(" ".join, zip(told, told[1:], strict=False)))
-    alone = [sentence for sentence in told if _covers(sentence, part)]  # where one suffices, its neighbour is not asked
+    alone = [sentence for sentence in told if _covers(sentence, part)]  # one that suffices needs no neighbour
     return any(_agrees(stretch, part) for stretch in alone or [pair for pair in pairs if _covers(pair, part)])
 
 

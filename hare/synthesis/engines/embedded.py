@@ -28,7 +28,7 @@ from hare.synthesis.engines.generator import (
 )
 from hare.synthesis.engines.smollm2 import NAME, QUANTISATION, gguf_file
 
-# The engine's converter would report its use to its makers; without this package it falls back on a stub of its own.
+# The engine's converter would report its use to its vendor; without this package it uses an empty stub instead.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 ENGINE = "openvino-genai"
@@ -122,7 +122,7 @@ def _pipeline() -> Any:
 
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size, scheduler.max_num_batched_tokens, scheduler.max_num_seqs = _CACHE_GB, _BATCHED_TOKENS, 256
-    scheduler.enable_prefix_caching = False  # a text may not depend on what was asked before
+    scheduler.enable_prefix_caching = False  # a text must not depend on earlier requests
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(gguf_file()), scheduler, "CPU", settings())
     except RuntimeError as error:

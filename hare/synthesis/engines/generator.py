@@ -67,7 +67,7 @@ class Generation:
 class Generator(Protocol):
     """Anything that answers requests."""
 
-    block: int  # how many requests are best asked for in one call; others are asked for in several
+    block: int  # best number of requests per call; more are split over several calls
 
     @property
     def name(self) -> str:

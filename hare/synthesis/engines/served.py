@@ -40,7 +40,7 @@ from hare.synthesis.engines.replies import Unusable, read_reply
 
 KEY_VARIABLE = "HARE_GENERATOR_KEY"
 _ATTEMPTS = 5
-_BLOCKS = 32  # requests asked for in one call, as a multiple of those in flight
+_BLOCKS = 32  # requests per call, as a multiple of those in flight
 _TRY_AGAIN = frozenset({401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _REFUSED = frozenset({"status 401", "status 403"})
 _SENT = ("messages", "seed")
@@ -173,7 +173,7 @@ class ServedGenerator:
         runner = self._runner(folder, decoding)
         failure: list[BaseException] = []
         with Progress("generate", len(due), "texts") as progress:
-            # A thread of its own, since a notebook's kernel already runs an event loop in the main one.
+            # A separate thread, since a notebook's kernel already runs an event loop in the main one.
             thread = threading.Thread(target=_run, args=(runner, _documents(due, progress), failure))
             thread.start()
             thread.join()
@@ -244,7 +244,7 @@ async def _rollout(document: Document, generate: Any) -> dict[str, Any]:
 
 
 def _run(runner: InferenceRunner, documents: Iterator[Document], failure: list[BaseException]) -> None:
-    logger.disable("datatrove")  # it logs every retry; our own progress and errors say what matters
+    logger.disable("datatrove")  # it logs every retry; progress and errors are reported here
     try:
         runner.run(documents)
     except Exception as error:
