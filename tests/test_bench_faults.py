@@ -109,8 +109,10 @@ def test_what_lies_in_the_cache_tells(tmp_path: Path, monkeypatch: pytest.Monkey
     kept_file(tmp_path / "cache" / "members" / "a.txt", lambda path: path.write_text("some content") and None)
     with AppendLog(tmp_path / "cache" / "generations" / "b.jsonl") as log:
         log.append({"key": "a"}, {"key": "b"})
+    rows = kept_file(tmp_path / "cache" / "benchmarks" / "c.jsonl", lambda path: path.write_text('{"a": 1}\n') and None)
     faults = of_the_cache()
-    assert len(faults) == 9 and {fault.outcome for fault in faults} == {"survived"}
+    assert rows.read_text() == '{"a": 1}\n', "rows that are no log stay as they are"
+    assert len(faults) == 15 and {fault.outcome for fault in faults} == {"survived"}
     (tmp_path / "cache" / "unsealed").write_text("x")
     assert [fault.outcome for fault in of_the_cache()].count("silent") == 3
 

@@ -184,20 +184,30 @@ def of_the_cache() -> list[Fault]:
     """Every file of the cache, damaged alone: survived when its seal or its log tells."""
     faults, paths = [], [path for path in files_under(cache_folder()) if path.suffix not in (".lock", ".part")]
     for path in track(paths, "the cache", "files"):
-        rows = _rows(path)
+        tells = _of_a_log(path) if path.suffix == ".jsonl" and not _sealed(path) else _seal_tells
         for damage in DAMAGES:
             with damaged(path, damage):
-                told = _seal_tells(path) or (path.suffix == ".jsonl" and all(row in rows for row in _rows(path)))
+                told = tells(path)
             name = f"{damage} cache/{path.relative_to(cache_folder()).as_posix()}"
             faults.append(Fault(name, "survived" if told else "silent"))
     return faults
 
 
+def _of_a_log(path: Path) -> Callable[[Path], bool]:
+    """Whether a log, once damaged, gives no row that it did not hold before."""
+    rows = _rows(path)
+    return lambda damaged_log: all(row in rows for row in _rows(damaged_log))
+
+
 def _rows(path: Path) -> list[object]:
-    if path.suffix != ".jsonl":
-        return []
     with AppendLog(path) as log:
         return log.rows
+
+
+def _sealed(path: Path) -> list[Path]:
+    """The file itself and the folders that it lies in, as far as a seal lies beside them."""
+    places = [place for place in (path, *path.parents) if cache_folder() in place.parents]
+    return [place for place in places if seal_path(place).exists()]
 
 
 def _seal_tells(path: Path) -> bool:
@@ -205,8 +215,7 @@ def _seal_tells(path: Path) -> bool:
     if path.suffix == ".seal":  # whether it still matches or not, only what matches its content is taken
         sealed = path.with_name(path.name.removeprefix(".").removesuffix(".seal"))
         return not is_sealed(sealed) or seal_of(sealed)["sha256"] == json.loads(path.read_text())["sha256"]
-    places = [place for place in (path, *path.parents) if cache_folder() in place.parents]
-    return any(seal_path(place).exists() and not is_sealed(place) for place in places)
+    return any(not is_sealed(place) for place in _sealed(path))
 
 
 def name_of(path: Path, damage: str) -> str:
