@@ -56,6 +56,8 @@ def test_mathematics_is_made_a_dozen_problems_per_document(monkeypatch: pytest.M
     made = dict(dm_mathematics.mathematics_problems(archive, ()))
     assert list(made) == ["arithmetic__add_or_sub-000", "arithmetic__add_or_sub-001"]
     assert all(text.count("Question: ") == text.count("\nAnswer: ") == 12 for text in made.values())
+    monkeypatch.setattr(dm_mathematics, "MODULES", ("numbers__round_number",))  # draws between floats
+    assert len(dict(dm_mathematics.mathematics_problems(archive, ()))) == 2
     monkeypatch.setattr(dm_mathematics, "MODULES", ("arithmetic__nonsense",))
     with pytest.raises(HareError, match="The mathematics generator failed: KeyError"):
         list(dm_mathematics.mathematics_problems(archive, ()))

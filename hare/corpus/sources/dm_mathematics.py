@@ -1,8 +1,9 @@
 """DeepMind's mathematics generator (Saxton et al. 2019), run from its archive in a process of its own.
 
 The package is from 2019 and depends on the order of Python's sets. So it runs in a child process with hashing and both
-random generators fixed, and with two names put back that newer numpy and sympy releases have dropped. Of its modules
-only those that need no more than a few milliseconds a problem are used.
+random generators fixed, and with two names put back that newer numpy and sympy releases have dropped. Python refuses
+floats as ends of what is drawn from 3.12 on: whole ones become integers, and the problems are the same on every Python.
+Of its modules only those that need no more than a few milliseconds per problem are used.
 """
 
 import json
@@ -33,6 +34,8 @@ import sympy
 wheel, modules, documents, problems = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3]), int(sys.argv[4])
 solver = importlib.import_module("sympy.solvers.diophantine.diophantine")
 sys.modules["sympy.solvers.diophantine"].base_solution_linear = solver.base_solution_linear
+draw = random.randint
+random.randint = lambda *ends: draw(*(int(end) if int(end) == end else end for end in ends))
 sys.path.insert(0, wheel)
 from mathematics_dataset.modules import modules as known
 
