@@ -268,11 +268,13 @@ def test_the_neighbours_threshold_leaves_the_asked_share_of_clean_text_above_it(
 
 
 def test_neighbours_in_words_and_in_a_neural_space_are_tried_on_the_same_cases(index: BenchmarkIndex) -> None:
-    clean = planted.clean_documents([CLEAN, CLEAN[500:]], 40, seed=0)
+    # clean text as short as what is tried: with few items a threshold set on whole documents says nothing of passages
+    calibrating = planted.plant(index, [CLEAN], count=12, seed=1)["clean_passages"]
+    clean = [text for case in calibrating for text in case]
     found = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
     assert {name.split(".")[1] for name in found} == {"words", "neural"}
     assert found["neighbours.words.verbatim"] > 0.9 and found["neighbours.neural.verbatim"] > 0.8
-    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.5
+    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.2
     assert all(0 <= share <= 1 for share in found.values())
 
 

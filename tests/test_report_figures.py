@@ -81,7 +81,7 @@ def test_the_tail_of_hard_documents_is_counted_on_both_sides() -> None:
     assert "20.0 % before cleaning, 5.0 % after" in corpus.quality(frame).get_suptitle()
 
 
-def test_forms_and_gates_are_ranked() -> None:
+def test_forms_and_gates_are_counted() -> None:
     gates = table("gate asked rejected left", ("refusal", 10, 1, 9), ("repetition", 9, 4, 5))
     assert "5 of 10 generated texts pass all gates (50%)" in synthesis.d2_yield(gates).get_suptitle()
     assert "repetition" in synthesis.d2_yield(gates).get_suptitle()
@@ -92,7 +92,7 @@ def test_forms_and_gates_are_ranked() -> None:
             for form, share, count in (("summary", 0.6, 5), ("table", 0, 4), ("worked_problem", 0, 9))
             for measure in measures]
     title = synthesis.d2_forms(table("form measure value low high texts", *rows)).get_suptitle().replace("\n", " ")
-    assert title == "Summary passes most often (3 of 5); no draft passes of table (0 of 4), worked problem (0 of 9)"
+    assert title == "3 of 18 drafts pass every gate; none of table (0 of 4), worked problem (0 of 9)"
 
 
 def test_diversity_is_told_by_intervals_and_a_part_without_one_has_no_whiskers() -> None:
@@ -204,4 +204,12 @@ def test_the_overlap_curve_names_the_least_n() -> None:
     picture = decontamination.overlap_curve(table("part ngram threshold documents share low high", *rows))
     assert picture.get_suptitle().replace("\n", " ") == (
         "80% of D1's documents share a 4-gram with a benchmark, 1.0% share more than half of theirs"
+    )
+
+
+def test_a_bag_of_words_is_a_baseline_of_the_tools_title() -> None:
+    frame = table("test_set system part exact low high", ("test", "hare-tool", "all", 0.88, 0.85, 0.91),
+                  ("test", "retrieval", "all", 0.4, 0.3, 0.5), ("test", "bag-of-words", "all", 0.86, 0.83, 0.89))
+    assert finetuning.tool_finding(frame) == (
+        "HARE-Tool's right calls: test set 88 % (best baseline 86 %, intervals overlap)"
     )

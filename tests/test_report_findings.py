@@ -50,5 +50,5 @@ def test_the_mix_and_the_models_worth_are_told_from_tables(tmp_path: Path, monke
     heldout = facts.heldout(recorded)
     assert heldout == {"best_arm": 2.4, "worst_arm": 2.6, "bigram": 2.5, "fivegram": 2.2}
     (sentence,) = _worth(heldout)
-    assert "at 2.40 to 2.60 bits per byte, where a table of pairs of word pieces needs 2.50" in sentence
+    assert "at 2.40 to 2.60 bits per byte, where a table of pairs of the same word pieces needs 2.50" in sentence
     assert list(_worth({"best_arm": 2.0, "worst_arm": 2.1})) == []

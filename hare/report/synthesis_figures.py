@@ -68,15 +68,14 @@ def d2_forms(frame: pd.DataFrame) -> Figure:
 
 
 def _forms_finding(passed: pd.DataFrame) -> str:
-    """How many drafts pass in the form that passes most often, and of which forms none does.
+    """How many drafts pass, and of which forms none does; so few drafts of a form do not tell which passes most often.
 
     ``passed``: a row per form, with the share as ``value`` and the number of ``texts``.
     """
-    best, never = passed["value"].idxmax(), passed.index[passed["value"] == 0]
-    of_best = passed.loc[best]
-    most = f"{best.replace('_', ' ').capitalize()} passes most often ({_count(of_best)})"
+    never = passed.index[passed["value"] == 0]
+    together = f"{(passed['value'] * passed['texts']).sum():.0f} of {passed['texts'].sum():.0f} drafts pass every gate"
     counts = ", ".join(f"{form.replace('_', ' ')} ({_count(passed.loc[form])})" for form in never)
-    return f"{most};\nno draft passes of {counts}" if counts else most
+    return f"{together};\nnone of {counts}" if counts else together
 
 
 def _count(row: pd.Series) -> str:

@@ -60,7 +60,7 @@ def _worth(heldout: Mapping[str, float]) -> Iterator[str]:
     if {"bigram", "fivegram"} <= set(heldout):
         yield (
             f"After so few tokens they predict held-out text at {heldout['best_arm']:.2f} to "
-            f"{heldout['worst_arm']:.2f} bits per byte, where a table of pairs of word pieces needs "
+            f"{heldout['worst_arm']:.2f} bits per byte, where a table of pairs of the same word pieces needs "
             f"{heldout['bigram']:.2f} and one of up to five {heldout['fivegram']:.2f}: what follows are differences "
             "between arms, not the worth of one."
         )
