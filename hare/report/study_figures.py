@@ -85,8 +85,8 @@ def draw_ablation(frame: pd.DataFrame) -> Figure:
     axes.axhline(0, color="black", linewidth=1)
     axes.set_ylabel("benchmark answers, difference in bits\nper byte (below 0: better)")
     printed = frame[frame.origin == "published"].iloc[0]
-    headline(picture, f"{ablation_finding(differences)}; the mix of sources is not held equal. Published, at 0.25B, "
-              f"one seed: average scores of about {printed.low:.0f} to {printed.high:.0f} %, A < B < D")
+    headline(picture, f"{ablation_finding(differences)};\nsources not held equal. Published, one seed: "
+              f"{printed.low:.0f} to {printed.high:.0f} % on average, A < B < D")
     return picture
 
 
