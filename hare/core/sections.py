@@ -115,7 +115,7 @@ class Decontamination:
 class Tokens:
     """Packed token files and the two-stage mixture."""
 
-    vocabulary: VocabularyName = "own-2048"  # own-<n>: n pieces, trained on all parts alike; mistral-32k: the paper's
+    vocabulary: VocabularyName = "own-4096"  # own-<n>: n pieces, trained on all parts alike; mistral-32k: the paper's
     sequence_length: Annotated[Count, Field(ge=2)] = 256  # tokens
     stage1_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0867  # of the steps, on D1 alone; the paper: 52B of 600B
     neutral_sources: AnyNumber[Text] = ("tales", "eu-regulations")  # sources that no arm reads: neutral text
@@ -154,7 +154,7 @@ class Training:
     arms: Annotated[dict[ArmName, Weights], Field(min_length=1, default_factory=_the_studys_arms)]
     training_seeds: AtLeastOne[Seed] = (0, 1, 2, 3)
     training_minutes: Annotated[Number, Field(ge=0)] = 0.0  # the last seeds that do not fit are left out; 0: no limit
-    train_steps: Count = 1800
+    train_steps: Count = 1400
     micro_batch: Count = 2  # sequences
     gradient_accumulation: Count = 1  # micro-batches per step and replica
     data_parallel: Count = 1  # processes
@@ -177,9 +177,9 @@ class Training:
     weight_decay: Annotated[Number, Field(ge=0)] = 0.1
     adam_beta2: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # small batches; 0.95 where a step reads much
     gradient_clip: Positive = 1.0
-    checkpoint_interval: Count = 900  # steps
+    checkpoint_interval: Count = 700  # steps
     averaged_checkpoints: Count = 4  # spread over the last twentieth of the steps; their mean is exported
-    validation_interval: Count = 225  # steps
+    validation_interval: Count = 175  # steps
     validation_sequences: Count = 4  # held-out sequences per category
     parity_steps: Count = 10  # steps of the check that two processes train as one does
 

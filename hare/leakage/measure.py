@@ -101,7 +101,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_positio
 
 def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], measure: Measure,
           label: str = "leakage", answer_starts: Sequence[int] = ()) -> Scores:
-    """Score every text with one forward pass each, batched by length; ``what`` names the progress bar.
+    """Score every text with one forward pass each, batched by length; ``label`` names the progress bar.
 
     Padding stands to the right, where no real position attends to it, so no padding token is needed.
     ``answer_starts`` as of `encode`.
