@@ -91,7 +91,7 @@ def test_a_partial_file_that_is_already_whole_is_accepted(index: Index) -> None:
 
 def test_a_wrong_hash_is_refused_and_the_file_removed(index: Index) -> None:
     archive = _archive("0" * 64)
-    with pytest.raises(HareError, match=f"{'0' * 64} is registered(?s:.)*mirror serves another file"):
+    with pytest.raises(HareError, match=f"{'0' * 64} is registered(?s:.)*mirror serves another file(?s:.)*by hand"):
         fetch(archive)
     assert not list(archive.path.parent.glob(f"{WHEEL}*"))
 
@@ -148,6 +148,15 @@ def test_what_the_index_lacks_is_named(index: Index) -> None:
         fetch(_archive(filename="other.whl"))
     with pytest.raises(HareError, match="does not offer unheard-of(.|\n)*by hand"):
         fetch(Archive("unheard-of", "1.0", WHEEL, "0" * 64, "CC0-1.0"))
+
+
+@pytest.mark.parametrize("package", sorted(ARCHIVES))
+def test_an_archive_that_the_index_lost_is_named_with_its_digest_and_its_place(index: Index, package: str) -> None:
+    archive = ARCHIVES[package]
+    with pytest.raises(HareError, match=f"does not offer {package}") as caught:
+        fetch(archive)
+    for remedy in (f"https://pypi.org/project/{package}/{archive.version}/", archive.sha256, str(archive.path)):
+        assert remedy in caught.value.fix
 
 
 def test_a_full_disk_is_named(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

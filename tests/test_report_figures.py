@@ -96,13 +96,16 @@ def test_forms_and_gates_are_counted() -> None:
 
 
 def test_diversity_is_told_by_intervals_and_a_part_without_one_has_no_whiskers() -> None:
-    rows = [(part, measure, value, value - width, value + width) for measure in synthesis._PANELS
-            for part, value, width in (("d1", 0.3, 0.1), ("d2", 0.1, 0.0), ("d3", 0.6, 0.1), ("d1+d2", 0.2, 0.1))]
-    picture = synthesis.diversity(table("part measure value low high", *rows))
+    rows = [(part, measure, value, value - width, value + width, texts) for measure in synthesis._PANELS
+            for part, value, width, texts in (("d1", 0.3, 0.1, 9), ("d2", 0.1, 0.0, 9), ("d3", 0.6, 0.1, 9),
+                                              ("d1+d2", 0.2, 0.1, 20))]
+    picture = synthesis.diversity(table("part measure value low high texts", *rows))
     assert picture.get_suptitle().replace("\n", " ") == (
         "D3 repeats itself more than D1 (self-BLEU D1 0.30, D2 0.10, D3 0.60); "
         "topics are spread less evenly in D2 (entropy D1 0.30, D2 0.10, D3 0.60 nats)")
     assert len(picture.axes[0].collections[0].get_segments()) == 3
+    fewer = table("part measure value low high texts", *(row[:5] + (5 if row[0] == "d2" else 9,) for row in rows))
+    assert "less evenly in no synthetic part" in synthesis.diversity(fewer).get_suptitle()
 
 
 def test_composition_schedule_and_epochs_say_what_was_read() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hare.corpus.completeness import parses
 from hare.corpus.links import GAP, closed_up, replaced, run_start, without_bare_domains, without_links
+from hare.corpus.masking import shape
 from hare.corpus.numbers import without_numbers
 from hare.data.document_words import words_of
 
@@ -29,9 +30,6 @@ _SPOKEN_EMAIL = re.compile(
     r"\b[\w.+-]{1,64} at [\w-]+(?: dot [\w-]+)* dot (?:com|org|net|edu|gov|uk|de|fr|eu|ca|au|in|io)\b", re.IGNORECASE
 )
 _CONTEXT = 60  # characters on each side of what was taken that are shown
-_PRIVATE = re.compile(r"\S+\s?(?:@|[\[(<{]\s?at\s?[\])>}]|\bat\b)\s?\S+\.\S+", re.IGNORECASE)
-_LETTERS = re.compile(r"[^\W_]")
-_LONG_NUMBER = re.compile(r"\d[\d .()/-]{5,}\d")
 
 
 @dataclass(frozen=True)
@@ -128,17 +126,14 @@ def _without_email(collector: _Collector, match: re.Match[str]) -> str:
 
 
 def _shown(match: re.Match[str]) -> str:
-    """What was taken between its neighbours, in double brackets; of addresses and numbers only the shape."""
+    """What was taken between its neighbours, in double brackets; of whole addresses and numbers only the shape.
+
+    What is committed of it goes through `hare.corpus.masking` as well, which knows halves too.
+    """
     text, (start, end) = match.string, match.span()
     around = (text[max(0, start - _CONTEXT) : start], match.group(), text[end : end + _CONTEXT])
-    pieces = [masked(piece) for piece in around]
+    pieces = [shape(piece) for piece in around]
     return "{}⟦{}⟧{}".format(*pieces).replace(GAP, "")
-
-
-def masked(text: str) -> str:
-    """The text with an x for each letter of an e-mail address and a 0 for each digit of a longer number."""
-    text = _PRIVATE.sub(lambda address: _LETTERS.sub("x", address.group()), text)
-    return _LONG_NUMBER.sub(lambda number: re.sub(r"\d", "0", number.group()), text)
 
 
 def _spelled_out(text: str, collector: _Collector) -> str:

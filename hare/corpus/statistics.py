@@ -16,7 +16,7 @@ from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
 from hare.core.reading import read_table
 from hare.corpus.block import EXCERPT, HERE
-from hare.corpus.personal import masked
+from hare.corpus.masking import masked
 from hare.corpus.pipeline import BLOCKS, Cleaned, trace_files
 from hare.corpus.sources.registry import DECOY
 

@@ -142,7 +142,7 @@ def fetch(archive: Archive) -> Path:
 
 
 def _download(archive: Archive) -> None:
-    from hare.data.download import download  # the network's libraries load slowly: only when needed
+    from hare.data.download import by_hand, download  # the network's libraries load slowly: only when needed
 
     partial = archive.path.with_name(f"{archive.path.name}.part")
     download(archive, partial)
@@ -153,7 +153,7 @@ def _download(archive: Archive) -> None:
             f"{archive.filename} has sha256 {digest}, but {archive.sha256} is registered: it is truncated or another "
             "file.",
             "the bad copy has been deleted, so run the same command again; if it happens twice, your index or mirror "
-            "serves another file: point PIP_INDEX_URL at one that serves the original",
+            f"serves another file: point PIP_INDEX_URL at one that serves the original. {by_hand(archive)}",
         )
     partial.replace(archive.path)
 

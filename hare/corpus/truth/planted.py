@@ -19,6 +19,7 @@ from hare.core.statistics import wilson_interval
 from hare.corpus.block import Block, Removal
 from hare.corpus.blocks import Completeness, Language, PersonalInformation, Repetition, Soundness
 from hare.corpus.completeness import parses
+from hare.corpus.masking import masked
 from hare.corpus.personal import without_personal_information
 from hare.corpus.shared_lines import line_hash, lines_of, shared
 from hare.corpus.signature_files import StoredSignatures, append
@@ -95,10 +96,10 @@ def _caught(block: Block, planted: list[defects.Planted], clean: list[Document])
         verdict = block.judge(copy)
         if isinstance(verdict, Removal):
             excerpt = document.text[max(0, verdict.at - 100) :][:200]
-            alarms.append([block.name, document.metadata["source"], verdict.reason, verdict.score, excerpt])
+            alarms.append([block.name, document.metadata["source"], verdict.reason, verdict.score, masked(excerpt)])
         elif verdict and not isinstance(block, Soundness):
             alarms.append([block.name, document.metadata["source"], verdict[0].reason, verdict[0].count,
-                           verdict[0].excerpt[:200]])
+                           masked(verdict[0].excerpt[:200])])
     hits = {kind: (sum(caught), len(caught)) for kind, caught in tally.items()}
     return list(_rows(block.name, hits, len(alarms), len(clean))), alarms
 
