@@ -48,6 +48,20 @@ def test_runs_are_listed_as_they_come(folder: Path) -> None:
     ]
 
 
+def test_seeds_that_do_not_fit_into_the_minutes_are_not_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {key: run for key, run in outlook.study_runs().items() if key in (("a", 0), ("a", 1))}
+    monkeypatch.setattr(outlook, "study_runs", lambda *_: runs)
+    profile = load_profile("overnight")
+    training = dataclasses.replace(profile.training, training_seeds=(0, 1), training_minutes=60.0)
+    profile = dataclasses.replace(profile, training=training)
+    assert outlook.outlook(profile)[-1].startswith("  runs: 2 left"), "nothing is measured yet"
+    kept = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
+    kept.mkdir(parents=True)
+    for name in ("metrics", "heldout", "scores"):
+        pd.DataFrame(metrics(20)).to_parquet(kept / f"{name}.parquet")
+    assert outlook.outlook(profile)[-1] == "  runs: nothing is left"
+
+
 def test_before_there_are_tokens_nothing_can_begin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlook, "read_manifest", lambda *_: None)
     assert outlook.outlook(load_profile("overnight")) == ["  runs: none can begin before notebook 04 has run"]

@@ -1,52 +1,127 @@
 """A number of minutes for the study's training, as on a GPU that is paid by the minute: whole seeds are left out.
 
-The first seed is trained in any case, and what its steps took says how many seeds fit. Two are kept at least, since an
-interval needs them. The choice is written down, so that the same command again keeps the same seeds.
+The first 20 seconds of the first seed's runs say what a seed takes, and with it how many fit. Those steps stay in the
+curves of the runs, so that the same command again keeps the same seeds.
 """
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from hare.core.files import write_json
-from hare.core.provenance import digest_of
+import numpy as np
+
+from hare.core.errors import HareError
+from hare.core.files import read_jsonl
 from hare.training.launch import at_once, train_all
-from hare.training.run import TrainedRun, TrainingRun
+from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun
 
-Key = tuple[str, int]
+MEASURED = 20.0  # seconds of steps
+_SECONDS_BETWEEN_LOOKS = 1.0
+Key = tuple[str, int]  # arm and seed
 
 
-def seeds_within(minutes: float, runs: Mapping[Key, TrainingRun], seeds: tuple[int, ...], folder: Path) -> list[int]:
-    """Train the first seed's runs, and choose the seeds whose runs fit into the minutes; ``folder`` keeps the choice.
+@dataclass(frozen=True)
+class Budget:
+    """What was planned and measured. The first ``kept_anyway`` seeds are in results/ already and cost nothing."""
 
-    ``runs`` are keyed by arm and seed; starting up is not counted.
+    minutes: float
+    seeds: tuple[int, ...]
+    seconds_per_seed: float
+    kept_anyway: int
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The first seeds, as many as fit into the minutes."""
+        return self.seeds[: max(self.kept_anyway, int(self.minutes * 60 / self.seconds_per_seed))]
+
+    def checked(self) -> "Budget":
+        """The same.
+
+        Raises:
+            HareError: not even the first seed fits.
+        """
+        if not self.kept:
+            raise HareError(
+                f"One seed of every arm takes {self.seconds_per_seed / 60:.1f} minutes of training, and "
+                f"training.training_minutes is {self.minutes:g}.",
+                "raise training.training_minutes, or lower training.train_steps or the number of training.arms",
+            )
+        return self
+
+    def metrics(self) -> dict[str, float]:
+        """Minutes allowed, seconds that a seed takes as measured, seeds planned and kept."""
+        return {
+            "budget.minutes": self.minutes, "budget.seconds_per_seed": self.seconds_per_seed,
+            "budget.seeds_planned": float(len(self.seeds)), "budget.seeds_kept": float(len(self.kept)),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs by arm and seed, the minutes they may take, and those of them that results/ holds already."""
+
+    minutes: float
+    seeds: tuple[int, ...]
+    runs: Mapping[Key, TrainingRun]
+    taken_up: Mapping[Key, TrainedRun]
+
+    @property
+    def first(self) -> dict[Key, TrainingRun]:
+        """The first seed's runs."""
+        return {key: run for key, run in self.runs.items() if key[1] == self.seeds[0]}
+
+    @property
+    def begun(self) -> list[Key]:
+        """The runs that start at once, side by side, when nothing is trained yet."""
+        return list(self.first)[: at_once(list(self.first.values()))]
+
+    def budget(self, curves: Sequence[Sequence[float]]) -> Budget:
+        """The budget by the curves of the runs that `begun` names: seconds of each step."""
+        step = float(np.median([seconds for curve in curves for seconds in measured(curve)]))
+        steps = sum(run.training.train_steps for run in self.first.values())
+        absent = [seed for _, seed in self.runs.keys() - self.taken_up.keys()]
+        anyway = min((self.seeds.index(seed) for seed in absent), default=len(self.seeds))
+        return Budget(self.minutes, self.seeds, steps * step / len(curves), anyway)
+
+
+def measured(seconds: Sequence[float]) -> list[float]:
+    """Steps of the first 20 seconds of a run, behind the first one, which compiles; all there are of a shorter run."""
+    steps = list(seconds[1:] or seconds)
+    before = np.cumsum([0.0, *steps[:-1]])
+    return [step for step, passed in zip(steps, before, strict=True) if passed < MEASURED]
+
+
+def budget_within(plan: Plan) -> Budget:
+    """Train what is missing of the first seed, and measure meanwhile how many seeds fit into the minutes; starting up,
+    validation and checkpoints are not counted.
+
+    Raises:
+        HareError: not even the first seed fits, said as soon as 20 seconds have been measured; what has been trained
+            until then stays.
     """
-    named = digest_of([minutes, *(run.folder.name for run in runs.values())])[:10]
-    path = folder / f"budget-{named}.json"
-    kept = _kept(path, seeds)
-    if kept is None:
-        seconds = seconds_together(train_all([run for (_, seed), run in runs.items() if seed == seeds[0]]))
-        kept = fitting(seeds, seconds, minutes)
-        print(f"One seed takes {seconds:.0f} s: {len(kept)} of {len(seeds)} fit into {minutes:g} minutes.", flush=True)
-        write_json(path, kept)
-    return kept
+    missing = [key for key in plan.first if key not in plan.taken_up]
+    finished = train_all([plan.first[key] for key in missing], _Look(plan))
+    trained = {**plan.taken_up, **dict(zip(missing, finished, strict=True))}
+    return plan.budget([trained[key].metrics()["seconds"].tolist() for key in plan.begun]).checked()
 
 
-def _kept(path: Path, seeds: tuple[int, ...]) -> list[int] | None:
-    """The choice written down; None where there is none, or one that cannot be read."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept if kept and list(seeds[: len(kept)]) == kept else None
-    except (OSError, ValueError, TypeError):
-        return None
+class _Look:
+    """Called while the first seed trains: says what fits once every run that began at the start has been measured."""
 
+    def __init__(self, plan: Plan):
+        self.plan, self._next, self._shown = plan, 0.0, False
+        self.curves = [plan.first[key].folder / METRICS_FILE for key in plan.begun]
 
-def seconds_together(trained: list[TrainedRun]) -> float:
-    """How long the steps of these runs took, as many side by side as may be; the first, which compiles, left out."""
-    seconds = sum(float(run.metrics()["seconds"].iloc[1:].sum()) for run in trained)
-    return seconds / at_once([run.run for run in trained])
-
-
-def fitting(seeds: tuple[int, ...], seconds_per_seed: float, minutes: float) -> list[int]:
-    """The first seeds, as many as fit into the minutes, but two at least."""
-    return list(seeds[: max(2, int(minutes * 60 / seconds_per_seed))])
+    def __call__(self) -> None:
+        if self._shown or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+        if not all(path.exists() for path in self.curves):
+            return
+        curves = [[row["seconds"] for row in read_jsonl(path)] for path in self.curves]
+        if all(sum(curve[1:]) >= MEASURED for curve in curves):
+            budget, self._shown = self.plan.budget(curves).checked(), True
+            print(
+                f"One seed takes {budget.seconds_per_seed:.0f} s: {len(budget.kept)} of {len(budget.seeds)} fit into "
+                f"{budget.minutes:g} minutes.", flush=True,
+            )

@@ -7,7 +7,7 @@ import re
 import signal
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,11 @@ def train(run: TrainingRun) -> TrainedRun:
     return train_all([run])[0]
 
 
-def train_all(runs: list[TrainingRun], on_processor: bool = False) -> list[TrainedRun]:
-    """Train several runs; neighbours with equally many processes share one launch.
+def train_all(
+    runs: list[TrainingRun], each_step: Callable[[], None] | None = None, on_processor: bool = False
+) -> list[TrainedRun]:
+    """Train several runs; neighbours with equally many processes share one launch. ``each_step`` is called after each
+    step of any of them, and may raise, which ends them.
 
     Runs of one process each are trained ``runs_at_once`` side by side, as far as there are cores for them: two
     processes of one thread use two cores better than one of two threads. Runs whose last checkpoint is there, whoever
@@ -50,7 +53,7 @@ def train_all(runs: list[TrainingRun], on_processor: bool = False) -> list[Train
     prepare(runs)
     waiting = [run for run in runs if finished(run) is None and not is_trained(run)]
     for _, together in groupby(waiting, key=lambda run: (run.processes, run.training.cpu_threads)):
-        _launch(_lanes(list(together)), on_processor)
+        _launch(_lanes(list(together)), each_step, on_processor)
     return [finished(run) or _finish(run) for run in runs]
 
 
@@ -83,7 +86,9 @@ def at_once(runs: list[TrainingRun]) -> int:
     return max(1, min(count, len(runs)))
 
 
-def _launch(lanes: list[list[TrainingRun]], on_processor: bool) -> None:
+def _launch(
+    lanes: list[list[TrainingRun]], each_step: Callable[[], None] | None, on_processor: bool
+) -> None:
     """Train each lane's runs one after the other, all lanes side by side; the first failure ends all of them."""
     runs = [run for lane in lanes for run in lane]
     if not on_processor:
@@ -99,7 +104,7 @@ def _launch(lanes: list[list[TrainingRun]], on_processor: bool) -> None:
             arguments = ["-m", "hare.training.worker", str(listed)]
             ranks = stack.enter_context(started(arguments, lane[0].processes, environment))
             together[ranks] = listed.with_name("error.json")
-        tail = watch(_merged(list(together), failed), runs)
+        tail = watch(_merged(list(together), failed), runs, each_step)
         for ranks in failed:
             _raise_failure(ranks.wait(), together[ranks], tail)
 
@@ -136,7 +141,9 @@ def worker_environment(training: Training) -> dict[str, str]:
     return environment | ({"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if training.tensor_parallel > 1 else {})
 
 
-def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
+def watch(
+    lines: Iterable[str], runs: list[TrainingRun], each_step: Callable[[], None] | None = None
+) -> list[str]:
     """Keep each run's lines in its ``train.log``, show that of its last step, turn news into progress.
 
     Returns the last lines that were no news.
@@ -150,6 +157,8 @@ def watch(lines: Iterable[str], runs: list[TrainingRun]) -> list[str]:
             if news := _news(line):
                 current, taken[news["run"]] = folders[news["run"]], news["step"]
                 progress.advance(sum(taken.values()) - progress.done)
+                if each_step:
+                    each_step()
                 continue
             line = masked(line)
             current = folders.get(line.partition(" ")[0], current)

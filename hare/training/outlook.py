@@ -8,6 +8,7 @@ from hare.core.files import read_jsonl
 from hare.core.manifest import read_manifest
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
+from hare.training.budget import Key, Plan
 from hare.training.checkpoints import checkpoints
 from hare.training.inputs import Inputs
 from hare.training.kept import KEPT_FOLDER, taken_up
@@ -27,8 +28,21 @@ def outlook(profile: Profile) -> list[str]:
     )
     kept = workspace.results / "training" / KEPT_FOLDER
     states = {key: _State.of(run, kept) for key, run in runs.items() if key[0] != PARITY}
+    if profile.training.training_minutes:
+        arms = {key: runs[key] for key in states}
+        known = {key: done for key, run in arms.items() if (done := taken_up(kept, run)) is not None}
+        plan = Plan(profile.training.training_minutes, profile.training.training_seeds, arms, known)
+        states = _within_minutes(plan, states)
     lines = [f"  {f'{arm}, seed {seed}':<12} {state}" for (arm, seed), state in states.items() if state.saved]
     return [*lines, _left(list(states.values()), profile.training.runs_at_once)]
+
+
+def _within_minutes(plan: Plan, states: dict[Key, "_State"]) -> dict[Key, "_State"]:
+    """Without the seeds that do not fit, which is known once the first one is done."""
+    done = [states[key].done for key in plan.begun]
+    curves = [run.metrics()["seconds"].tolist() for run in done if run is not None]
+    kept = plan.budget(curves).kept if len(curves) == len(done) else plan.seeds
+    return {key: state for key, state in states.items() if key[1] in kept}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, arm_mixture
-from hare.training.budget import seeds_within
+from hare.training.budget import Plan, budget_within
 from hare.training.inputs import Inputs
 from hare.training.kept import KeptRuns, taken_up
 from hare.training.launch import train_all
@@ -26,10 +26,12 @@ PARITY = "parity"  # stands for an arm: the pair of runs that checks the layouts
 
 @dataclass(frozen=True)
 class Ablation:
-    """All runs of the study, trained: by arm and seed, and the parity pair by number of processes."""
+    """All runs of the study, trained: by arm and seed, and the parity pair by number of processes. ``budget`` holds
+    metrics of what fitted into the minutes, and nothing where there is no limit."""
 
     arms: dict[tuple[str, int], TrainedRun]
     parity: dict[int, TrainedRun]
+    budget: dict[str, float]
 
     def here(self) -> dict[tuple[str, int], TrainedRun]:
         """The arms' runs whose weights are on this machine."""
@@ -103,12 +105,13 @@ def train_study(
 
     Where runs are kept, as many are trained as train side by side, kept, and so on; else all of them at once.
     """
-    runs = study_runs(folder, model, tokens, training, inputs)
+    runs, metrics = study_runs(folder, model, tokens, training, inputs), {}
+    trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
     if training.training_minutes:
         arms = {key: run for key, run in runs.items() if key[0] != PARITY}
-        seeds = seeds_within(training.training_minutes, arms, training.training_seeds, folder)
-        runs = {key: run for key, run in runs.items() if key not in arms or key[1] in seeds}
-    trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
+        budget = budget_within(Plan(training.training_minutes, training.training_seeds, arms, trained))
+        runs = {key: run for key, run in runs.items() if key not in arms or key[1] in budget.kept}
+        metrics = budget.metrics()
     missing = [key for key in runs if key not in trained]
     if torch.cuda.device_count() == 1:  # each process wants a GPU of its own, so the pair trains beside it
         pair = [key for key in missing if key[0] == PARITY]
@@ -123,6 +126,7 @@ def train_study(
     return Ablation(
         arms={key: run for key, run in trained.items() if key[0] != PARITY},
         parity={key[1]: run for key, run in trained.items() if key[0] == PARITY},
+        budget=metrics,
     )
 
 
