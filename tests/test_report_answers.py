@@ -13,6 +13,7 @@ from hare.core.paths import Workspace
 from hare.core.provenance import sealed
 from hare.driver.notebooks import read_cells
 from hare.driver.reproduce import reproduce
+from hare.report.answers import decontamination, finetuning, leakage, study, training
 from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
@@ -56,3 +57,52 @@ def test_a_run_puts_its_own_answer_in_the_place_of_the_last_record_s(roots) -> N
     shown = [output.data["text/markdown"] for cell in kept.cells for output in cell.get("outputs", [])
              if "text/markdown" in output.get("data", {})]
     assert shown == ["**Answer, as recorded.** the total is 1"]
+
+
+def _interval(name: str, low: float, high: float) -> dict[str, float]:
+    return {name: (low + high) / 2, f"{name}.low": low, f"{name}.high": high}
+
+
+@pytest.mark.parametrize(("share", "any_run", "sentence"), [
+    ((0.0, 0.0), (0.9, 1.0), "sees nothing inside"), ((0.1, 0.3), (0.9, 1.0), "sees less inside"),
+    ((0.1, 0.9), (0.2, 0.9), "is not seen to be worse"),
+])
+def test_the_finding_of_03_follows_its_numbers(share: tuple, any_run: tuple, sentence: str) -> None:
+    rate = "planted.inside_a_document.{}.detection_rate".format
+    metrics = _interval(rate("document-share-10-15"), *share) | _interval(rate("any-13-gram"), *any_run)
+    assert sentence in decontamination.answer(metrics)
+
+
+@pytest.mark.parametrize(("h3", "p", "sentence"), [
+    ((-2, -1), (-1, 1), "further tasks are predicted better, benchmark answers with no difference seen."),
+    ((1, 2), (-2, -1), "further tasks are predicted worse, benchmark answers better."),
+])
+def test_the_finding_of_05_follows_its_contrasts(h3: tuple, p: tuple, sentence: str) -> None:
+    assert sentence in training.answer(_interval("contrast.c-a2.h3", *h3) | _interval("contrast.c-a2.p", *p))
+
+
+@pytest.mark.parametrize(("rare", "paper", "sentence"), [
+    ((0.6, 0.7), (0.4, 0.6), "tokens from one reading on, in the paper's measure after 4 readings."),
+    ((0.4, 0.4), (0.6, 0.4), "tokens not even after 4 readings, in the paper's measure not even after 4 readings."),
+    ((0.4, 0.6), (0.6, 0.6), "tokens after 4 readings, in the paper's measure from one reading on."),
+])
+def test_the_finding_of_07_names_the_first_dose_that_shows(rare: tuple, paper: tuple, sentence: str) -> None:
+    metrics: dict[str, float] = {}
+    for estimator, lows in (("min_k", rare), ("fivegram_five_starts", paper)):
+        for dose, low in zip((1, 4), lows, strict=True):
+            metrics |= _interval(f"auc.{estimator}.dose_{dose}", low, 0.9)
+    assert sentence in leakage.answer(metrics)
+
+
+@pytest.mark.parametrize(("marked", "copied", "sentence"), [
+    ((0.8, 0.9), (0.0, 0.1), "Copying arguments fails"), ((0.8, 0.9), (0.6, 0.7), "points at arguments better"),
+    ((0.2, 0.4), (0.1, 0.3), "not shown to be better"),
+])
+def test_the_finding_of_08_follows_its_intervals(marked: tuple, copied: tuple, sentence: str) -> None:
+    assert sentence in finetuning.answer(_interval("tool.test.hare-tool.with_arguments", *marked)
+                                     | _interval("tool.test.copying.with_arguments", *copied))
+
+
+@pytest.mark.parametrize(("low", "sentence"), [(-0.5, "tables do not carry"), (0.2, "tables carry")])
+def test_the_finding_of_10_follows_its_correlation(low: float, sentence: str) -> None:
+    assert sentence in study.answer(_interval("printed.score_leakage_rank_correlation.test", low, 0.9))

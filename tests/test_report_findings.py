@@ -46,9 +46,9 @@ def test_the_mix_and_the_models_worth_are_told_from_tables(tmp_path: Path, monke
         (recorded.folder / stage).mkdir(parents=True)
         (recorded.folder / stage / f"{name}.csv").write_text(text, encoding="utf-8")
     assert facts.excess_of_d2(recorded) == facts.Excess("code", 0.25, 0.0)
-    assert _of_mix(recorded).endswith("25% of its tokens are of category code, 0% of D1's.")
+    assert _of_mix(recorded).endswith("Of D2's tokens 25% are of category code, of D1's 0%.")
     heldout = facts.heldout(recorded)
     assert heldout == {"best_arm": 2.4, "worst_arm": 2.6, "bigram": 2.5, "fivegram": 2.2}
     (sentence,) = _worth(heldout)
-    assert "at 2.40 to 2.60 bits per byte, where a table of pairs of the same word pieces needs 2.50" in sentence
+    assert "at 2.40 to 2.60 bits per byte" in sentence and "pairs of the same word pieces needs 2.50" in sentence
     assert list(_worth({"best_arm": 2.0, "worst_arm": 2.1})) == []

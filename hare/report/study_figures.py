@@ -135,8 +135,8 @@ def _leaderboard_finding(ours: pd.DataFrame) -> str:
     tested = ours[~ours.model.isin(MODELS)].dropna(subset=["low", "chance"])
     if tested.empty:
         return "Published scores; none of our arms has been measured"
-    above = (tested.low > tested.chance).sum()
-    return (f"Of {len(tested)} scores of our arms {above} lie above chance by their intervals; "
+    above = (tested.low > tested.chance).sum() or "none"
+    return (f"Of {len(tested)} scores of our arms {above} {'lies' if above in (1, 'none') else 'lie'} above chance; "
             "the published models beside them are larger by orders of magnitude")
 
 
@@ -170,7 +170,9 @@ def _leakage_finding(frame: pd.DataFrame, ours: pd.DataFrame) -> str:
     if ours.empty:
         return finding
     tested = ours[~ours.model.isin(MODELS)].dropna(subset=["low"])
-    return f"{finding}; of {len(tested)} intervals of our clean arms {(tested.low > 0).sum()} lie above 0"
+    above = (tested.low > 0).sum() or "none"
+    return (f"{finding}; of {len(tested)} intervals of our clean arms {above} "
+            f"{'lies' if above in (1, 'none') else 'lie'} above 0")
 
 
 def _below(height: float, number: int, of: int) -> float:

@@ -12,19 +12,19 @@ def answer(metrics: Mapping[str, float]) -> str:
         return number(metrics, f"contrast.{pair}.{endpoint}", "+.3f")
 
     return (
-        f"**{_finding(metrics)}** With their text held equal, the form of tasks changes the loss on tasks of that form "
-        f"by {contrast('c-a2', 'h3')} bits per byte, on held-out text by {contrast('c-a2', 'h1')}, on the answers of "
-        f"five benchmarks by {contrast('c-a2', 'p')}, where the smallest detectable effect is "
-        f"{number(metrics, 'mde.p', '.3f')}. The paper's whole mixture changes the latter by {contrast('d-a', 'p')}, "
-        f"synthetic pages (D2) with the mix of their own sources by {contrast('b-a', 'p')}."
+        f"**{_finding(metrics)}** Tasks against the same text without their form, in bits per byte (below 0 is "
+        f"better): {contrast('c-a2', 'h3')} on held-out tasks, {contrast('c-a2', 'h1')} on held-out text, "
+        f"{contrast('c-a2', 'p')} on the answers of five benchmarks, where {number(metrics, 'mde.p', '.3f')} could be "
+        f"detected. On those answers, against plain text: {contrast('d-a', 'p')} with the paper's whole mixture, "
+        f"{contrast('b-a', 'p')} with synthetic pages (D2), the mix of topics not held equal."
     )
 
 
 def _finding(metrics: Mapping[str, float]) -> str:
     """Only what has its control: no arm reads the sources of D2 without its form."""
     return (
-        f"With the form of tasks, held-out tasks are read {_told(metrics, 'contrast.c-a2.h3')} and benchmark answers "
-        f"{_told(metrics, 'contrast.c-a2.p')}."
+        f"With text put into the form of tasks, further tasks are predicted {_told(metrics, 'contrast.c-a2.h3')}, "
+        f"benchmark answers {_told(metrics, 'contrast.c-a2.p')}."
     )
 
 

@@ -60,9 +60,9 @@ def _worth(heldout: Mapping[str, float]) -> Iterator[str]:
     if {"bigram", "fivegram"} <= set(heldout):
         yield (
             f"After so few tokens they predict held-out text at {heldout['best_arm']:.2f} to "
-            f"{heldout['worst_arm']:.2f} bits per byte, where a table of pairs of the same word pieces needs "
-            f"{heldout['bigram']:.2f} and one of up to five {heldout['fivegram']:.2f}: what follows are differences "
-            "between arms, not the worth of one."
+            f"{heldout['worst_arm']:.2f} bits per byte (the fewer, the better), where a table of pairs of the same "
+            f"word pieces needs {heldout['bigram']:.2f} and one of up to five {heldout['fivegram']:.2f}: what follows "
+            "are differences between arms, not the worth of one."
         )
 
 
@@ -81,5 +81,4 @@ def _of_mix(recorded: Recorded) -> str:
     excess = facts.excess_of_d2(recorded)
     if excess is None:
         return ""
-    return (f" No arm holds the mix equal for D2: {excess.of_d2:.0%} of its tokens are of category {excess.category}, "
-            f"{excess.of_d1:.0%} of D1's.")
+    return (f" Of D2's tokens {excess.of_d2:.0%} are of category {excess.category}, of D1's {excess.of_d1:.0%}.")
