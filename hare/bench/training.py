@@ -1,8 +1,15 @@
 """Training speed and memory: our trainer against a plain PyTorch loop and Hugging Face's Trainer, in one run.
 
-With the profile's own shape, batch and threads: the plain loop drives the same module with the same fused optimizer, so
-that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the same shape.
-Blocks of steps alternate between the processes, and ratios are medians of neighbouring blocks, since machines are
+Two comparisons, both with the profile's own shape and batch:
+
+- One process against one, with the profile's threads: the plain loop drives the same module with the same fused
+  optimizer, so that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the
+  same shape.
+- The whole machine (``training_machine_…``): our runs side by side, as the study trains its arms, against one process
+  of Hugging Face's Trainer with a thread per core, as torch starts it; and against as many processes of that Trainer
+  side by side as there are runs of ours, since nothing keeps its user from doing the same.
+
+Blocks of steps alternate between the contestants, and ratios are medians of neighbouring blocks, since machines are
 rarely quiet. The paper's shape on a GPU is `hare.bench.gpu`.
 """
 
@@ -15,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +32,13 @@ from hare.bench.training_contestants import IN_A_GROUP, REPLY
 from hare.core.errors import HareError
 from hare.core.files import write_json
 from hare.core.profile import Profile
+from hare.core.provenance import cores
 from hare.core.sections import Model, Training
 from hare.model.sizes import training_flops_per_token
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import Vocabulary
+from hare.training.launch import at_once
 from hare.training.matrix_rate import matrix_flops
 from hare.training.processes import place
 from hare.training.run import TrainingRun
@@ -38,28 +47,66 @@ ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
 SECONDS_PER_BLOCK = 2.5
 _WINDOWS = 64
 Blocks = dict[str, list[dict[str, float]]]
+Contestant = tuple[str, TrainingRun]  # its name in `hare.bench.training_contestants`, and what it is to train
 
 
 def bench(profile: Profile) -> dict[str, float]:
-    """What `hare bench training` records: ``training_tokens_per_s`` and ratios (above 1: ours is faster) with peak
-    memory."""
+    """What `hare bench training` records: tokens per second and ratios (above 1: ours is faster), of one process with
+    its peak memory and of the whole machine."""
+    return _one_process(profile) | _whole_machine(profile)
+
+
+def _one_process(profile: Profile) -> dict[str, float]:
     training = alone(profile.training)
-    vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
-    with random_run(profile.model, training, profile.tokens.sequence_length, vocabulary) as run:
-        blocks = in_turns({name: (name, run) for name in ("trainer", "plain", "hf")})
+    with _random_run(profile, training) as run:
+        blocks = in_turns({name: [(name, run)] for name in ("trainer", "plain", "hf")})
         torch.set_num_threads(training.cpu_threads)
         rate = matrix_flops(training.precision)
-    speed = run.global_batch * run.mixture.sequence_length / median_seconds(blocks["trainer"])
+    speed = _tokens(run) / median_seconds(blocks["trainer"])
+    vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
     flops = training_flops_per_token(run.model, run.mixture.sequence_length, vocabulary)
     return {
         "training_tokens_per_s": speed,
         "training_mfu": speed * flops / rate,
-        "training_vs_plain_loop": _ratio(blocks, "plain"),
-        "training_vs_hf_trainer": _ratio(blocks, "hf"),
+        "training_vs_plain_loop": _ratio(blocks, "trainer", "plain"),
+        "training_vs_hf_trainer": _ratio(blocks, "trainer", "hf"),
         "training_peak_rss_mb": peak_mb(blocks["trainer"]),
         "training_plain_loop_peak_rss_mb": peak_mb(blocks["plain"]),
         "training_hf_trainer_peak_rss_mb": peak_mb(blocks["hf"]),
     }
+
+
+def _whole_machine(profile: Profile) -> dict[str, float]:
+    """Tokens per second of all processes that train at the same time; a block ends with the slowest of them."""
+    training = alone(profile.training)
+    with contextlib.ExitStack() as stack:
+        wide = stack.enter_context(_random_run(profile, dataclasses.replace(training, cpu_threads=cores())))
+        runs = [stack.enter_context(_random_run(profile, training)) for _ in range(training.runs_at_once)]
+        count = at_once(runs)
+        blocks = in_turns({
+            "ours": [("trainer", run) for run in runs[:count]], "hf": [("hf", wide)],
+            "hf_side_by_side": [("hf", run) for run in runs[:count]],
+        })
+    tokens, together = _tokens(wide), {"ours": count, "hf": 1, "hf_side_by_side": count}
+    speeds = {name: tokens * together[name] / median_seconds(timed) for name, timed in blocks.items()}
+    return {
+        "training_machine_runs": count,
+        "training_machine_tokens_per_s": speeds["ours"],
+        "training_machine_hf_trainer_tokens_per_s": speeds["hf"],
+        "training_machine_hf_trainer_side_by_side_tokens_per_s": speeds["hf_side_by_side"],
+        "training_machine_vs_hf_trainer": count * _ratio(blocks, "ours", "hf"),
+        "training_machine_vs_hf_trainer_side_by_side": _ratio(blocks, "ours", "hf_side_by_side"),
+    }
+
+
+def _random_run(profile: Profile, training: Training) -> contextlib.AbstractContextManager[TrainingRun]:
+    vocabulary = Vocabulary.named(profile.tokens.vocabulary).size
+    return random_run(profile.model, training, profile.tokens.sequence_length, vocabulary)
+
+
+def _tokens(run: TrainingRun) -> int:
+    """Per step."""
+    return run.global_batch * run.mixture.sequence_length
 
 
 def alone(training: Training) -> Training:
@@ -101,19 +148,18 @@ def random_run(model: Model, training: Training, length: int, vocabulary: int) -
         yield run
 
 
-def in_turns(runs: Mapping[str, tuple[str, TrainingRun]]) -> Blocks:
-    """Start the contestants, let each take a block of steps in turn, and collect what they report.
+def in_turns(teams: Mapping[str, Sequence[Contestant]]) -> Blocks:
+    """Start all contestants, let each team take a block of steps in turn, and collect what they report.
 
-    ``runs`` are by a name of your choice: the contestant and what it is to train.
+    Teams are by a name of your choice; the contestants of a team, of different runs, take their steps at the same time.
     """
     blocks: Blocks = defaultdict(list)
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(started(*contestant)) for name, contestant in runs.items()}
-        steps = dict.fromkeys(runs, 1)
+        processes = {name: [stack.enter_context(started(*each)) for each in team] for name, team in teams.items()}
+        steps = dict.fromkeys(teams, 1)
         for _ in range(ROUNDS):
-            for name, process in processes.items():
-                kind, run = runs[name]
-                blocks[name].append(block(kind, process, error_log(run, kind), steps[name]))
+            for name, team in teams.items():
+                blocks[name].append(_block_of_all(team, processes[name], steps[name]))
                 steps[name] = max(1, round(SECONDS_PER_BLOCK / min(block["seconds"] for block in blocks[name])))
     return {name: timed[1:] for name, timed in blocks.items()}
 
@@ -142,12 +188,35 @@ def started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
+def _block_of_all(
+    team: Sequence[Contestant], processes: Sequence[subprocess.Popen[str]], steps: int
+) -> dict[str, float]:
+    """A block of a whole team: the seconds per step of its slowest contestant, and the memory of all."""
+    for process in processes:
+        _begin(process, steps)
+    replies = [
+        _reply(kind, process, error_log(run, kind)) for (kind, run), process in zip(team, processes, strict=True)
+    ]
+    return {
+        "seconds": max(reply["seconds"] for reply in replies), "peak_mb": sum(reply["peak_mb"] for reply in replies),
+    }
+
+
 def block(name: str, process: subprocess.Popen[str], errors: Path, steps: int) -> dict[str, float]:
     """Let one contestant take ``steps`` steps: its seconds per step, peak_mb and the loss before the last step."""
-    assert process.stdin is not None and process.stdout is not None
+    _begin(process, steps)
+    return _reply(name, process, errors)
+
+
+def _begin(process: subprocess.Popen[str], steps: int) -> None:
+    assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(f"{steps}\n")
         process.stdin.flush()
+
+
+def _reply(name: str, process: subprocess.Popen[str], errors: Path) -> dict[str, float]:
+    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(REPLY):
             return json.loads(line.removeprefix(REPLY))
@@ -160,9 +229,9 @@ def median_seconds(blocks: list[dict[str, float]]) -> float:
     return statistics.median(block["seconds"] for block in blocks)
 
 
-def _ratio(blocks: Blocks, other: str) -> float:
-    """Median over the rounds of how much longer ``other`` took than our trainer."""
-    pairs = zip(blocks["trainer"], blocks[other], strict=True)
+def _ratio(blocks: Blocks, name: str, other: str) -> float:
+    """Median over the rounds of how much longer ``other`` took per step than ``name``."""
+    pairs = zip(blocks[name], blocks[other], strict=True)
     return statistics.median(theirs["seconds"] / ours["seconds"] for ours, theirs in pairs)
 
 

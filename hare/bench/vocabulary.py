@@ -64,12 +64,11 @@ def _seconds_per_step(profile: Profile, names: Iterable[str]) -> dict[str, float
     training, length = alone(profile.training), profile.tokens.sequence_length
     with contextlib.ExitStack() as stack:
         runs = {
-            name: ("trainer", stack.enter_context(
-                random_run(profile.model, training, length, Vocabulary.named(name).size)
-            ))
+            name: stack.enter_context(random_run(profile.model, training, length, Vocabulary.named(name).size))
             for name in names
         }
-        return {name: median_seconds(blocks) for name, blocks in in_turns(runs).items()}
+        blocks = in_turns({name: [("trainer", run)] for name, run in runs.items()})
+        return {name: median_seconds(timed) for name, timed in blocks.items()}
 
 
 def _measured(profile: Profile, documents: Path, name: str, seconds: float) -> dict[str, float | str]:
