@@ -213,7 +213,7 @@ def _verify(chosen: argparse.Namespace) -> int:
     verification = verify(profile, chosen.against)
     print("\n".join(verification.lines()))
     if chosen.record:
-        print(f"\nkept in {keep(verification, profile)}")
+        print(f"\nkept in {keep(verification, profile, chosen.against)}")
     return 0 if verification.agrees else 1
 
 

@@ -124,9 +124,9 @@ def verify(profile: Profile, against: Path | None = None) -> Verification:
     return Verification(comparisons, _verdicts(record, rerun), _explanations(record, rerun), one_sided)
 
 
-def keep(verification: Verification, profile: Profile) -> Path:
+def keep(verification: Verification, profile: Profile, against: Path | None = None) -> Path:
     """Write a verification to ``results/<profile>/verification``: its numbers, and the outcome of every metric as
-    CSV."""
+    CSV. ``against`` as `verify` was given it; what is kept does not name the folder, which is this machine's."""
     folder = Workspace(profile.name).results / "verification"
     rows = [asdict(row) for row in verification.comparisons]
     with written_whole(folder / "outcomes.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -134,7 +134,8 @@ def keep(verification: Verification, profile: Profile) -> Path:
         table.writeheader()
         table.writerows(rows)
     metrics = verification.metrics
-    origin = {"command": f"hare verify {profile.option} --against DIR --record", "git_commit": git_commit(),
+    record = " --against DIR" if against else ""
+    origin = {"command": f"hare verify {profile.option}{record} --record", "git_commit": git_commit(),
               "differences": verification.explanations}
     write_json(folder / METRICS, sealed({"metrics": metrics, "provenance": of_run(origin, {}, [], 0.0)}))
     return folder / METRICS
