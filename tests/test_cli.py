@@ -15,7 +15,7 @@ from hare.cli import CANNOT, INTERRUPTED, main
 from hare.core.errors import HareError
 from hare.core.paths import Workspace
 from hare.core.profile import Profile, load_profile
-from hare.core.progress import Progress
+from hare.core.progress import Progress, track
 from hare.driver import doctor
 from hare.driver.reproduce import Choice
 from hare.driver.watch import Cursor, Watch, describe, read_progress, spelled
@@ -171,6 +171,21 @@ def test_the_progress_line_gives_task_share_rate_and_time_left(
     file.write_text("{")
     assert watch.line() == "[5/8] 05_pretrain_arms · cell 6/9 · 11 s so far"
     assert [spelled(seconds) for seconds in (0.4, 59.6, 185, 7800)] == ["0 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
+
+
+def test_a_step_that_is_part_of_another_prints_no_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARE_PROGRESS", str(tmp_path / "progress.json"))
+    for _ in track(range(2), "measure models", "models"):
+        list(track(range(5), "one model", "texts"))
+    list(track(range(3), "afterwards", "texts"))
+    lines = [line.partition(" in ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["measure models: 2 models", "afterwards: 3 texts"]
+    monkeypatch.setattr(Progress, "_open", 0)
+    Progress.is_part()
+    list(track(range(3), "in a worker", "texts"))
+    assert not capsys.readouterr().out
 
 
 def test_a_report_from_the_start_of_a_cell_is_shown_whatever_the_files_time(

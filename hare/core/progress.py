@@ -2,7 +2,7 @@
 
 In a batch run (`hare reproduce`) the state goes to the file that ``$HARE_PROGRESS`` names, which the driver shows;
 otherwise, as in JupyterLab, a bar is drawn. Either way one closing line is printed, so that an executed notebook shows
-how long each step took, without thousands of fragments of bars.
+how long each step took, without thousands of fragments of bars; a step that is part of another's prints none.
 """
 
 import json
@@ -23,6 +23,8 @@ _SECONDS_BETWEEN_LINES = 15.0
 class Progress:
     """Counts ``unit``s of ``task``; use it as a context manager and call `advance`."""
 
+    _open = 0  # how many are open in this process, one inside the other
+
     def __init__(self, task: str, total: float | None, unit: str):
         self.task, self.total, self.unit = task, total, unit
         self.done = 0.0
@@ -31,14 +33,21 @@ class Progress:
         self._file = os.environ.get("HARE_PROGRESS")
         self._bar = None if self._file else _bar(task, total, unit)
 
+    @classmethod
+    def is_part(cls) -> None:
+        """Take all that this process does for parts of a step that another process shows."""
+        cls._open += 1
+
     def __enter__(self) -> "Progress":
+        Progress._open += 1
         self._report()
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
+        Progress._open -= 1
         if self._bar is not None:
             self._bar.close()
-        if kind is None:
+        if kind is None and not Progress._open:
             seconds = time.monotonic() - self._started
             rate = self.done / seconds if seconds > 0 else 0.0
             counted = f"{self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)"

@@ -84,7 +84,10 @@ def side_by_side(tasks: Sequence[Task], processes: int) -> list[Any]:
         HareError: a process was killed, most often for want of memory.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool, Progress("runs", len(tasks), "runs") as progress:
+    with (
+        ProcessPoolExecutor(processes, mp_context=context, initializer=Progress.is_part) as pool,
+        Progress("runs", len(tasks), "runs") as progress,
+    ):
         futures = [pool.submit(function, *arguments) for function, arguments in tasks]
         try:
             for done in as_completed(futures):

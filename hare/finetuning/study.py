@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from hare.core.progress import track
 from hare.core.sections import Finetuning
 from hare.finetuning import lengths, retrieval, runs
 from hare.finetuning.controls import BagOfWords
@@ -183,11 +184,12 @@ def baseline_answers(sets: ToolSets, config: Finetuning) -> tuple[pd.DataFrame, 
     The model is asked with the descriptions alone, as the paper's baseline is, and again with a worked example of each
     function offered.
     """
-    generator, rows, recalls = instruct_generator(config), [], []
-    for name, items in sets.tests().items():
+    generator, tests, rows, recalls = instruct_generator(config), sets.tests(), [], []
+    for name, items in track(tests.items(), "retrieve descriptions", "sets", len(tests)):
         ranked = retrieval.ranked_functions([item.request for item in items])
         recalls.append(retrieval.recall_table(items, ranked).assign(test_set=name))
-    for name, items in _asked(sets, config).items():
+    asked = _asked(sets, config)
+    for name, items in track(asked.items(), "ask the baselines", "sets", len(asked)):
         requests = [item.request for item in items]
         ranked = retrieval.ranked_functions(requests)
         for system, examples in ((RETRIEVAL, {}), (RETRIEVAL_EXAMPLES, retrieval.WORKED_EXAMPLES)):

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from hare.benchmarks.registry import spec_of
 from hare.core.errors import HareError
+from hare.core.progress import Progress
 from hare.leakage.delta import Pairs, delta_rows, measure_set, perplexity_rows
 from hare.leakage.measure import Measure
 from hare.leakage.sets import SampleSet, recorded_name
@@ -43,13 +44,15 @@ def arms(runs: Path) -> dict[str, list[Path]]:
 def measure_models(folders: dict[str, list[Path]], sets: Sequence[SampleSet], measure: Measure) -> Measured:
     """Score each model on each set: kind of model → (set, one `Pairs` per model of that kind)."""
     measured: Measured = {}
-    for kind, paths in folders.items():
-        scored = []
-        for number, path in enumerate(paths):
-            model, tokenizer = load(path)
-            who = f"{kind}, {number + 1} of {len(paths)}" if len(paths) > 1 else kind
-            scored.append([measure_set(model, tokenizer, samples, measure, who) for samples in sets])
-        measured[kind] = list(zip(sets, map(list, zip(*scored, strict=True)), strict=True))
+    with Progress("measure models", sum(map(len, folders.values())), "models") as progress:
+        for kind, paths in folders.items():
+            scored = []
+            for number, path in enumerate(paths):
+                model, tokenizer = load(path)
+                who = f"{kind}, {number + 1} of {len(paths)}" if len(paths) > 1 else kind
+                scored.append([measure_set(model, tokenizer, samples, measure, who) for samples in sets])
+                progress.advance()
+            measured[kind] = list(zip(sets, map(list, zip(*scored, strict=True)), strict=True))
     return measured
 
 
