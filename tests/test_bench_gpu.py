@@ -1,10 +1,19 @@
 """`hare bench gpu` at toy size on whatever device is here: real processes, real steps."""
 
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoTokenizer
 
 from hare.bench import gpu
 from hare.bench.gpu import VARIANTS, Size, Variant, measured
+from hare.bench.gpu_generation import REQUESTS, TOKENS, served_folder
+from hare.bench.training import alone, random_run
 from hare.core.errors import HareError
 from hare.core.profile import load_profile
 from hare.core.sections import Model
@@ -34,7 +43,61 @@ def test_variants_are_trained_and_their_curves_compared(capsys: pytest.CaptureFi
 
 def test_what_the_time_does_not_suffice_for_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(measured(SMOKE.training, TOY, VARIANTS, -1.0)) == ["gpu.matrix_tflops_bfloat16"]
-    assert capsys.readouterr().out.count("left out") == len(VARIANTS)
+    assert capsys.readouterr().out.count("left out") == len(VARIANTS) + 1  # vLLM
+
+
+# The options, and the report, of `vllm bench throughput` in vLLM 0.33.
+VLLM = f"""#!{sys.executable}
+import argparse, json, sys
+parser = argparse.ArgumentParser()
+assert sys.argv[1:3] == ["bench", "throughput"]
+for name in ("model", "load-format", "dtype", "dataset-name", "output-json"):
+    parser.add_argument("--" + name)
+for name in ("random-input-len", "random-output-len", "num-prompts", "num-warmups"):
+    parser.add_argument("--" + name, type=int)
+parser.add_argument("--gpu-memory-utilization", type=float)
+chosen = parser.parse_args(sys.argv[3:])
+if json.load(open(chosen.model + "/config.json"))["hidden_size"] != 32:
+    sys.exit("ValueError: another shape")
+tokens = chosen.num_prompts * (chosen.random_input_len + chosen.random_output_len)
+report = dict(model_id=chosen.model, elapsed_time=2.0, num_requests=chosen.num_prompts, total_num_tokens=tokens)
+report |= dict(requests_per_second=chosen.num_prompts / 2.0, tokens_per_second=tokens / 2.0)
+json.dump(report, open(chosen.output_json, "w"))
+"""
+
+
+@pytest.fixture
+def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of that name on the PATH that takes vLLM's options and writes its report."""
+    command = tmp_path / "bin" / "vllm"
+    command.parent.mkdir()
+    command.write_text(VLLM)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent))
+
+
+def test_where_vllm_is_at_hand_it_writes_with_the_shape(vllm: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert measured(SMOKE.training, TOY, {}, 1e6)["gpu.vllm.written_tokens_per_s"] == REQUESTS * TOKENS / 2
+    wide = dataclasses.replace(TOY, model=dataclasses.replace(TOY.model, hidden_size=64))
+    assert list(measured(SMOKE.training, wide, {}, 1e6)) == ["gpu.matrix_tflops_bfloat16"]
+    assert "vllm: does not run here: ValueError: another shape" in capsys.readouterr().out
+
+
+def test_without_the_command_vllm_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert list(measured(SMOKE.training, TOY, {}, 1e6)) == ["gpu.matrix_tflops_bfloat16"]
+    assert "vllm: does not run here: There is no command vllm on the PATH." in capsys.readouterr().out
+
+
+def test_the_folder_for_vllm_is_a_mistral_whose_tokenizer_reads_back_random_tokens() -> None:
+    """vLLM's benchmark writes random tokens out as text and reads that."""
+    with random_run(TOY.model, alone(SMOKE.training), TOY.length, TOY.vocabulary) as run:
+        folder = served_folder(run)
+        assert AutoConfig.from_pretrained(folder).architectures == ["MistralForCausalLM"]
+        assert json.loads((folder / "config.json").read_text())["vocab_size"] == TOY.vocabulary
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = np.random.default_rng(0).integers(3, TOY.vocabulary, 50).tolist()
+    assert tokenizer.encode(tokenizer.decode(ids), add_special_tokens=False) == ids
 
 
 def test_without_a_gpu_or_with_a_small_one_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,7 @@ def test_vllm_is_configured_through_datatrove_and_its_absence_is_one_clear_error
     config = generator._runner(tmp_path, Decoding(2048)).config
     assert (config.server_type, config.model_name_or_path, config.tp) == ("vllm", "some/model", 8)
     assert config.max_concurrent_generations == 64 and config.default_generation_params["max_tokens"] == 2048
-    with pytest.raises(HareError, match="vllm"):
+    with pytest.raises(HareError, match="(?s)vllm.*`vllm serve some/model` in an environment of its own"):
         generator.generate(requests(2), Decoding(4))
 
 

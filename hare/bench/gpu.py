@@ -2,15 +2,19 @@
 
 Each variant trains on the same random tokens in a process of its own, one after the other, the most wanted first; what
 the time does not suffice for is named. The loss curves of bfloat16 and float8 over the same steps are compared. FLOPs
-count attention in full (`hare.model.sizes`); the MFU is of the plain matrix products measured in the same call.
+count attention in full (`hare.model.sizes`); the MFU is of the plain matrix products measured in the same call. Where
+vLLM is at hand, it writes with the shape (`hare.bench.gpu_generation`).
 """
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from hare.bench.gpu_generation import written_per_second
 from hare.bench.training import alone, block, error_log, median_seconds, peak_mb, random_run, started
 from hare.core.errors import HareError
 from hare.core.profile import Profile
@@ -18,7 +22,6 @@ from hare.core.sections import Model, Training
 from hare.model.sizes import NAMED, training_flops_per_token
 from hare.tokens.tokenizer import PAPER_VOCABULARY, Vocabulary
 from hare.training.matrix_rate import matrix_flops
-from hare.training.run import TrainingRun
 
 SECONDS = 120.0  # no variant is begun later
 CURVE_STEPS, STEPS = 50, 8  # of bfloat16 and float8, and of the others; each has one step before, in which it compiles
@@ -84,23 +87,41 @@ def bench(profile: Profile) -> dict[str, float]:
 
 
 def measured(training: Training, size: Size, variants: dict[str, Variant], seconds: float) -> dict[str, float]:
-    """Tokens/s, MFU and peak memory of each variant that runs here and is begun within ``seconds``."""
+    """Tokens/s, MFU and peak memory of each variant that runs here and is begun within ``seconds``; then how fast vLLM
+    writes with the shape."""
     began, rate = time.monotonic(), matrix_flops("bfloat16")
     metrics, curves = {"gpu.matrix_tflops_bfloat16": rate / 1e12}, {}
-    for name, variant in variants.items():
+    jobs: dict[str, Callable[[], dict[str, float]]] = {
+        name: partial(_trained, name, variant, training, size, rate, curves) for name, variant in variants.items()
+    }
+    for name, job in {**jobs, "vllm": partial(_written, training, size)}.items():
         if time.monotonic() - began > seconds:
             print(f"{name}: left out, {seconds:.0f} s have passed", flush=True)
             continue
         try:
-            blocks = _blocks(training, size, variant)
+            metrics |= job()
         except HareError as error:  # no torchao, flash-attn of another age, too little memory: the others still count
             print(f"{name}: does not run here: {error.problem.splitlines()[-1]}", flush=True)
-            continue
-        metrics |= _metrics(name, size, blocks, rate)
-        curves[name] = [block["loss"] for block in blocks if block.get("loss") is not None]
-        speed = metrics[f"gpu.{name}.tokens_per_s"]
-        print(f"{name}: {speed:,.0f} tokens/s, MFU {metrics[f'gpu.{name}.mfu']:.0%}", flush=True)
     return metrics | _apart(curves)
+
+
+def _trained(
+    name: str, variant: Variant, training: Training, size: Size, rate: float, curves: dict[str, list[float]]
+) -> dict[str, float]:
+    """A variant's metrics; its losses are added to ``curves``."""
+    blocks = _blocks(training, size, variant)
+    curves[name] = [block["loss"] for block in blocks if block.get("loss") is not None]
+    speed = size.tokens_per_step / median_seconds(blocks)
+    mfu = speed * training_flops_per_token(size.model, size.length, size.vocabulary) / rate
+    print(f"{name}: {speed:,.0f} tokens/s, MFU {mfu:.0%}", flush=True)
+    return {f"gpu.{name}.tokens_per_s": speed, f"gpu.{name}.mfu": mfu, f"gpu.{name}.peak_mb": peak_mb(blocks)}
+
+
+def _written(training: Training, size: Size) -> dict[str, float]:
+    with random_run(size.model, alone(training), size.length, size.vocabulary) as run:
+        speed = written_per_second(run)
+    print(f"vllm: {speed:,.0f} tokens/s written", flush=True)
+    return {"gpu.vllm.written_tokens_per_s": speed}
 
 
 def _blocks(training: Training, size: Size, variant: Variant) -> Blocks:
@@ -109,23 +130,9 @@ def _blocks(training: Training, size: Size, variant: Variant) -> Blocks:
         alone(training), micro_batch=size.micro_batch, gradient_accumulation=size.accumulation,
         precision=variant.precision, torch_compile=variant.compiled, recompute_activations=variant.recomputed,
     )
-    with random_run(size.model, settings, size.length, size.vocabulary) as run:
-        return _steps(run, variant)
-
-
-def _steps(run: TrainingRun, variant: Variant) -> Blocks:
     name = variant.contestant
-    with started(name, run) as process:
+    with random_run(size.model, settings, size.length, size.vocabulary) as run, started(name, run) as process:
         return [block(name, process, error_log(run, name), 1) for _ in range(1 + variant.steps)][1:]
-
-
-def _metrics(name: str, size: Size, blocks: Blocks, rate: float) -> dict[str, float]:
-    speed = size.tokens_per_step / median_seconds(blocks)
-    flops = training_flops_per_token(size.model, size.length, size.vocabulary)
-    return {
-        f"gpu.{name}.tokens_per_s": speed, f"gpu.{name}.mfu": speed * flops / rate,
-        f"gpu.{name}.peak_mb": peak_mb(blocks),
-    }
 
 
 def _apart(curves: dict[str, list[float]]) -> dict[str, float]:

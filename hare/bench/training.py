@@ -46,6 +46,7 @@ from hare.training.run import TrainingRun
 ROUNDS = 7  # the first of them, in which everything is slow, is thrown away
 SECONDS_PER_BLOCK = 2.5
 _WINDOWS = 64
+_FIRST_PIECE = 0x20000  # the first of a block of 42,720 rare Chinese characters
 Blocks = dict[str, list[dict[str, float]]]
 Contestant = tuple[str, TrainingRun]  # its name in `hare.bench.training_contestants`, and what it is to train
 
@@ -119,16 +120,20 @@ def alone(training: Training) -> Training:
 
 
 def numbered_tokenizer(folder: Path, size: int) -> None:
-    """A folder whose tokenizer has ``size`` ids and pieces that mean nothing: enough for training on random tokens."""
+    """A folder whose tokenizer has ``size`` ids, each piece one character: what is written is read back."""
     control = {"<unk>": 0, "<s>": 1, "</s>": 2}
-    pieces = control | {f"piece{number}": number for number in range(len(control), size)}
+    pieces = control | {chr(_FIRST_PIECE + number): number for number in range(len(control), size)}
+    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     replaced = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
     write_json(folder / "tokenizer.json", {
-        "added_tokens": [{"id": number, "content": name, "special": True} for name, number in control.items()],
+        "version": "1.0",
+        "added_tokens": [{"id": number, "content": name, "special": True} | plain for name, number in control.items()],
         "model": {"type": "BPE", "vocab": pieces, "merges": []},
         "decoder": {"type": "Sequence", "decoders": [replaced, {"type": "ByteFallback"}]},
     })
-    write_json(folder / "tokenizer_config.json", {"bos_token": "<s>", "eos_token": "</s>"})
+    write_json(folder / "tokenizer_config.json", {
+        "bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast",
+    })
 
 
 @contextlib.contextmanager

@@ -178,9 +178,13 @@ class ServedGenerator:
             thread.start()
             thread.join()
         if failure:
+            fix = (
+                f"start `vllm serve {self._model}` in an environment of its own, since it pins another torch, and name "
+                "its address as synthesis.generator (http://localhost:8000)"
+            ) if self._where == "vllm" else f"check the address, the model's name and the key in {KEY_VARIABLE}"
             raise HareError(
                 f"The generator at {self._where} cannot be used: {_in_short(failure[0])}.",
-                f"check the address, the model's name and the key in {KEY_VARIABLE}, then run again: it continues",
+                f"{fix}, then run again: it continues",
             ) from None
         answers = dict(_read(folder / "answers"))
         finished.add({key: answer for key, answer in answers.items() if answer.finish_reason != FAILED})
