@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from toychain import PROFILE, toy_chain
 
-from hare.bench.fault_checking import cost_of_checking
-from hare.bench.fault_files import DAMAGES, damaged, files_under, noticed, of_the_cache, rerun, single, together
-from hare.bench.fault_ground import Fault, Ground
-from hare.bench.fault_kills import killed
-from hare.bench.fault_readers import of_no_step, pictures
-from hare.bench.fault_values import outcome_of, wrong_values
+from hare.bench.fault.checking import cost_of_checking
+from hare.bench.fault.files import DAMAGES, damaged, files_under, noticed, of_the_cache, rerun, single, together
+from hare.bench.fault.ground import Fault, Ground
+from hare.bench.fault.kills import killed
+from hare.bench.fault.readers import of_no_step, pictures
+from hare.bench.fault.values import outcome_of, wrong_values
 from hare.bench.faults import OUTCOMES, counts
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
@@ -90,7 +90,7 @@ def test_a_kill_is_survived_and_counted_once(roots: Path, monkeypatch: pytest.Mo
     driver = "import sys; sys.path.insert(0, {!r}); from toychain import *; from hare.driver.reproduce import *; "
     driver += "reproduce(PROFILE, Choice(force=True), toy_chain(Path({!r}), length=1))"
     program = driver.format(str(Path(__file__).parent), str(roots / "notebooks"))
-    monkeypatch.setattr("hare.bench.fault_kills._command", lambda ground, step: ["-c", program])
+    monkeypatch.setattr("hare.bench.fault.kills._command", lambda ground, step: ["-c", program])
     fault = killed(ground, 3)
     assert fault.outcome == "survived" and "01_count" in fault.message
     assert ground.once("kill 3", lambda: [fault]) == [fault]

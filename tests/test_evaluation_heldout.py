@@ -10,8 +10,8 @@ import pytest
 from hare.core.errors import HareError
 from hare.data.shards import read_documents
 from hare.evaluation.heldout import TEXT, Question, task_questions, text_questions, unseen
-from hare.synthesis.builders import BUILDERS
 from hare.synthesis.passages import Passage
+from hare.synthesis.tasks.builders import BUILDERS
 from tests.evaluation_toys import WORDS
 
 PLACES = ("Harbour", "Meadow", "Castle", "Village", "Forest", "Market")

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
-from hare.finetuning import bad_inputs, grammar, instruct, marks, retrieval, tool_data, variation
+from hare.finetuning import instruct, marks, retrieval, tool_data
 from hare.finetuning.calls import copied_example, functional_answer, parsed, read_functional, read_text, written_out
 from hare.finetuning.controls import BagOfWords
 from hare.finetuning.decoding import allowed_next
 from hare.finetuning.dialogue import API_TOKENS, SLOT, Dialogue
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, NO_CALL, Call, Phone, objection_to
 from hare.finetuning.outside.home_assistant import expanded, human_set, sentences
+from hare.finetuning.phrases import bad_inputs, grammar, variation
 from hare.finetuning.scoring import ALL, accuracy_table, confusion_table, difference, error_table, score_rows
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule

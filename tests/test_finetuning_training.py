@@ -28,12 +28,12 @@ from hare.finetuning.dialogue import (
     save_for_chat,
 )
 from hare.finetuning.functions import Call
-from hare.finetuning.grammar import phrasings
 from hare.finetuning.marks import decode_marked
+from hare.finetuning.phrases.grammar import phrasings
 from hare.finetuning.sft import Schedule, answer_losses, batches_of, fine_tune, padded
 from hare.finetuning.tool_data import ToolItem, hard_set, plain_set
 from hare.finetuning.tools import COPIED, GRAMMAR, MARKED, ToolModel, in_all_passes, train_tool
-from hare.synthesis.open_sets import OPEN_SETS
+from hare.synthesis.tasks.open_sets import OPEN_SETS
 from tests.chat_toys import KINDS, save_toy
 
 ASKED = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "call Maria at 5551234 now"}]

@@ -15,7 +15,7 @@ from hare.core.profile import changed, load_profile
 from hare.corpus.sources import dm_mathematics
 from hare.data.archives import archive_of
 from hare.driver.execute import NotebookStopped, _stopped
-from hare.synthesis.word_lists import word_list
+from hare.synthesis.checks.word_lists import word_list
 from hare.training.heldout import HeldoutSequences
 from hare.training.validation import nats_by_sequence
 from tests.one_process import one_process

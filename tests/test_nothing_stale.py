@@ -30,7 +30,7 @@ SMOKE = load_profile("smoke")
 ALL = {step.number for step in CHAIN}
 # A module of every stage, and the notebooks that compute with it.
 LINES = {
-    "corpus/rules.py": {"01"}, "synthesis/gates.py": {"02"}, "decontamination/removal.py": {"03"},
+    "corpus/rules.py": {"01"}, "synthesis/checks/gates.py": {"02"}, "decontamination/removal.py": {"03"},
     "tokens/packing.py": {"04"}, "training/trainer.py": {"05", "07"}, "evaluation/harness.py": {"06", "08"},
     "leakage/estimators.py": {"07"}, "finetuning/sft.py": {"08", "09"}, "deployment/phone.py": {"09"},
     "report/figures.py": ALL, "core/stage.py": ALL,
@@ -44,10 +44,10 @@ KEPT: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "decontamination/index.py", "training/trainer.py",
         lambda: code.code_of(index.__name__, leaving_out=("core/",))),
     "generations in process": (
-        "synthesis/engines/embedded.py", "synthesis/gates.py",
+        "synthesis/engines/embedded.py", "synthesis/checks/gates.py",
         lambda: identity(embedded.EmbeddedGenerator(2), embedded.__name__)),
     "generations of a server": (
-        "synthesis/engines/replies.py", "synthesis/gates.py",
+        "synthesis/engines/replies.py", "synthesis/checks/gates.py",
         lambda: identity(served.ServedGenerator("http://localhost", "m", 1), served.__name__)),
     "answers and journals of the evaluation": ("evaluation/backend.py", "leakage/estimators.py", harness._code),
     "training runs, controls and exports": ("training/batches.py", "training/study.py", training_run._code),

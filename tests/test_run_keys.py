@@ -87,7 +87,7 @@ def test_a_step_reads_the_archives_that_its_code_names_and_the_last_one_none() -
 
 def test_data_counts_for_the_modules_that_name_it() -> None:
     assert "synthesis/prompts/story.yaml" in _reached("synthesis")
-    assert "finetuning/slots.yaml" in _reached("finetuning") - _reached("evaluation")
+    assert "finetuning/phrases/slots.yaml" in _reached("finetuning") - _reached("evaluation")
     named = {path for file in PACKAGE.rglob("*.py") for path in data_of(file)}
     assert {path for path in PACKAGE.rglob("*") if path.suffix in (".yaml", ".css", ".mplstyle")} <= named
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError
 from hare.data.shards import write_documents
 from hare.synthesis import forms
+from hare.synthesis.checks.gates import Candidate, breaks_off, first_objection, tidied
+from hare.synthesis.checks.support import borne_out, is_running_text, kept_sentences, unsupported
 from hare.synthesis.drafts import (
     assign_forms,
     generate_drafts,
@@ -18,11 +20,9 @@ from hare.synthesis.drafts import (
     yield_by_gate,
 )
 from hare.synthesis.engines.generator import FAILED, Generation
-from hare.synthesis.gates import Candidate, breaks_off, first_objection, tidied
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import Prompt, fill, load_families
 from hare.synthesis.seeds import Seed
-from hare.synthesis.support import borne_out, is_running_text, kept_sentences, unsupported
 
 _GOOD = (
     "Tides are the slow rise and fall of the sea. They come about because the Moon pulls on the water, and so does "

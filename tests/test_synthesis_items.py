@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare.data.diversity import distinct_ngrams, topic_entropy
-from hare.synthesis.builders import BUILDERS, is_whole
 from hare.synthesis.diversity import self_bleu
-from hare.synthesis.items import (
+from hare.synthesis.passages import Passage
+from hare.synthesis.tasks.builders import BUILDERS, is_whole
+from hare.synthesis.tasks.items import (
     MOST_TOKENS,
     Item,
     documents,
@@ -23,10 +24,9 @@ from hare.synthesis.items import (
     with_answers_shuffled,
     wordings,
 )
-from hare.synthesis.material import Material, Topic
-from hare.synthesis.open_sets import open_items
-from hare.synthesis.passages import Passage
-from hare.synthesis.restruct import build_items, category_mix, counted_items
+from hare.synthesis.tasks.material import Material, Topic
+from hare.synthesis.tasks.open_sets import open_items
+from hare.synthesis.tasks.restruct import build_items, category_mix, counted_items
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 _PROSE = (

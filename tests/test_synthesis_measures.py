@@ -8,7 +8,7 @@ import pytest
 from hare.corpus.diversity import ReferenceModel
 from hare.data.shards import write_documents
 from hare.synthesis import diversity
-from hare.synthesis.overlap import share_in_corpus
+from hare.synthesis.checks.overlap import share_in_corpus
 
 _TEXTS = [
     "The harbour was closed when a ship from the east brought the plague into the old city by the sea.",

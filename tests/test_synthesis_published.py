@@ -12,16 +12,16 @@ from hare.core.statistics import wilson_interval
 from hare.corpus.sources.registry import SOURCES
 from hare.data.diversity import topic_entropy
 from hare.synthesis import form_measures, judgements, published, publishing, rights
-from hare.synthesis.builders import BUILDERS
+from hare.synthesis.checks.gates import Candidate, first_objection
 from hare.synthesis.drafts import Draft
 from hare.synthesis.engines.generator import Generation
 from hare.synthesis.forms import FORMS
-from hare.synthesis.gates import Candidate, first_objection
-from hare.synthesis.items import documents
-from hare.synthesis.material import Material, Topic
 from hare.synthesis.passages import Passage
 from hare.synthesis.prompts import fill, load_families
 from hare.synthesis.seeds import Seed
+from hare.synthesis.tasks.builders import BUILDERS
+from hare.synthesis.tasks.items import documents
+from hare.synthesis.tasks.material import Material, Topic
 from hare.synthesis.topics import TopicModel
 
 _TEXT = (

@@ -11,12 +11,12 @@ from collections import Counter
 import pandas as pd
 
 from hare.bench import groups
-from hare.bench.fault_checking import cost_of_checking
-from hare.bench.fault_files import ROUNDS, noticed, of_the_cache, single, together
-from hare.bench.fault_ground import Fault, Ground, ground
-from hare.bench.fault_kills import killed
-from hare.bench.fault_readers import of_no_step, pictures
-from hare.bench.fault_values import outcome_of, wrong_values
+from hare.bench.fault.checking import cost_of_checking
+from hare.bench.fault.files import ROUNDS, noticed, of_the_cache, single, together
+from hare.bench.fault.ground import Fault, Ground, ground
+from hare.bench.fault.kills import killed
+from hare.bench.fault.readers import of_no_step, pictures
+from hare.bench.fault.values import outcome_of, wrong_values
 from hare.core.files import written_whole
 from hare.core.paths import Workspace
 from hare.core.profile import Profile

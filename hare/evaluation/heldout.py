@@ -1,7 +1,7 @@
 """Questions made from documents that were kept out of training: passages to read, and D3-style tasks on them.
 
-The tasks come from the same builders and wordings as D3 (`hare.synthesis.restruct`), so they ask in-domain what the
-leaderboard asks from afar. Where D3 itself shows up in what a model can do, it shows here first.
+The tasks come from the same builders and wordings as D3 (`hare.synthesis.tasks.restruct`), so they ask in-domain what
+the leaderboard asks from afar. Where D3 itself shows up in what a model can do, it shows here first.
 """
 
 import string
@@ -21,10 +21,10 @@ from hare.data.text import rank
 from hare.data.words import word_hashes
 from hare.decontamination.ngrams import find_matches, ngram_blocks
 from hare.decontamination.removal import batches
-from hare.synthesis.builders import BUILDERS
-from hare.synthesis.items import Item, rendered
 from hare.synthesis.passages import Passage, passages_of
-from hare.synthesis.restruct import build_items, materials
+from hare.synthesis.tasks.builders import BUILDERS
+from hare.synthesis.tasks.items import Item, rendered
+from hare.synthesis.tasks.restruct import build_items, materials
 from hare.synthesis.topics import fit_topics
 
 TEXT, TASKS = "heldout_text", "heldout_tasks"

@@ -19,7 +19,7 @@ from hare.finetuning.dialogue import ChatModel, Dialogue, Example, load_for_chat
 from hare.finetuning.runs import Task, side_by_side
 from hare.finetuning.sft import Schedule, answer_losses, batches_of, fine_tune
 from hare.finetuning.terminal import stream
-from hare.synthesis.open_sets import OPEN_SETS, OpenSet
+from hare.synthesis.tasks.open_sets import OPEN_SETS, OpenSet
 
 _LONGEST_ANSWER = 400  # characters
 _KEPT_ASIDE = 0.1  # share of the conversations of a task that is trained on

@@ -13,10 +13,10 @@ from hare.core.sections import Finetuning
 from hare.finetuning import lengths, retrieval, runs
 from hare.finetuning.controls import BagOfWords
 from hare.finetuning.functions import FUNCTIONS, Call
-from hare.finetuning.grammar import jaccard, phrasings, words_of
 from hare.finetuning.instruct import InstructGrammar
 from hare.finetuning.outside import asked as outside
 from hare.finetuning.outside.home_assistant import human_set
+from hare.finetuning.phrases.grammar import jaccard, phrasings, words_of
 from hare.finetuning.scoring import score_rows
 from hare.finetuning.sft import Schedule
 from hare.finetuning.tool_data import VALIDATION_ITEMS, ToolItem, check_executable, hard_set, plain_set, training_counts

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hare.core.errors import HareError
 from hare.finetuning.functions import BY_NAME, FUNCTIONS, Call, Phone
-from hare.finetuning.grammar import (
+from hare.finetuning.phrases.grammar import (
     Phrasing,
     closers,
     draw,

@@ -13,10 +13,10 @@ from hare.finetuning.decoding import TorchReader, decode
 from hare.finetuning.dialogue import ChatModel, Dialogue, Example
 from hare.finetuning.functions import Phone
 from hare.finetuning.marks import decode_marked, marked_example
+from hare.finetuning.phrases.variation import varied
 from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule, Trained, batches_of, fine_tune
 from hare.finetuning.tool_data import ToolItem
-from hare.finetuning.variation import varied
 
 GREEDY, GRAMMAR = "greedy", "grammar"
 MARKED, COPIED = "marked", "copied"

@@ -12,11 +12,11 @@ import pandas as pd
 
 from hare.core.errors import HareError
 from hare.data.text import rank
+from hare.synthesis.checks.gates import CONTROL_GATE, GATES, Candidate, first_objection, tidied
+from hare.synthesis.checks.overlap import share_in_corpus
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.engines.generator import FAILED, Decoding, Generation, Generator, Request
 from hare.synthesis.forms import FORMS, UNSUPPORTED
-from hare.synthesis.gates import CONTROL_GATE, GATES, Candidate, first_objection, tidied
-from hare.synthesis.overlap import share_in_corpus
 from hare.synthesis.prompts import Prompt, PromptFamily, fill, forms_for
 from hare.synthesis.seeds import Seed
 from hare.synthesis.topics import TopicModel

@@ -8,10 +8,10 @@ import pandas as pd
 
 from hare.core.statistics import wilson_interval
 from hare.data.diversity import bootstrapped, topic_entropy
+from hare.synthesis.checks.support import unsupported
 from hare.synthesis.diversity import self_bleu
 from hare.synthesis.drafts import Draft
 from hare.synthesis.forms import FORMS
-from hare.synthesis.support import unsupported
 from hare.synthesis.topics import TopicModel
 
 _STEP = re.compile(r"^Step \d+\.", re.MULTILINE)  # the number of a step is not one of the text

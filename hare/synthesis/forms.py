@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from hare.data.text import sentences
 from hare.data.words import words
-from hare.synthesis.builders import content_words
-from hare.synthesis.support import borne_out, each_new, facts, kept_sentences, stems, unsupported
+from hare.synthesis.checks.support import borne_out, each_new, facts, kept_sentences, stems, unsupported
+from hare.synthesis.tasks.builders import content_words
 
 _BORNE_OUT = 0.75  # share of an answer's content words that occur in one sentence of the passage
 _PAIR = re.compile(r"Q(?:uestion)?\s*\d*\s*[:.]\s*(?P<question>[^\n?]{8,200}\?)\s*\n+\s*A(?:nswer)?\s*\d*\s*[:.]\s*"

@@ -18,7 +18,7 @@ from hare.core.files import sha256_of
 from hare.core.paths import REPOSITORY
 from hare.synthesis.drafts import decoding_of
 from hare.synthesis.engines.generator import Generation, Generator, Request
-from hare.synthesis.items import Item, rendered
+from hare.synthesis.tasks.items import Item, rendered
 
 PINS = Path(__file__).with_name("published.yaml")
 FILES = ("d2.parquet", "d3.parquet", "d2_requests.parquet")

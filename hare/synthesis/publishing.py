@@ -16,9 +16,9 @@ from hare.core.files import sha256_of, write_text, written_whole
 from hare.synthesis.drafts import OBJECTIONS, Draft, decoding_of, request_for
 from hare.synthesis.engines.embedded import engine_record
 from hare.synthesis.engines.generator import Generator
-from hare.synthesis.items import Item, documents
 from hare.synthesis.published import FILES
 from hare.synthesis.rights import licence_of, origin_of
+from hare.synthesis.tasks.items import Item, documents
 from hare.synthesis.topics import TopicModel
 
 GATES_PASSED = ", ".join(OBJECTIONS)

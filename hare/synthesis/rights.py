@@ -1,7 +1,7 @@
 """Which texts may be passed on, and under which licence: D2 and D3 are made from these only."""
 
 from hare.corpus.sources.registry import source_named
-from hare.synthesis.open_sets import OPEN_SETS
+from hare.synthesis.tasks.open_sets import OPEN_SETS
 
 # Not listed: posts, newswire and web pages, whose packagers hold no rights to the text; the Bible, under Crown rights.
 _MAY_BE_PASSED_ON = frozenset({

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hare.data.text import rank
+from hare.synthesis.checks.support import is_running_text
 from hare.synthesis.duplicates import NearDuplicates, signatures
 from hare.synthesis.passages import LINE_BASED, Passage
-from hare.synthesis.support import is_running_text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hare.data.archives import archive_of, read_member
 from hare.finetuning.functions import NO_CALL, Call
-from hare.finetuning.grammar import training_says, values
+from hare.finetuning.phrases.grammar import training_says, values
 from hare.finetuning.tool_data import ToolItem
 
 _PACKAGE, _MEMBER = "home-assistant-intents", "home_assistant_intents/data/en.json"

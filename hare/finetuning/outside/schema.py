@@ -19,11 +19,11 @@ from hare.core.progress import track
 from hare.finetuning.decoding import TorchReader
 from hare.finetuning.dialogue import ChatModel, Dialogue, Example
 from hare.finetuning.functions import FUNCTIONS, NO_CALL, Call
-from hare.finetuning.grammar import draw, kind_of
 from hare.finetuning.marks import marks_of, pieces_of
 from hare.finetuning.outside.bfcl import BfclItem, Parameter, Schema
+from hare.finetuning.phrases.grammar import draw, kind_of
+from hare.finetuning.phrases.variation import made_up
 from hare.finetuning.tool_data import ToolItem
-from hare.finetuning.variation import made_up
 
 _YES, _NO = 0, len(FUNCTIONS) - 1  # the functional tokens that stand for them
 _BATCH = 64

@@ -13,10 +13,10 @@ import pandas as pd
 from hare.core.progress import Progress
 from hare.data.text import is_punctuated, rank, sentences
 from hare.data.words import words
-from hare.synthesis.builders import BUILDERS, PUNCTUATED_ONLY, content_words, is_whole, names
-from hare.synthesis.items import Item, objection_to, rendered
-from hare.synthesis.material import Material, Topic
 from hare.synthesis.passages import Passage
+from hare.synthesis.tasks.builders import BUILDERS, PUNCTUATED_ONLY, content_words, is_whole, names
+from hare.synthesis.tasks.items import Item, objection_to, rendered
+from hare.synthesis.tasks.material import Material, Topic
 from hare.synthesis.topics import TopicModel
 
 _TOPIC_WORDS = 300

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hare.bench.fault_ground import Fault, Ground
+from hare.bench.fault.ground import Fault, Ground
 from hare.core.chain import Step
 from hare.core.errors import HareError
 from hare.core.files import remove
@@ -69,7 +69,7 @@ def files_under(*folders: Path) -> list[Path]:
 def noticed(ground: Ground) -> list[Fault]:
     """Every damage of every file of work and results, alone, that the driver notices at once.
 
-    Pictures are no matter of the driver's: see `hare.bench.fault_readers`.
+    Pictures are no matter of the driver's: see `hare.bench.fault.readers`.
     """
     faults = []
     for path in track(files_under(ground.workspace.results, ground.workspace.work), "each file alone", "files"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hare.data.archives import archive_of, read_lines
 from hare.data.text import rank
-from hare.synthesis.items import OPEN_SET, Item, objection_to
+from hare.synthesis.tasks.items import OPEN_SET, Item, objection_to
 
 OPEN_SHARE = 0.1  # of D3 at the most; the paper has 41 %, but the open sets within reach are small and narrow
 _DATA = "evals/registry/data/"

@@ -12,7 +12,7 @@ import re
 from functools import cache
 
 from hare.finetuning.functions import BY_NAME, NO_CALL, Call
-from hare.finetuning.grammar import SPLITS, around, draw, is_kept_back, kind_of, one_way, phrasings, values
+from hare.finetuning.phrases.grammar import SPLITS, around, draw, is_kept_back, kind_of, one_way, phrasings, values
 from hare.finetuning.tool_data import FREE_TEXT, ToolItem, drawn_again, with_typo
 
 _OTHER_VALUE = 0.6  # share of the slots that hold other words than the split's own values

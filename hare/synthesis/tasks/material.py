@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hare.data.text import sentences
-from hare.synthesis.items import BUILT, Item
 from hare.synthesis.passages import Passage
+from hare.synthesis.tasks.items import BUILT, Item
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from hare.data.text import sentences
 from hare.data.words import words
-from hare.synthesis.builders import content_words, is_whole
-from hare.synthesis.word_lists import word_list
+from hare.synthesis.checks.word_lists import word_list
+from hare.synthesis.tasks.builders import content_words, is_whole
 
 _BORNE_OUT = 0.8  # share of a sentence's content words that occur in the supporting text
 _MOST_DIGITS = 0.04  # share of a passage's characters

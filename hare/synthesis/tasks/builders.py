@@ -13,8 +13,8 @@ from collections.abc import Callable
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from hare.data.words import words
-from hare.synthesis.items import Item
-from hare.synthesis.material import Material
+from hare.synthesis.tasks.items import Item
+from hare.synthesis.tasks.material import Material
 
 GAP = "____"
 DEFINING = frozenset({"wikipedia", "encyclopaedia"})  # whose articles open with what their subject is

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from hare.bench.fault_ground import Fault, Ground
+from hare.bench.fault.ground import Fault, Ground
 from hare.core.chain import Step
 from hare.driver.leftovers import end_processes
 from hare.driver.reproduce import Choice, reproduce

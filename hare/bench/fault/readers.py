@@ -7,8 +7,8 @@ driver) is read by the other commands, or by none.
 from collections.abc import Callable
 from pathlib import Path
 
-from hare.bench.fault_files import DAMAGES, files_under, name_of, owner
-from hare.bench.fault_ground import Fault, Ground
+from hare.bench.fault.files import DAMAGES, files_under, name_of, owner
+from hare.bench.fault.ground import Fault, Ground
 from hare.core.errors import HareError
 from hare.driver.state import StepState, damaged_pictures, read_state
 

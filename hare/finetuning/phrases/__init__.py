@@ -1,0 +1,1 @@
+"""Requests in words: written phrasings, their slots and variations, and bad input."""

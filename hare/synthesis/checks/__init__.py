@@ -1,0 +1,1 @@
+"""What a generated text must pass: gates, support by its passage, overlap with it."""
