@@ -180,10 +180,16 @@ def test_a_whole_environment_is_reused_and_a_stale_one_rebuilt(fake_environment)
     assert not (folder / "hare-state").exists()
 
 
-def test_another_python_is_refused_with_the_fix(tmp_path):
-    code = f"import sys; sys.version_info = (3, 9, 0); sys.path.insert(0, {str(REPOSITORY)!r}); " \
-           "from hare.driver import environment; environment.main()"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "HARE runs on Python 3.11 to 3.13" in ended.stderr
-    assert "make PYTHON=python3.12" in ended.stderr
+@pytest.mark.parametrize(("started", "code", "fix"), [
+    ("import runpy; runpy.run_path({script!r}, run_name='__main__')", 1, "make PYTHON=python3.12"),
+    ("sys.path.insert(0, {repository!r}); import hare.cli", 2, "install one of them"),
+])
+@pytest.mark.parametrize("version", [(3, 9, 0), (3, 10, 13), (3, 14, 0)])
+def test_another_python_is_refused_with_the_fix(version, started, code, fix):
+    """By the set-up script, and by every command, also of an unpacked bundle."""
+    places = {"script": environment.__file__, "repository": str(REPOSITORY)}
+    program = f"import sys; sys.version_info = {version}; {started.format(**places)}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == code and fix in ended.stderr
+    assert f"HARE runs on Python {environment.PYTHONS_NAMED}, this is" in ended.stderr
+    assert "Traceback" not in ended.stderr

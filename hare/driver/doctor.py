@@ -23,7 +23,7 @@ from hare.core.secrets import masked
 from hare.data.archives import ARCHIVES
 from hare.data.download import index_url
 from hare.data.fetching import missing
-from hare.driver.environment import LOCK, PYTHONS, PYTHONS_NAMED, WHEELS, versions_of
+from hare.driver.environment import LOCK, WHEELS, versions_of
 from hare.driver.notebooks import parameters_for
 
 GB_MEMORY_WANTED = 8.0
@@ -88,8 +88,6 @@ def gpus_needed(profile: Profile, parameters: int) -> int:
 
 def _python() -> Check:
     version = sys.version.split()[0]
-    if sys.version_info[:2] not in PYTHONS:
-        return Check("Python", "fail", version, f"install one of {PYTHONS_NAMED}, then `make PYTHON=python3.12 setup`")
     machine = f"{sys.version_info[0]}.{sys.version_info[1]} {sys.platform} {platform.machine()}"
     missing = json.loads(WHEELS.read_text(encoding="utf-8"))["no wheel"].get(machine)
     if missing is None:
