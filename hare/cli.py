@@ -134,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     power.add_argument("--effect", type=float, default=0.01, metavar="BPB", help="bits per byte; 0.01")
     power.add_argument("--endpoint", default="p", metavar="E", help="p, n, h1, h2 or h3; p")
     command("register", _register, "Write the digests of the study's sets of texts into paper/preregistration.yaml.")
+    publish = command("publish", _publish, "Write more texts of D2 and publish them; continues from what is published.")
+    publish.add_argument(
+        "--tokens", type=int, default=2_000_000, metavar="N", help="that D2 is to have in the end; 2000000"
+    )
     train = command("train", _train, "Train the profile's arms from its token files, or show what that would take.")
     how = train.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="print and check configuration, scripts, memory and days")
@@ -235,6 +239,13 @@ def _register(chosen: argparse.Namespace) -> int:
     from hare.evaluation.preregistration import register
 
     print(register(load_profile(chosen.profile).name))
+    return 0
+
+
+def _publish(chosen: argparse.Namespace) -> int:
+    from hare.synthesis.growth import grow
+
+    print(grow(load_profile(chosen.profile), chosen.tokens))
     return 0
 
 

@@ -53,11 +53,18 @@ def test_a_rate_counts_every_request_and_a_cost_needs_a_corpus(tmp_path: Path, m
     written: list[tuple[int, int]] = []
     clock = iter((10.0, 12.0))
     monkeypatch.setattr(synthesis.time, "perf_counter", lambda: next(clock))
-    rate = synthesis._rate(lambda requests, tokens: written.append((len(requests), tokens)), 8)
-    assert written == [(8, synthesis._TOKENS)] and rate == 8 * synthesis._TOKENS / 2
+    monkeypatch.setitem(synthesis.ENGINES, "toy", lambda requests, tokens: written.append((len(requests), tokens)))
+    rate = synthesis._rate("toy", 8)
+    assert written == [(1, 2), (8, synthesis._TOKENS)] and rate == 8 * synthesis._TOKENS / 2
     monkeypatch.setenv("HARE_WORK", str(tmp_path))
     with pytest.raises(HareError, match="d1 is missing"):
         synthesis._d1(SMOKE)
+
+
+def test_an_engine_that_is_too_slow_costs_no_more_than_its_share(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(synthesis, "_ENGINE_SECONDS", 0)
+    assert synthesis._engine("xllamacpp") == {}
+    assert "xllamacpp: only 0 values in 0 s" in capsys.readouterr().out
 
 
 def test_backends_that_answer_differently_are_refused() -> None:

@@ -65,7 +65,7 @@ def known(tmp_path, monkeypatch):
     folder = tmp_path / "synthesis"
     d2 = publishing.d2_table(drafts(), Scripted([]), _TOPICS, 144, seed=0)
     requests = publishing.request_table(drafts(), Scripted([]), 60, seed=0)
-    pins = publishing.write(folder, d2, publishing.d3_table(items()), requests)
+    pins = publishing.write(folder, published.Published(d2, publishing.d3_table(items()), requests))
     (tmp_path / "published.yaml").write_text(yaml.safe_dump({"toy": pins}))
     monkeypatch.setattr(published, "PINS", tmp_path / "published.yaml")
     monkeypatch.setattr(published, "folder_of", lambda name: folder)

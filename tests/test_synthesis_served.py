@@ -16,6 +16,7 @@ from hare.synthesis.engines.choice import chosen_generator
 from hare.synthesis.engines.generator import FAILED, Decoding, Request
 from hare.synthesis.engines.replies import Reply, Unusable, read_reply, without_thinking
 from hare.synthesis.engines.served import KEY_VARIABLE, ServedGenerator
+from hare.synthesis.engines.smollm2 import gguf_file
 
 
 @pytest.fixture()
@@ -276,3 +277,26 @@ def test_no_single_odd_reply_ends_the_run(cache, server, fault):
     generator = ServedGenerator(server(faults).url, "model", 2, timeout=20, pause=0.01)
     answers = generator.generate(requests(10), Decoding(4))
     assert [answer.text for answer in answers] == [f"answer {i}" for i in range(10)]
+
+
+# ---- a real server: llama.cpp's own
+
+
+def test_a_real_server_is_asked_to_the_end_and_not_asked_twice(cache, monkeypatch):
+    import xllamacpp
+
+    with monkeypatch.context() as shared:
+        shared.delenv("HARE_CACHE")
+        model = gguf_file()
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path, parameters.n_parallel, parameters.n_ctx = str(model), 2, 1024
+    parameters.port, parameters.warmup, parameters.verbosity = 0, False, -1
+    for threads in (parameters.cpuparams, parameters.cpuparams_batch):
+        threads.n_threads, threads.poll = 1, 0
+    server = xllamacpp.Server(parameters)
+    generator, decoding = chosen_generator(server.listening_address, "smollm2", 2), Decoding(6, temperature=0.5)
+    answers = generator.generate(requests(3), decoding)
+    assert all(answer.text and 0 < answer.tokens <= 6 for answer in answers)
+    assert {answer.finish_reason for answer in answers} <= {"stop", "length"}
+    del server
+    assert generator.generate(requests(3), decoding) == answers

@@ -54,21 +54,21 @@ def _transformers_batch(precision: str, tokens: int, requests: Sequence[Request]
 
 
 @cache
-def _llama_server(slots: int) -> Any:
+def _llama_server() -> Any:
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(gguf_file())
-    parameters.n_parallel, parameters.n_ctx = slots, slots * _SLOT_TOKENS
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores()
-    parameters.warmup = False
+    parameters.n_parallel, parameters.n_ctx = _SLOTS, _SLOTS * _SLOT_TOKENS
+    for threads in (parameters.cpuparams, parameters.cpuparams_batch):
+        threads.n_threads, threads.poll = cores(), 0  # waiting threads sleep: on a busy core, spinning ones stop it
+    parameters.port, parameters.warmup, parameters.verbosity = 0, False, -1
     return xllamacpp.Server(parameters)
 
 
 def llama_cpp(requests: Sequence[Request], tokens: int) -> None:
     """llama.cpp in process, as many conversations side by side as it has slots."""
-    slots = min(len(requests), _SLOTS)
-    server = _llama_server(slots)
+    server = _llama_server()
 
     def write(request: Request) -> None:
         server.handle_completions({
@@ -76,7 +76,7 @@ def llama_cpp(requests: Sequence[Request], tokens: int) -> None:
             "seed": request.seed, "cache_prompt": False,
         })
 
-    with ThreadPoolExecutor(slots) as pool:
+    with ThreadPoolExecutor(_SLOTS) as pool:
         list(pool.map(write, requests))
 
 

@@ -44,6 +44,11 @@ def failed_path(step: Step, workspace: Workspace) -> Path:
     return workspace.work / "failed" / f"{step.notebook}.ipynb"
 
 
+def publishing_path(workspace: Workspace) -> Path:
+    """Where `hare publish` says how far it is: ``set``, ``round``, ``tokens``, ``wanted``."""
+    return workspace.work / "publishing.json"
+
+
 def read_state(step: Step, workspace: Workspace) -> StepState | None:
     """State of the last successful run; None when there is none or it is damaged."""
     try:

@@ -1,5 +1,6 @@
 """`hare status`: the state of a profile, read from files only."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hare.core.chain import CHAIN, Step
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.driver.reproduce import reason_to_run
-from hare.driver.state import damaged_picture, failed_path, read_state
+from hare.driver.state import damaged_picture, failed_path, publishing_path, read_state
 from hare.driver.watch import describe, read_progress, spelled
 
 
@@ -23,7 +24,19 @@ def status(profile: Profile, chain: tuple[Step, ...] = CHAIN) -> list[str]:
     if _is_running(workspace):
         progress = read_progress(workspace.work / "progress.json", since=0)
         lines.append(f"  running now: {' · '.join(describe(progress)) if progress else 'no progress reported yet'}")
-    return lines + _on_slurm(profile)
+    return lines + _publishing(profile, workspace) + _on_slurm(profile)
+
+
+def _publishing(profile: Profile, workspace: Workspace) -> list[str]:
+    """A line that says how far `hare publish` came, once it has finished a round."""
+    try:
+        at = json.loads(publishing_path(workspace).read_text(encoding="utf-8"))
+        said = f"{at['tokens']:,} of {at['wanted']:,} tokens after round {at['round']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    left = at["tokens"] < at["wanted"]
+    more = f"; to continue: hare publish {profile.option} --tokens {at['wanted']}" if left else ""
+    return [f"  published D2 of {at['set']}: {said}{more}"]
 
 
 def _on_slurm(profile: Profile) -> list[str]:

@@ -45,12 +45,17 @@ class Draft:
     @property
     def id(self) -> str:
         """Names the seed passage and the form."""
-        return f"d2/{self.seed.passage.id}/{self.prompt.form}"
+        return draft_id(self.seed, self.prompt.form)
 
     @property
     def tokens(self) -> int:
         """Tokens of the kept text: those of the answer, by the share of its characters that is kept."""
         return round(self.answer.tokens * len(self.text) / max(1, len(self.answer.text)))
+
+
+def draft_id(s: Seed, form: str) -> str:
+    """The name of the text that is made from a seed in a form."""
+    return f"d2/{s.passage.id}/{form}"
 
 
 def assign_forms(
@@ -63,7 +68,7 @@ def assign_forms(
     Raises:
         HareError: seeds and forms do not give as many pairs.
     """
-    orders = [(s, _form_order(s, forms_for(s.passage.category, families), weights, seed)) for s in seeds]
+    orders = [(s, form_order(s, forms_for(s.passage.category, families), weights, seed)) for s in seeds]
     rounds = max((len(order) for _, order in orders), default=0)
     pairs = [(s, order[turn]) for turn in range(rounds) for s, order in orders if turn < len(order)]
     if len(pairs) < count:
@@ -75,7 +80,8 @@ def assign_forms(
     return pairs[:count]
 
 
-def _form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], seed: int) -> list[str]:
+def form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], seed: int) -> list[str]:
+    """The forms that a seed is written in, in an order drawn by their ``weights``; those of weight 0 are left out."""
     def place(form: str) -> float:
         drawn = (rank(seed, f"{s.passage.id}/{form}/order") + 1) / 2**64
         return -math.log(drawn) / weights[form]
@@ -139,14 +145,17 @@ def request_for(s: Seed, prompt: Prompt, seed: int) -> Request:
 
 
 def judged(
-    seeds: Sequence[Seed], prompts: Sequence[Prompt], answers: Sequence[Generation], d1: Path
+    seeds: Sequence[Seed], prompts: Sequence[Prompt], answers: Sequence[Generation], d1: Path,
+    known: Sequence[str] = (),
 ) -> list[Draft]:
-    """Drafts with the first objection to each, in the order of `OBJECTIONS`."""
+    """Drafts with the first objection to each, in the order of `OBJECTIONS`; none may repeat a ``known`` text."""
     cleaned = [_cleaned(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
     texts = [
         FORMS[prompt.form].kept(text, s.passage.text) for s, prompt, text in zip(seeds, prompts, cleaned, strict=True)
     ]
     earlier, drafts = NearDuplicates(), []
+    for number, signature in enumerate(signatures(known)):
+        earlier.add(str(number), signature)
     rows = zip(seeds, prompts, answers, cleaned, texts, share_in_corpus(texts, d1), signatures(texts), strict=True)
     for s, prompt, answer, clean, text, in_d1, signature in rows:
         objection = _objection(s, prompt, answer, text, clean)

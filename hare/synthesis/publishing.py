@@ -1,26 +1,32 @@
 """Writes D2 and D3 as the published set: Parquet with a column for everything that a text depends on, and a data card.
 
-Not part of the chain: a set is published once, and then pinned.
+Not part of the chain: a set is published by `hare publish`, and then pinned.
 """
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from hare.core.checked import read_yaml
 from hare.core.errors import HareError
-from hare.core.files import sha256_of, write_text, written_whole
+from hare.core.files import folder_written_whole, sha256_of, write_text, written_whole
+from hare.synthesis import published
 from hare.synthesis.drafts import OBJECTIONS, Draft, decoding_of, request_for
-from hare.synthesis.engines.embedded import engine_record
+from hare.synthesis.engines.embedded import EmbeddedGenerator, engine_record
 from hare.synthesis.engines.generator import Generator
-from hare.synthesis.published import FILES
+from hare.synthesis.published import FILES, Published
 from hare.synthesis.rights import licence_of, origin_of
 from hare.synthesis.tasks.items import Item, documents
 from hare.synthesis.topics import TopicModel
 
+_CARD, _PINS = "README.md", "pins.yaml"
+_PINS_SAY = "# sha256 of the files of each published set, which lie in results/<name>/synthesis.\n"
 GATES_PASSED = ", ".join(OBJECTIONS)
 
 
@@ -32,7 +38,7 @@ def d2_table(
     Raises:
         HareError: the licence of a seed's source does not let its text be passed on.
     """
-    engine, rows = engine_record(), []
+    engine, rows = _engine(generator), []
     for draft in drafts:
         if draft.objection:
             continue
@@ -44,7 +50,7 @@ def d2_table(
             **_rights(passage.id),
             "seed_document": passage.document, "seed_passage": passage.id, "seed_text": passage.text,
             "prompt": prompt.family, "prompt_sha256": prompt.family_sha256, "prompt_text": prompt.text,
-            "model": engine["weights"], "engine": f"{engine['engine']} {engine['version']}",
+            "model": engine["weights"], "engine": f"{engine['engine']} {engine['version']}".strip(),
             "engine_settings": engine["settings"], "wheel_record_sha256": engine["wheel_record_sha256"],
             "instruction_sets": engine["instruction_sets"], "generator": generator.name,
             "random_seed": request_for(draft.seed, prompt, seed).seed, "gates_passed": GATES_PASSED,
@@ -52,6 +58,14 @@ def d2_table(
             "share_in_d1": round(draft.in_d1, 4),
         })
     return pd.DataFrame(rows)
+
+
+def _engine(generator: Generator) -> dict[str, str]:
+    """Model and engine with its settings; of a server only the model's name is known."""
+    record = engine_record()
+    if isinstance(generator, EmbeddedGenerator):
+        return record
+    return dict.fromkeys(record, "") | {"engine": "served", "weights": generator.name}
 
 
 def d3_table(items: Sequence[Item]) -> pd.DataFrame:
@@ -93,13 +107,42 @@ def request_table(
     } for draft in chunk])
 
 
-def write(folder: Path, d2: pd.DataFrame, d3: pd.DataFrame, requests: pd.DataFrame) -> dict[str, str]:
-    """Write the three files and the data card; return the digest of each file, to be pinned in ``published.yaml``."""
-    for name, table in zip(FILES, (d2, d3, requests), strict=True):
-        with written_whole(folder / name) as temporary:
-            table.to_parquet(temporary, index=False, compression="zstd", compression_level=19)
-    write_text(folder / "README.md", card(d2, d3))
-    return {name: sha256_of(folder / name) for name in FILES}
+def publish(name: str, tables: Published, changed: Sequence[str], staged: Path) -> None:
+    """Publish a set under ``name``: the files in ``changed``, the data card, and the pins of all three.
+
+    Everything is first written to the folder ``staged``, which appears whole; a run that is killed while it installs
+    what is there is finished by the next `install`.
+    """
+    with folder_written_whole(staged) as folder:
+        pins = write(folder, tables, changed)
+        write_text(folder / _PINS, yaml.safe_dump(pins))
+    install(name, staged)
+
+
+def install(name: str, staged: Path) -> None:
+    """Move what `publish` has staged into the set's folder, then pin it; nothing is done when nothing is staged."""
+    if not staged.exists():
+        return
+    pins = read_yaml(staged / _PINS)
+    if any(sha256_of(staged / file) != digest for file, digest in pins.items()):
+        raise HareError(f"{staged} holds files that were changed since they were written.", "delete this folder")
+    for file in (*pins, _CARD):
+        with written_whole(published.folder_of(name) / file) as temporary:
+            shutil.copyfile(staged / file, temporary)
+    known = read_yaml(published.PINS)
+    known[name] = known.get(name, {}) | pins
+    write_text(published.PINS, _PINS_SAY + yaml.safe_dump(known))
+    shutil.rmtree(staged)
+
+
+def write(folder: Path, tables: Published, names: Sequence[str] = FILES) -> dict[str, str]:
+    """Write the files in ``names`` and the data card; return the digest of each of these files."""
+    for name, table in zip(FILES, (tables.d2, tables.d3, tables.requests), strict=True):
+        if name in names:
+            with written_whole(folder / name) as temporary:
+                table.to_parquet(temporary, index=False, compression="zstd", compression_level=19)
+    write_text(folder / _CARD, card(tables.d2, tables.d3))
+    return {name: sha256_of(folder / name) for name in names}
 
 
 def card(d2: pd.DataFrame, d3: pd.DataFrame) -> str:
