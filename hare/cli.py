@@ -182,7 +182,7 @@ def _status(chosen: argparse.Namespace) -> int:
     profile = load_profile(chosen.profile)
     print("\n".join(status(profile)))
     if profile.training.keep_scores:
-        from hare.training.outlook import outlook
+        from hare.training.cluster.outlook import outlook
 
         print("\n".join(outlook(profile)))
     return 0

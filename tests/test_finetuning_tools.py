@@ -23,7 +23,7 @@ from hare.finetuning.screening import objection_to_request
 from hare.finetuning.sft import Schedule
 from hare.finetuning.study import item_from
 from hare.finetuning.tools import in_all_passes
-from hare.report.published import published
+from hare.report.paper.published import published
 from hare.synthesis.engines.generator import FAILED, Generation
 from tests.chat_toys import KINDS, toy_dialogue
 

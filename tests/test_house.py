@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 VAGUE = frozenset({"found", "said", "own", "what", "mend", "mended", "thing", "things", "stuff"})
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray)\b")
 SHAPE = re.compile(r"\b(u?int\d*|float\d*|bfloat16|bool|str|LINE)\[[^\]]*\]")
+
+MOST_FILES, MOST_LINES = 22, 300
 
 EVERY_MODULE = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 
@@ -63,6 +66,17 @@ def test_what_is_public_is_described_and_arrays_have_shapes(path: Path) -> None:
     assert [node.name for node in definitions if not ast.get_docstring(node)] == []
     assert [node.name for node in definitions if isinstance(node, ast.FunctionDef) and ARRAY.search(annotations(node))
             and not SHAPE.search(ast.get_docstring(node) or "")] == []
+
+
+@EVERY_MODULE
+def test_a_module_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def test_a_folder_holds_few_files() -> None:
+    counts = Counter(file.parent.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*")
+                     if file.is_file() and file.suffix != ".pyc")
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES and "prompts" not in folder} == {}
 
 
 def names_tested() -> set[str]:

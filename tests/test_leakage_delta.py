@@ -18,7 +18,7 @@ from hare.leakage.measure import Measure, Scores
 from hare.leakage.reference import speeds
 from hare.leakage.sets import PUBLISHED, SURFACE, SampleSet
 from hare.report.leakage_figures import _align_zeros, delta, delta_finding
-from hare.report.published import published
+from hare.report.paper.published import published
 from hare.tokens.vocabulary import fast_tokenizer, mistral_model
 
 PROFILE = load_profile("smoke")

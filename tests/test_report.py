@@ -16,10 +16,10 @@ from hare.core.provenance import sealed
 from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
-from hare.report.comparison import comparison
 from hare.report.figures import drawings
 from hare.report.pages.article import SOURCE, missing_names, write_article
-from hare.report.published import PUBLISHED, published, published_epochs, setup
+from hare.report.paper.comparison import comparison
+from hare.report.paper.published import PUBLISHED, published, published_epochs, setup
 from hare.report.recorded import Recorded
 from hare.report.study_figures import ablation_finding
 from hare.report.tables import leaderboard_table

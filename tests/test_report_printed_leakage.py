@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from hare.report.printed_leakage import (
+from hare.report.paper.printed_leakage import (
     _spearman,
     printed_metrics,
     rank_correlations,

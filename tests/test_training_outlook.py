@@ -9,7 +9,7 @@ import pytest
 from training_runs import toy_run
 
 from hare.core.profile import load_profile
-from hare.training import outlook
+from hare.training.cluster import outlook
 from hare.training.kept import KEPT_FOLDER
 from hare.training.run import METRICS_FILE
 

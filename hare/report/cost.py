@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hare.report.published import published, setup
+from hare.report.paper.published import published, setup
 
 H800_BF16_FLOPS = 989e12  # dense peak by the maker's data sheet; the paper trained on this GPU
 _SECONDS_PER_HOUR = 3600.0

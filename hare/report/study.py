@@ -9,8 +9,8 @@ import pandas as pd
 
 from hare.benchmarks.registry import SPECS
 from hare.benchmarks.spec import BenchmarkSpec
-from hare.report.printed_leakage import relative_delta, scores_and_leakage
-from hare.report.published import published, setup
+from hare.report.paper.printed_leakage import relative_delta, scores_and_leakage
+from hare.report.paper.published import published, setup
 from hare.report.recorded import Measured, Recorded
 
 PUBLISHED, RECOMPUTED, SCALED = "published", "recomputed from print", "scaled-down"

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
-from hare.report.printed_leakage import rank_correlations
+from hare.report.paper.printed_leakage import rank_correlations
 from hare.report.style import ARM_COLOURS, MODELS, arm_colours, arm_label, headline
 
 _GREY, _HARE = "#999999", "#D55E00"

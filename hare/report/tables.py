@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from hare.report.comparison import comparison
+from hare.report.paper.comparison import comparison
 from hare.report.recorded import STAGES, Recorded
 from hare.report.study import (
     ALONE,

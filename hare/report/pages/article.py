@@ -9,7 +9,8 @@ from hare.core.files import written_whole
 from hare.core.paths import REPOSITORY, Workspace
 from hare.core.profile import DEFAULT
 from hare.core.reading import read_record, read_sealed
-from hare.report import cost, facts, published
+from hare.report import cost, facts
+from hare.report.paper import published
 from hare.report.recorded import STAGES, Recorded
 
 SOURCE = REPOSITORY / "paper" / "article.typ"

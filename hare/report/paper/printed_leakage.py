@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from hare.report.published import published
+from hare.report.paper.published import published
 
 RESAMPLES = 10_000
 STARTS = 5  # starting points per item in the leakage method (Xu et al. 2024)

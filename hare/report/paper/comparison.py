@@ -7,7 +7,7 @@ import pandas as pd
 
 from hare.benchmarks.registry import SPECS
 from hare.report import cost, facts
-from hare.report.published import published, published_epochs, setup
+from hare.report.paper.published import published, published_epochs, setup
 from hare.report.recorded import Measured, Recorded
 from hare.report.study import (
     ALONE,
