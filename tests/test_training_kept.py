@@ -10,7 +10,7 @@ import pytest
 from training_runs import toy_run
 
 from hare.core.sections import Training
-from hare.training import study
+from hare.training import budget, study
 from hare.training.kept import KeptRuns
 from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainedRun, TrainingRun
 
@@ -31,7 +31,7 @@ def trained(run: TrainingRun) -> TrainedRun:
     for folder in (checkpoint, hf):
         folder.mkdir(parents=True, exist_ok=True)
     for name in (METRICS_FILE, HELDOUT_FILE):
-        (checkpoint / name).write_text('{"step": 1, "loss": 2.5, "processor": "one"}\n')
+        (checkpoint / name).write_text('{"step": 1, "loss": 2.5, "seconds": 3.0, "processor": "one"}\n')
     return TrainedRun(run, checkpoint, hf)
 
 
@@ -42,19 +42,22 @@ class Trainer:
         self.deadly = deadly
         self.given: list[str] = []
 
-    def __call__(self, runs: list[TrainingRun]) -> list[TrainedRun]:
+    def __call__(self, runs: list[TrainingRun], each_step: object = None) -> list[TrainedRun]:
         if any(run.folder.name == self.deadly for run in runs):
             raise KeyboardInterrupt
         self.given += [run.folder.name for run in runs]
         return [trained(run) for run in runs]
 
 
-def train(monkeypatch: pytest.MonkeyPatch, root: Path, kept: KeptRuns, trainer: Trainer) -> study.Ablation:
+def train(
+    monkeypatch: pytest.MonkeyPatch, root: Path, kept: KeptRuns, trainer: Trainer, minutes: float = 0.0
+) -> study.Ablation:
     made = toy_run(root, "made")
     runs = {key: dataclasses.replace(made, folder=root / "runs" / name) for key, name in STUDY.items()}
     monkeypatch.setattr(study, "study_runs", lambda *_: runs)
-    monkeypatch.setattr(study, "train_all", trainer)
-    training = Training(runs_at_once=2)
+    for module in (study, budget):
+        monkeypatch.setattr(module, "train_all", trainer)
+    training = Training(runs_at_once=2, training_seeds=(0, 1), training_minutes=minutes)
     return study.train_study(root, made.model, None, training, None, kept)  # type: ignore[arg-type]
 
 
@@ -94,3 +97,17 @@ def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
     ablation = train(monkeypatch, tmp_path, kept, trainer)
     assert trainer.given == list(STUDY.values()) and not list(tmp_path.rglob("*.parquet"))
     assert len(kept.rows(ablation.arms)) == 8
+
+
+def test_within_minutes_each_seed_is_kept_as_it_comes_and_counts_nothing_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptRuns(tmp_path / "results", score)
+    with pytest.raises(KeyboardInterrupt):
+        train(monkeypatch, tmp_path / "one", kept, Trainer(deadly="a-seed1-3"), minutes=1e3)
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["a-seed0-1", "c-seed0-2"]
+    elsewhere, trainer = tmp_path / "two", Trainer()
+    assert list(train(monkeypatch, elsewhere, kept, trainer, minutes=1e-9).arms) == [("a", 0), ("c", 0)]
+    assert trainer.given == []
+    assert len(train(monkeypatch, elsewhere, kept, trainer, minutes=1e3).arms) == 4
+    assert trainer.given == ["a-seed1-3", "c-seed1-4"]
