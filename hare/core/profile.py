@@ -54,7 +54,7 @@ class Profile:
     finetuning: Finetuning = Field(default_factory=Finetuning)
     deployment: Deployment = Field(default_factory=Deployment)
     cluster: Cluster = Field(default_factory=Cluster)
-    notebook_minutes: Positive = 30  # a notebook that runs longer is stopped
+    notebook_minutes: Positive = 30  # a notebook that runs longer, queue of Slurm included, is stopped
 
     @property
     def option(self) -> str:

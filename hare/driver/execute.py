@@ -68,7 +68,7 @@ def execute(
     except CellTimeoutError as error:
         raise NotebookStopped(
             reached[0], "the time limit of the notebook has passed.",
-            "raise notebook_minutes in the profile, or lower its scale",
+            "raise notebook_minutes in the profile (waiting in a queue of Slurm counts), or lower its scale",
         ) from error
     except (DeadKernelError, RuntimeError) as error:
         raise NotebookStopped(
