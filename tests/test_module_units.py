@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hare.core import progress
 from hare.core.contradictions import benchmark_names, contradictions, worth_naming
 from hare.core.errors import HareError
 from hare.core.profile import changed, load_profile
@@ -98,3 +99,18 @@ def test_every_heldout_sequence_gets_its_own_loss_whatever_the_micro_batch(tmp_p
             model_config=SimpleNamespace(vocab_size=20, mask_documents=False, bos_token_id=1),
         )
         assert nats_by_sequence(trainer, heldout).tolist() == tokens[:, :-1].sum(1).tolist()
+
+
+@pytest.mark.parametrize(("done", "seconds", "line"), [
+    (39_165, 2.0, "39,165 texts in 2.0 s (19,582 texts/s)"), (2, 4.0, "2 texts in 4.0 s (0.5 texts/s)"),
+    (0.522987, 1.0, "0.523 texts in 1.0 s (0.523 texts/s)"), (41, 0.001, "41 texts, at once"),
+])
+def test_a_closing_line_tells_done_time_and_rate_in_plain_digits(
+        done: float, seconds: float, line: str, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter((0.0, *[seconds] * 9))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(progress.Progress, "_open", 0)
+    with progress.Progress("read", 3, "texts") as shown:
+        shown.advance(done)
+    assert f"read: {line}\n" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 T = TypeVar("T")
 _SECONDS_BETWEEN_REPORTS = 0.5
 _SECONDS_BETWEEN_LINES = 15.0
+_SHORTEST = 0.05  # seconds that a rate is told of
 
 
 class Progress:
@@ -49,9 +50,14 @@ class Progress:
             self._bar.close()
         if kind is None and not Progress._open:
             seconds = time.monotonic() - self._started
-            rate = self.done / seconds if seconds > 0 else 0.0
-            counted = f"{self.done:,.6g} {self.unit} in {seconds:,.1f} s ({rate:,.4g} {self.unit}/s)"
-            print(f"{self.task}: {counted}", flush=True)
+            print(f"{self.task}: {self._counted(seconds)}", flush=True)
+
+    def _counted(self, seconds: float) -> str:
+        """How much was done, in how long, at which rate; what took no time was at hand already and has no rate."""
+        done = f"{_rounded(self.done)} {self.unit}"
+        if seconds < _SHORTEST:
+            return f"{done}, at once"
+        return f"{done} in {seconds:,.1f} s ({_rounded(self.done / seconds)} {self.unit}/s)"
 
     def advance(self, amount: float = 1) -> None:
         """Report that ``amount`` more units are done."""
@@ -79,6 +85,10 @@ class Progress:
         temporary = Path(f"{self._file}.{os.getpid()}")
         temporary.write_text(json.dumps(state), encoding="utf-8")
         temporary.replace(self._file)
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 or number == round(number) else f"{number:.3g}"
 
 
 def _bar(task: str, total: float | None, unit: str) -> tqdm:

@@ -129,7 +129,7 @@ def _run_to_the_end(task: str, executor: PipelineExecutor) -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     tasks, done, ended = executor.world_size, 0, False
-    with Progress(task, tasks, "task") as progress:
+    with Progress(task, tasks, "tasks") as progress:
         thread.start()
         while not ended:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
