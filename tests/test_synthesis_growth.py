@@ -229,3 +229,21 @@ def test_a_run_killed_between_chunks_with_a_damaged_journal_ends_as_one_that_was
     for name in published.FILES:
         one, two = (folder / "results" / "toy" / "synthesis" / name for folder in (toy, broken))
         assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_rounds_take_the_categories_in_turn_each_passage_once_in_each_form_and_then_end(toy):
+    config = load_profile(str(toy / "toy.yaml")).synthesis
+    passages = rounds.seed_passages(toy / "work" / "toy" / "corpus" / "d1", 0)
+    assert [passage.category for passage in passages[:4]] == ["books", "wikipedia", "books", "wikipedia"]
+    assert {passage.source for passage in passages} == {"tales", "wikipedia-articles"}
+    stretches = round(len(passages) / rounds.STRETCH)
+    planned = [rounds.planned(passages, number, (), config) for number in range(1, 3 * stretches + 1)]
+    pairs = [(seed.passage.id, form) for one in planned for seed, form in one.pairs]
+    assert len(set(pairs)) == len(pairs) == 3 * len(passages) and rounds.planned(passages, 99, (), config) is None
+    again = rounds.planned(passages, 1, {f"d2/{'/'.join(pairs[0])}"}, config)
+    assert [(seed.passage.id, form) for seed, form in again.pairs] == pairs[1 : len(planned[0].pairs)]
+
+
+def test_nothing_staged_installs_nothing(toy):
+    publishing.install("toy", toy / "nowhere")
+    assert published.PINS.read_text() == ""
