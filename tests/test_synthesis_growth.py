@@ -178,8 +178,10 @@ def test_a_kill_while_files_are_installed_is_put_right_by_the_next_run(toy, monk
     assert published.PINS.read_text() == pinned
     with pytest.raises(HareError, match="was published"):
         published.read("toy")
+    left = toy / "results/toy/synthesis/.d2.parquet.abcdefgh"
+    left.write_bytes(b"as a kill leaves it")
     everything(toy)
-    assert published.read("toy").d2["id"].is_unique
+    assert published.read("toy").d2["id"].is_unique and not left.exists()
 
 
 def test_what_was_staged_and_then_damaged_is_refused_by_name(toy):

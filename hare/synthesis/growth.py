@@ -16,7 +16,7 @@ import pandas as pd
 
 from hare.core.checked import read_yaml
 from hare.core.errors import HareError
-from hare.core.files import write_json
+from hare.core.files import remove_leftovers, write_json
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.core.sections import Synthesis
@@ -64,6 +64,8 @@ def grow(profile: Profile, wanted: int) -> str:
     work = _Work(config.published or profile.name, d1, workspace.work / "publishing", config, generator)
     try:
         with filelock.FileLock(workspace.work / "publishing.lock", timeout=0):
+            remove_leftovers(workspace.work, ".publishing*")
+            remove_leftovers(published.folder_of(work.name), ".*.parquet.*")
             publishing.install(work.name, work.staged)
             grown = _grown(work, wanted, publishing_path(workspace))
     except filelock.Timeout as error:
