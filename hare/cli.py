@@ -1,39 +1,44 @@
-"""The command line: ``hare --help`` lists its commands."""
+"""The entry point of ``hare``: interruptions and errors become one message; the commands are in `hare.commands`.
 
-import argparse
-import contextlib
+Whatever loads slowly is imported after the first interruption would be caught.
+"""
+
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
-from typing import Any, TextIO
 
-from hare.core.errors import HareError
-from hare.core.files import disk_fix
-from hare.core.profile import known_profiles, load_profile
+TYPE_CHECKING = False  # as in `typing`, which takes its time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from hare.core.streams import Output
 
 INTERRUPTED = 130
 CANNOT = 2
-_LAST_PORT = 65_535
+_MESSAGE = "hare: interrupted; the same command continues where it stopped"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0 on success, 1 when `doctor` or `verify` found a fault, 2 on a `HareError`, 130 on
     Ctrl-C."""
-    _open_closed_streams()
-    output, messages = _Output(sys.stdout), _Output(sys.stderr)
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(messages):  # type: ignore[type-var]
+    _on_interruption(_leave)  # nothing has begun
+    from hare.core.streams import standard_streams
+
+    with standard_streams() as output:
         try:
-            return _outcome(_parser().parse_args(arguments), output)
+            return _outcome(arguments, output)
         finally:
-            output.flush()
+            _on_interruption(_leave)  # nothing is left to do
 
 
-def _outcome(chosen: argparse.Namespace, output: "_Output") -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _outcome(arguments: list[str] | None, output: "Output") -> int:
+    from hare.commands import parser
+    from hare.core.errors import HareError
+
+    chosen = parser().parse_args(arguments)
     try:
+        _on_interruption(signal.default_int_handler)
         code = chosen.run(chosen)
         output.flush()
         return code
@@ -45,250 +50,32 @@ def _outcome(chosen: argparse.Namespace, output: "_Output") -> int:
         print(f"hare: {_of_the_system(error)}", file=sys.stderr)
         return CANNOT
     except KeyboardInterrupt:
-        print("hare: interrupted; the same command continues where it stopped", file=sys.stderr)
+        print(_MESSAGE, file=sys.stderr)
         return INTERRUPTED
 
 
-def _open_closed_streams() -> None:
-    """Replace standard streams that the caller closed (``>&-``) by empty ones."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+def _on_interruption(handler: "Callable[[int, FrameType | None], object]") -> None:
+    """Call ``handler`` on Ctrl-C and on the signal to end, unless the caller has them ignored, as `nohup` does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
-class _Output:
-    """A stream whose reader, such as `head`, may have seen enough: then the rest goes nowhere, and the work goes on."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """As the stream does it."""
-        with self._read_or_not():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """As the stream does it."""
-        with self._read_or_not():
-            self._stream.flush()
-
-    def go_nowhere(self) -> None:
-        """From now on nothing is written, not even what still waits to be."""
-        with contextlib.suppress(OSError):  # what stands in for a stream in a test has no descriptor
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
-    @contextlib.contextmanager
-    def _read_or_not(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            self.go_nowhere()
+def _leave(*_: object) -> None:
+    """End the process at once, where an exception might be raised in the middle of an import."""
+    try:
+        os.write(2, f"{_MESSAGE}\n".encode())
+    finally:
+        os._exit(INTERRUPTED)
 
 
-def _of_the_system(error: OSError) -> HareError:
+def _of_the_system(error: OSError) -> Exception:
     """The error of the operating system with the file's name and a fix, wherever it was raised."""
+    from hare.core.errors import HareError
+    from hare.core.files import disk_fix
+
     fix = disk_fix(str(error)) or "see to it that it is there and yours to read and write"
     return HareError(f"{error.filename or 'A file'}: {error.strerror or error}.", fix)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1 to {_LAST_PORT}")
-    return int(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hare", description="HARE (arXiv 2406.11410), rebuilt and put to the test.")
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    def command(name: str, run: object, says: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=says, description=says)
-        added.add_argument(
-            "--profile", default="laptop", metavar="P", help=f"{', '.join(known_profiles())} or a YAML file; laptop"
-        )
-        added.set_defaults(run=run)
-        return added
-
-    reproduce = command("reproduce", _reproduce, "Run every notebook whose code, parameters or inputs have changed.")
-    which = reproduce.add_mutually_exclusive_group()
-    which.add_argument("--from", dest="first", metavar="NN", help="consider notebooks from number NN on")
-    which.add_argument("--only", metavar="NN", help="consider notebook NN alone")
-    reproduce.add_argument("--force", action="store_true", help="run them afresh even if nothing has changed")
-    reproduce.add_argument("--bundle", type=Path, metavar="FILE", help="take what earlier notebooks made from a bundle")
-    command("figures", _figures, "Draw every figure and table again from the recorded results, without torch.")
-    command("status", _status, "Show which notebooks are done, which are out of date and why, and what runs now.")
-    command("doctor", _doctor, "Check this machine and say what to do about what is missing.")
-    command("site", _site, "Lay out notebooks, figures and article as pages to be opened from disk.")
-    verify = command("verify", _verify, "Compare a rerun's results with the record, verdicts first; exit code 0 or 1.")
-    verify.add_argument("--against", type=Path, metavar="DIR", help="the record; else the commit's results")
-    verify.add_argument("--record", action="store_true", help="keep the outcome in results/<profile>/verification")
-    chat = command("chat", _chat, "Talk to the fine-tuned model of a profile; a line is a message.")
-    chat.add_argument("--tool", action="store_true", help="have requests carried out by HARE-Tool, in a sandbox")
-    bench = command("bench", _bench, "Measure speeds and record them under results/<profile>/bench.")
-    bench.add_argument("groups", nargs="*", metavar="group", help="what to measure; everything unless named")
-    power = command("power", _power, "Say how many seeds or tokens would decide an effect, from the recorded noise.")
-    power.add_argument("--effect", type=float, default=0.01, metavar="BPB", help="bits per byte; 0.01")
-    power.add_argument("--endpoint", default="p", metavar="E", help="p, n, h1, h2 or h3; p")
-    command("register", _register, "Write the digests of the study's sets of texts into paper/preregistration.yaml.")
-    publish = command("publish", _publish, "Write more texts of D2 and publish them; continues from what is published.")
-    publish.add_argument(
-        "--tokens", type=int, default=2_000_000, metavar="N", help="that D2 is to have in the end; 2000000"
-    )
-    train = command("train", _train, "Train the profile's arms from its token files, or show what that would take.")
-    how = train.add_mutually_exclusive_group()
-    how.add_argument("--dry-run", action="store_true", help="print and check configuration, scripts, memory and days")
-    how.add_argument("--simulate", action="store_true", help="build every rank of the layout here and check its part")
-    how.add_argument("--plan", action="store_true", help="write the runs down for processes started by other means")
-    train.add_argument("--port", type=_port, metavar="N", help="with --plan: check that this machine's port N is free")
-    bundle = command("bundle", _bundle, "Pack what notebooks 05 and later need on a machine without network.")
-    bundle.add_argument("--wheels", type=Path, metavar="DIR", help="a folder of wheels to take along")
-    return parser
-
-
-def _reproduce(chosen: argparse.Namespace) -> int:
-    from hare.driver.reproduce import Choice, reproduce
-
-    profile = load_profile(chosen.profile)
-    import_module("hare.benchmarks.registry")  # a spec that cannot be used is refused here, before anything runs
-    if chosen.bundle:
-        from hare.training.cluster.bundle import open_bundle
-
-        open_bundle(profile, chosen.bundle)
-    ran = reproduce(profile, Choice(chosen.first, chosen.only, chosen.force))
-    print(f"{ran} notebooks run; results/{profile.name} is up to date." if ran else "Nothing to do: all is up to date.")
-    return 0
-
-
-def _figures(chosen: argparse.Namespace) -> int:
-    from hare.core.chain import CHAIN
-    from hare.core.paths import Workspace
-    from hare.driver.state import accept_drawn
-    from hare.report.build import build
-
-    profile = load_profile(chosen.profile)
-    for path in build(profile):
-        print(path)
-    accept_drawn(Workspace(profile.name), CHAIN)
-    return 0
-
-
-def _status(chosen: argparse.Namespace) -> int:
-    from hare.driver.status import status
-
-    profile = load_profile(chosen.profile)
-    print("\n".join(status(profile)))
-    if profile.training.keep_scores:
-        from hare.training.cluster.outlook import outlook
-
-        print("\n".join(outlook(profile)))
-    return 0
-
-
-def _doctor(chosen: argparse.Namespace) -> int:
-    from hare.driver.doctor import examine
-    from hare.model.sizes import parameters
-    from hare.tokens.tokenizer import Vocabulary
-
-    profile = load_profile(chosen.profile)
-    checks = examine(profile, parameters(profile.model, Vocabulary.named(profile.tokens.vocabulary).size))
-    print("\n".join(check.line() for check in checks))
-    if profile.training.processes > 1:
-        from hare.training.cluster.estimate import estimate
-
-        print(estimate(profile))
-    return int(any(check.verdict == "fail" for check in checks))
-
-
-def _site(chosen: argparse.Namespace) -> int:
-    from hare.report.pages.site import build_site
-
-    print(build_site(load_profile(chosen.profile)))
-    return 0
-
-
-def _verify(chosen: argparse.Namespace) -> int:
-    from hare.driver.verify import keep, verify
-
-    profile = load_profile(chosen.profile)
-    verification = verify(profile, chosen.against)
-    print("\n".join(verification.lines()))
-    if chosen.record:
-        print(f"\nkept in {keep(verification, profile, chosen.against)}")
-    return 0 if verification.agrees else 1
-
-
-def _bench(chosen: argparse.Namespace) -> int:
-    from hare.bench.groups import bench
-
-    bench(load_profile(chosen.profile), chosen.groups)
-    return 0
-
-
-def _power(chosen: argparse.Namespace) -> int:
-    from hare.evaluation.power import printed
-
-    print(printed(load_profile(chosen.profile).name, chosen.effect, chosen.endpoint))
-    return 0
-
-
-def _register(chosen: argparse.Namespace) -> int:
-    from hare.evaluation.preregistration import register
-
-    print(register(load_profile(chosen.profile).name))
-    return 0
-
-
-def _publish(chosen: argparse.Namespace) -> int:
-    from hare.synthesis.growth import grow
-
-    print(grow(load_profile(chosen.profile), chosen.tokens))
-    return 0
-
-
-def _train(chosen: argparse.Namespace) -> int:
-    from hare.training import command
-
-    profile = load_profile(chosen.profile)
-    if chosen.port is not None and not chosen.plan:
-        raise HareError("--port stands without --plan.", "add --plan, or leave --port out: nothing else uses it")
-    if chosen.dry_run:
-        print(command.dry_run(profile))
-    elif chosen.simulate:
-        print(command.simulated(profile))
-    elif chosen.plan:
-        print(command.planned(profile, chosen.port))
-    else:
-        print(command.trained(profile))
-    return 0
-
-
-def _bundle(chosen: argparse.Namespace) -> int:
-    from hare.training.cluster.bundle import make_bundle
-
-    profile = load_profile(chosen.profile)
-    path = make_bundle(profile, Path(f"hare-{profile.name}.zip").absolute(), chosen.wheels)
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB); its README.txt says how it is run")
-    return 0
-
-
-def _chat(chosen: argparse.Namespace) -> int:
-    from hare.finetuning.terminal import chat, load, phone, typed
-
-    profile = load_profile(chosen.profile)
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a byte of another encoding does not end the chat
-    try:
-        if chosen.tool:
-            phone(load(profile, "tool"), typed(sys.stdin, sys.stdout), sys.stdout)
-        else:
-            chat(load(profile, "chat"), typed(sys.stdin, sys.stdout), sys.stdout)
-    except KeyboardInterrupt:  # nothing is kept with which the same command could continue
-        print()
-        return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def double(x):
 def _digest(folder: Path, source: str) -> str:
     file = folder / "module.py"
     file.write_text(source)
-    code_digest.cache_clear()
+    code._facts.cache_clear()
     code.text_of.cache_clear()
     return code_digest(file)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,14 +14,15 @@ from test_report import record, recorded_metrics
 from toychain import PROFILE, ToyStep, toy_chain, toy_step
 
 from hare.benchmarks.sources import extra_file
-from hare.cli import _Output, main
+from hare.cli import INTERRUPTED, main
 from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json
 from hare.core.manifest import write_manifest
-from hare.core.paths import Workspace, cache_folder
+from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import load_profile
 from hare.core.provenance import sealed
 from hare.core.reading import read_json, read_record
+from hare.core.streams import Output
 from hare.driver.reproduce import Choice, reproduce
 from hare.driver.state import read_state
 from hare.driver.status import status
@@ -157,11 +159,41 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("sign", "#?*[]")
+@pytest.mark.parametrize("sign", [*"#?*[]", "::", "\udcff"])
 def test_folders_with_signs_of_patterns_are_refused(sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARE_CACHE", f"/tmp/a{sign}b")
     with pytest.raises(HareError, match="set HARE_CACHE to a folder"):
         cache_folder()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1:strict"])
+def test_a_terminal_that_cannot_show_a_sign_is_no_fault(roots: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "hare.cli", "status", "--profile", "smoke"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "HARE_WORK": str(roots / "日本\u2028")}
+    (roots / "日本\u2028" / "smoke" / "failed").mkdir(parents=True)
+    (roots / "日本\u2028" / "smoke" / "failed" / "01_analyse_corpus.ipynb").write_text("{}")
+    ran = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert ran.returncode == 0 and b"Traceback" not in ran.stderr and rb"\u65e5" in ran.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_while_modules_load_is_one_message(tmp_path: Path, number: int) -> None:
+    """A module that is slow to load stands in for a slow disk."""
+    (tmp_path / "yaml.py").write_text("import os, time\nos.write(1, b'loading')\ntime.sleep(600)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"}
+    command = [sys.executable, "-m", "hare.cli", "status"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None and process.stdout.read(7) == b"loading"
+        process.send_signal(number)
+        _, error = process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert error.decode() == "hare: interrupted; the same command continues where it stopped\n"
+
+
+def test_an_ignored_interruption_stays_ignored(roots: Path) -> None:
+    command = f"trap '' INT; {sys.executable} -m hare.cli status --profile smoke & sleep 0.2; kill -INT $!; wait $!"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and ran.stdout.startswith("profile smoke")
 
 
 @pytest.mark.parametrize("command", [["status"], ["reproduce"], ["figures"], ["doctor"], ["train", "--plan"]])
@@ -203,7 +235,7 @@ def test_work_goes_on_when_nobody_reads_its_messages() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as stream:
-        output = _Output(stream)
+        output = Output(stream)
         for _ in range(2):
             print("a message", file=output, flush=True)
         assert output.encoding == stream.encoding

@@ -16,7 +16,7 @@ ORDER = (
     "core", "data", "driver", "benchmarks", "corpus", "synthesis", "decontamination", "tokens", "model", "training",
     "evaluation", "leakage", "finetuning", "deployment",
 )
-ABOVE_ALL = {"cli", "bench"}
+ABOVE_ALL = {"cli", "commands", "bench"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("torch", "transformers", "datatrove", "nanotron", "lm_eval", "datasets")
 
@@ -53,7 +53,7 @@ def test_report_imports_nothing_heavy(module: Path) -> None:
 
 
 def test_the_base_and_the_command_line_load_nothing_heavy() -> None:
-    light = "hare.cli, hare.bench, hare.driver.status, hare.driver.doctor, hare.report.figures"
+    light = "hare.cli, hare.commands, hare.bench, hare.driver.status, hare.driver.doctor, hare.report.figures"
     script = f"import sys, {light}; print([name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
@@ -61,7 +61,8 @@ def test_the_base_and_the_command_line_load_nothing_heavy() -> None:
 
 def test_status_starts_without_pandas_or_papermill() -> None:
     slow = ("pandas", "papermill", "nbformat")
-    script = f"import sys, hare.cli, hare.driver.status; print([name for name in {slow} if name in sys.modules])"
+    light = "hare.cli, hare.commands, hare.driver.status"
+    script = f"import sys, {light}; print([name for name in {slow} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
 

@@ -71,7 +71,7 @@ def _add_a_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     changed = f"{file.read_text(encoding='utf-8')}\n_ADDED = 1\n"
     with monkeypatch.context() as patch:
         patch.setattr(code, "text_of", lambda path: changed)
-        other = digest.__wrapped__(file)
+        other = code._facts.__wrapped__(file).digest
     assert other != digest(file)
     monkeypatch.setattr(code, "code_digest", lambda path: other if path == file else digest(path))
     known = keys._digest

@@ -13,7 +13,7 @@ from pathlib import Path
 import papermill
 import pytest
 
-from hare.cli import _parser
+from hare.commands import parser
 from hare.core.paths import NOTEBOOKS, REPOSITORY
 
 PAGES = ("README.md", "ARTIFACT.md")
@@ -55,7 +55,7 @@ def test_the_pages_name_commands_at_all() -> None:
 
 @pytest.mark.parametrize("words", sorted({words for _, words in HARE} - {("--help",)}), ids=" ".join)
 def test_a_command_of_a_page_is_one(words: tuple[str, ...]) -> None:
-    assert callable(_parser().parse_args(words).run)
+    assert callable(parser().parse_args(words).run)
 
 
 @pytest.mark.parametrize("command", _CHEAP)

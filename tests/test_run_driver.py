@@ -14,6 +14,7 @@ from toychain import PROFILE, ToyStep, toy_chain, toy_notebook, toy_step
 
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY, Workspace
+from hare.core.reading import read_record
 from hare.driver.cost import STAGES_CSV
 from hare.driver.executed import names_of_this_machine, without
 from hare.driver.reproduce import Choice, alone, reason_to_run, reproduce
@@ -252,6 +253,10 @@ def test_a_step_that_reads_only_results_works_from_a_record_without_artifacts(
     shutil.rmtree(tmp_path / "work")
     assert reproduce(PROFILE, Choice(only="3"), (count, draw)) == 1
     assert "01_count · its recorded results are used" in capfd.readouterr().err
+    record = _workspace().results / draw.stage / "metrics.json"
+    for harm in (record.unlink, lambda: record.write_text("{")):  # no picture: `hare figures` does not make it again
+        harm()
+        assert reproduce(PROFILE, Choice(only="3"), (count, draw)) == 1 and read_record(record)
     shutil.rmtree(tmp_path / "work")
     (_workspace().results / "corpus" / "metrics.json").unlink()
     with pytest.raises(HareError, match="needs what 01_count makes, but it has not run to its end"):

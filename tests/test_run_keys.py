@@ -8,7 +8,7 @@ import pytest
 from toychain import PROFILE, toy_chain
 
 from hare.core.chain import step_of_stage
-from hare.core.code import code_digest, data_of, text_of
+from hare.core.code import _facts, code_digest, data_of, text_of
 from hare.core.profile import load_profile
 from hare.driver import keys
 from hare.driver.keys import PACKAGE, archives_read, code_files, differences, step_key
@@ -110,7 +110,7 @@ def test_comments_and_docstrings_change_no_key_and_code_does(tmp_path, monkeypat
     ):
         file.write_text(text)
         text_of.cache_clear()
-        code_digest.cache_clear()
+        _facts.cache_clear()
         digests.append(code_digest(file))
     assert digests[0] == digests[1] != digests[2]
 

@@ -213,3 +213,11 @@ def test_peak_memory_does_not_count_the_process_that_started_this_one() -> None:
     )
     child = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
     assert 5 < float(child.stdout) < 200
+
+
+def test_a_damaged_record_does_not_stop_the_run_that_makes_it_anew(corpus: Stage) -> None:
+    record = corpus.results / "metrics.json"
+    for harm in (lambda: record.write_text("{"), record.mkdir):
+        harm()
+        Stage.open("corpus", TOY)
+        assert not record.exists()

@@ -65,7 +65,7 @@ def _with(monkeypatch: pytest.MonkeyPatch, name: str, old: str, new: str) -> Non
 
 
 def _forget() -> None:
-    for cached in (code.code_digest, code.imports_of, run_module._code):
+    for cached in (code._facts, run_module._code):
         cached.cache_clear()
 
 

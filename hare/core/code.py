@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import hare
 from hare.core.errors import HareError
@@ -42,22 +43,15 @@ def code_of(*modules: str, leaving_out: tuple[str, ...] = ()) -> dict[str, str]:
     }
 
 
-@cache
 def code_digest(file: Path) -> str:
     """Digest of a module's syntax tree without docstrings: a changed comment, docstring or layout leaves it as it
     was."""
-    tree = parsed(text_of(file), str(file))
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_CHARACTERS]
+    return _facts(file).digest
 
 
-@cache
 def texts_in(file: Path) -> frozenset[str]:
     """All string constants of a module, among them names of data files and of archives."""
-    tree = ast.walk(parsed(text_of(file), str(file)))
-    return frozenset(node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return _facts(file).texts
 
 
 def data_of(file: Path) -> set[Path]:
@@ -73,10 +67,28 @@ def text_of(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-@cache
 def imports_of(file: Path) -> frozenset[Path]:
     """Files of this package that the module itself names."""
-    return frozenset(imports(parsed(text_of(file), str(file)), file.parent))
+    return _facts(file).imports
+
+
+class _Facts(NamedTuple):
+    imports: frozenset[Path]
+    texts: frozenset[str]
+    digest: str
+
+
+@cache
+def _facts(file: Path) -> _Facts:
+    """All that is asked of a module, from one reading of it."""
+    tree = parsed(text_of(file), str(file))
+    nodes = list(ast.walk(tree))
+    texts = frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    named = frozenset(imports(tree, file.parent))
+    for node in nodes:
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return _Facts(named, texts, hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_CHARACTERS])
 
 
 def parsed(source: str, where: str) -> ast.AST:

@@ -33,7 +33,7 @@ def write_manifest(workspace: Workspace, stage: str, outputs: Mapping[str, Path]
     write_json(workspace.work / stage / MANIFEST, {name: seal["sha256"] for name, seal in seals.items()})
 
 
-def _seal(workspace: Workspace, stage: str, name: str, digest: str) -> Seal:
+def recorded_seal(workspace: Workspace, stage: str, name: str, digest: str) -> Seal:
     """An artifact's digest from the manifest, with the stamp from `SEALS` where that belongs to the same digest."""
     try:
         seal = json.loads((workspace.work / stage / SEALS).read_text(encoding="utf-8"))[name]
@@ -59,6 +59,6 @@ def verified(workspace: Workspace, stage: str, name: str, option: str) -> Path:
         raise HareError(
             f"{listing} does not name {name}: it was damaged, or {maker.notebook} has not run to its end.", rerun
         )
-    if not intact(path, _seal(workspace, stage, name, known[name])):
+    if not intact(path, recorded_seal(workspace, stage, name, known[name])):
         raise HareError(f"{path} differs from what {maker.notebook} wrote: it was cut short or edited.", rerun)
     return path

@@ -8,7 +8,7 @@ from hare.core.errors import HareError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = REPOSITORY / "notebooks"
-_SPECIAL = "#?*[]"
+_SPECIAL = ("#", "?", "*", "[", "]", "::")  # to libraries a pattern, or a part of an address
 
 
 def cache_folder() -> Path:
@@ -30,14 +30,15 @@ def _folder(variable: str, default: Path) -> Path:
     """The folder that an environment variable names, or else ``default``.
 
     Raises:
-        HareError: its path holds a character that libraries interpret as a pattern or as part of an address, or it is
-            a file.
+        HareError: its path holds what libraries interpret as a pattern or as part of an address, or is not text, or it
+            is a file.
     """
     path = Path(os.environ.get(variable) or default).absolute()
-    wrong = sorted(set(str(path)) & set(_SPECIAL))
+    wrong = [sign for sign in _SPECIAL if sign in str(path)]
+    wrong += ["bytes that are no text"] if any("\ud800" <= sign <= "\udfff" for sign in str(path)) else []
     if wrong:
         raise HareError(
-            f"The folder {str(path)!r} has {' and '.join(wrong)} in its path, which libraries take for a pattern.",
+            f"The folder {str(path)!r} has {' and '.join(wrong)} in its path, which libraries misread.",
             f"set {variable} to a folder without such characters",
         )
     if path.exists() and not path.is_dir():

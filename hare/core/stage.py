@@ -58,12 +58,22 @@ class Stage:
                 pass
             (folder / ".writable").unlink()
         remove(opened.work / MANIFEST)
+        opened._remove_damaged_record()
         if opened.workspace.variant:
             reason = f" ({opened.parameters})" if opened.parameters.changes else ""
             print(f"This run goes beside the record{reason}: its results to {opened.results}, its artifacts to "
                   f"{opened.work}. What earlier notebooks made is read from there, or else from "
                   f"{opened.workspace.base.work}.")
         return opened
+
+    def _remove_damaged_record(self) -> None:
+        """This run makes the record anew: a damaged one would only stop what reads it on the way there."""
+        record = self.results / METRICS
+        try:
+            if record.exists():
+                read_record(record)
+        except HareError:
+            remove(record)
 
     def section(self, kind: type[SectionType]) -> SectionType:
         """A section of the profile with this run's changes, such as ``stage.section(Corpus)``."""

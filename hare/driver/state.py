@@ -10,10 +10,10 @@ from typing import Any
 
 from hare.core.chain import Step
 from hare.core.files import write_json
-from hare.core.manifest import MANIFEST, PARAMETERS, read_manifest
+from hare.core.manifest import MANIFEST, METRICS, PARAMETERS, read_manifest, recorded_seal
 from hare.core.paths import Workspace
 from hare.core.provenance import sealed, unsealed
-from hare.core.seals import intact, seal_of
+from hare.core.seals import Seal, intact, seal_of, stamp_of
 
 _DRAWN = (".svg", ".pdf", ".png")
 
@@ -123,14 +123,25 @@ def accept_drawn(workspace: Workspace, steps: Iterable[Step]) -> None:
 
 
 def _files(step: Step, workspace: Workspace) -> dict[str, dict[str, str]]:
-    made = [MANIFEST, PARAMETERS, *(read_manifest(workspace, step.stage) or {})]
+    outputs = read_manifest(workspace, step.stage) or {}
+    seals = {
+        f"work/{step.stage}/{name}": recorded_seal(workspace, step.stage, name, digest)
+        for name, digest in outputs.items()
+    }
+    made = (MANIFEST, PARAMETERS, *outputs)
     paths = {f"work/{step.stage}/{name}": workspace.work / step.stage / name for name in made}
     executed = executed_path(step, workspace)
     results = [path for path in (workspace.results / step.stage).rglob("*") if path.is_file()]
     for path in sorted([*results, executed]):
         paths[f"results/{path.relative_to(workspace.results).as_posix()}"] = path
+    recorded = (executed, workspace.results / step.stage / METRICS)
     return {
-        name: seal_of(path) | {"drawn": str(
-            name.startswith("results/") and path != executed and (step.reads_results or path.suffix in _DRAWN)
+        name: _seal_now(path, seals.get(name, {})) | {"drawn": str(
+            name.startswith("results/") and path not in recorded and (step.reads_results or path.suffix in _DRAWN)
         )} for name, path in paths.items()
     }
+
+
+def _seal_now(path: Path, seal: Seal) -> Seal:
+    """The seal that the notebook has just made, where sizes, times and inodes are as they were then; else a new one."""
+    return seal if seal.get("stamp") == stamp_of(path) else seal_of(path)

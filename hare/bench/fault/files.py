@@ -25,6 +25,7 @@ from hare.driver.state import state_path
 
 ROUNDS = 1  # of the sample of single files
 _TO_DELETE = re.compile(r"delete (?P<path>/\S+?)[,;:]?(?:\s|$)")
+_DELETE_IT, _IT = "or delete it and", re.compile(r"(?P<path>/\S+) is damaged")
 _UNNAMED = re.compile(r"stopped in cell \d+: [A-Z]\w*(?:Error|Exception|Warning|Interrupt)\b")
 
 
@@ -175,9 +176,17 @@ def _made_again(ground: Ground, step: Step) -> tuple[str, str]:
             message = str(error)
             if _UNNAMED.search(message):
                 return "traceback", message
-            for match in _TO_DELETE.finditer(error.fix):
-                remove(Path(match["path"]))
+            for path in _to_delete(error):
+                remove(path)
     return "dead_end", message
+
+
+def _to_delete(error: HareError) -> list[Path]:
+    """What the advice says to delete, by its path or as the damaged file that the problem names."""
+    matches = [*_TO_DELETE.finditer(error.fix)]
+    if _DELETE_IT in error.fix:
+        matches += _IT.finditer(error.problem)
+    return [Path(match["path"]) for match in matches]
 
 
 def of_the_cache() -> list[Fault]:
