@@ -20,7 +20,8 @@ PAGES = ("README.md", "ARTIFACT.md")
 _CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+(?:\n[^`\n]+)?)`", re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _STANDS_FOR = {
-    "P": "smoke", "NN": "05", "DIR": "results/laptop", "FILE": "b.tar", "mine.yaml": str(REPOSITORY / "tests/toy.yaml"),
+    "P": "smoke", "N": "7", "NN": "05", "DIR": "results/laptop", "FILE": "b.tar",
+    "mine.yaml": str(REPOSITORY / "tests/toy.yaml"),
 }
 # Run here on recorded results; the others take a machine for minutes, or change what is committed.
 _CHEAP = ("--help", "verify --against results/laptop", "power", "status", "train --profile cluster --dry-run")

@@ -31,12 +31,12 @@ def _publishing(profile: Profile, workspace: Workspace) -> list[str]:
     """A line that says how far `hare publish` came, once it has finished a round."""
     try:
         at = json.loads(publishing_path(workspace).read_text(encoding="utf-8"))
-        said = f"{at['tokens']:,} of {at['wanted']:,} tokens after round {at['round']}"
+        reached = f"{at['tokens']:,} of {at['wanted']:,} tokens after round {at['round']}"
     except (OSError, ValueError, LookupError, TypeError):
         return []
     left = at["tokens"] < at["wanted"]
     more = f"; to continue: hare publish {profile.option} --tokens {at['wanted']}" if left else ""
-    return [f"  published D2 of {at['set']}: {said}{more}"]
+    return [f"  published D2 of {at['set']}: {reached}{more}"]
 
 
 def _on_slurm(profile: Profile) -> list[str]:

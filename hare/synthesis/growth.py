@@ -91,7 +91,7 @@ def _grown(work: _Work, wanted: int, standing: Path) -> Published:
         known = _published(asked, drafts, known, work)
         tokens, seconds = _tokens(known), time.monotonic() - started
         write_json(standing, {"set": work.name, "round": number, "tokens": tokens, "wanted": wanted})
-        print(f"round {number}: {_said(drafts)}; {_outlook(tokens, first, wanted, seconds)}", flush=True)
+        print(f"round {number}: {_counted(drafts)}; {_outlook(tokens, first, wanted, seconds)}", flush=True)
     return known
 
 
@@ -104,7 +104,7 @@ def _rounds(known: Published | None) -> int:
     return int(known.d2["round"].max()) if known and "round" in known.d2 else 0
 
 
-def _said(drafts: list[Draft]) -> str:
+def _counted(drafts: list[Draft]) -> str:
     return f"{len(drafts):,} asked for, {sum(not draft.objection for draft in drafts):,} kept"
 
 
