@@ -20,8 +20,8 @@ def listeners() -> Iterator[set[str]]:
         while not over.wait(_SECONDS_BETWEEN_LOOKS):
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    found = process.net_connections("inet")
-                    addresses.update(one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN)
+                    connections = process.net_connections("inet")
+                    addresses.update(one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

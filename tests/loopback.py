@@ -36,13 +36,13 @@ def index_serving(package: str, files: dict[str, bytes]) -> Iterator[Index]:
                 self.send_error(404)
 
         def _file(self, content: bytes) -> None:
-            asked = self.headers.get("Range")
-            index.ranges.append(asked)
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+            byte_range = self.headers.get("Range")
+            index.ranges.append(byte_range)
+            start = int(byte_range.removeprefix("bytes=").rstrip("-")) if byte_range else 0
             if start >= len(content):
                 self.send_error(416)
             else:
-                self._answer(206 if asked else 200, content[start:], "application/octet-stream")
+                self._answer(206 if byte_range else 200, content[start:], "application/octet-stream")
 
         def _answer(self, code: int, body: bytes, kind: str) -> None:
             self.send_response(code)

@@ -54,10 +54,10 @@ def test_no_flipped_bit_ever_becomes_a_row(rows: list, place: int, bit: int, tmp
     data[place % len(data)] ^= 1 << bit
     path.write_bytes(data)
     with AppendLog(path) as log:
-        kept = [json.dumps(row) for row in log.rows]
-    written = iter(json.dumps(row) for row in rows)
-    assert all(row in written for row in kept), "in order, and nothing else"
-    assert len(kept) >= len(rows) - 2
+        read_back = [json.dumps(row) for row in log.rows]
+    originals = iter(json.dumps(row) for row in rows)
+    assert all(row in originals for row in read_back), "in order, and nothing else"
+    assert len(read_back) >= len(rows) - 2
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def test_every_file_of_a_run_is_noticed_or_made_again(roots: Path) -> None:
     shutil.copy(ground.workspace.work / "corpus" / "note.txt", ground.pristine / "work" / "corpus")
     faults = together(ground, ground.chain[0])
     assert {fault.outcome for fault in faults} == {"survived"}
-    said = {fault.name.rsplit("/", 1)[-1]: fault.message for fault in faults}
-    assert said["note.txt"] == "nothing reads it" and said["number.txt"] == "made again, byte for byte"
+    messages = {fault.name.rsplit("/", 1)[-1]: fault.message for fault in faults}
+    assert messages["note.txt"] == "nothing reads it" and messages["number.txt"] == "made again, byte for byte"
     assert {fault.outcome for fault in single(ground, ground.chain[0], 0)} == {"survived"}
 
 
@@ -78,11 +78,11 @@ def test_pictures_are_drawn_again_and_what_no_step_owns_is_named_or_read_by_noth
 
 def test_the_campaign_would_see_a_silent_fault_and_a_traceback(roots: Path) -> None:
     ground = _ground(roots, {"corpus": USES_A_FILE}, 1)
-    kept = ground.workspace.work / "corpus" / "kept.txt"
-    assert rerun(ground, ground.chain[0], {kept: "empty"})[0].outcome == "silent"
-    assert kept.read_text() == "1", "all is restored"
-    kept.write_text("one")
-    assert rerun(ground, ground.chain[0], {kept: "flip"})[0].outcome == "traceback"
+    file = ground.workspace.work / "corpus" / "kept.txt"
+    assert rerun(ground, ground.chain[0], {file: "empty"})[0].outcome == "silent"
+    assert file.read_text() == "1", "all is restored"
+    file.write_text("one")
+    assert rerun(ground, ground.chain[0], {file: "flip"})[0].outcome == "traceback"
 
 
 def test_a_kill_is_survived_and_counted_once(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,13 +32,13 @@ def test_variants_are_trained_and_their_curves_compared(capsys: pytest.CaptureFi
         "nanotron_llama": VARIANTS["nanotron_llama"],
     }
     metrics = measured(SMOKE.training, TOY, variants, 1e6)
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("bfloat16", "float8"):
         assert metrics[f"gpu.{name}.tokens_per_s"] > 0 and metrics[f"gpu.{name}.peak_mb"] > 0
-        assert metrics[f"gpu.{name}.mfu"] > 0 and f"{name}: " in said
+        assert metrics[f"gpu.{name}.mfu"] > 0 and f"{name}: " in output
     assert metrics["gpu.float8_loss_steps"] >= 3 and metrics["gpu.float8_loss_largest_difference"] < 0.05
     if not torch.cuda.is_available():
-        assert "nanotron_llama: does not run here" in said and "gpu.nanotron_llama.mfu" not in metrics
+        assert "nanotron_llama: does not run here" in output and "gpu.nanotron_llama.mfu" not in metrics
 
 
 def test_what_the_time_does_not_suffice_for_is_named(capsys: pytest.CaptureFixture[str]) -> None:

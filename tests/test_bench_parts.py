@@ -50,12 +50,12 @@ def test_transformers_gets_one_batch_per_core(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_rate_counts_every_request_and_a_cost_needs_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     clock = iter((10.0, 12.0))
     monkeypatch.setattr(synthesis.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setitem(synthesis.ENGINES, "toy", lambda requests, tokens: written.append((len(requests), tokens)))
+    monkeypatch.setitem(synthesis.ENGINES, "toy", lambda requests, tokens: calls.append((len(requests), tokens)))
     rate = synthesis._rate("toy", 8)
-    assert written == [(1, 2), (8, synthesis._TOKENS)] and rate == 8 * synthesis._TOKENS / 2
+    assert calls == [(1, 2), (8, synthesis._TOKENS)] and rate == 8 * synthesis._TOKENS / 2
     monkeypatch.setenv("HARE_WORK", str(tmp_path))
     with pytest.raises(HareError, match="d1 is missing"):
         synthesis._d1(SMOKE)

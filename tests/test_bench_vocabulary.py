@@ -31,9 +31,9 @@ def test_every_vocabulary_is_measured_and_set_against_the_papers(
     with pytest.raises(HareError, match="holds no text"):
         vocabulary.bench(load_profile("smoke"))
     write_json(tmp_path / "work" / "smoke" / "decontamination" / "manifest.json", {})
-    found = vocabulary.bench(load_profile("smoke"))
-    assert found["bytes_per_s_vs_32k"] == pytest.approx(32000 / 512)
-    assert found["vocabulary.own-4096.bpb"] == pytest.approx(2.128)
+    metrics = vocabulary.bench(load_profile("smoke"))
+    assert metrics["bytes_per_s_vs_32k"] == pytest.approx(32000 / 512)
+    assert metrics["vocabulary.own-4096.bpb"] == pytest.approx(2.128)
     assert (tmp_path / "results" / "smoke" / "bench" / "vocabulary.svg").exists()
 
 
@@ -41,8 +41,8 @@ def test_a_sample_of_the_text_is_trained_on(tmp_path: Path, monkeypatch: pytest.
     rows = [{"id": f"one/{number}", "text": "a few words " * 10, "metadata": {}} for number in range(400)]
     write_jsonl(tmp_path / "0.jsonl", rows)
     monkeypatch.setattr(vocabulary, "_CHARACTERS", 12_000)
-    kept = [row for row in rows if vocabulary._some(tmp_path)(row)]
-    assert 60 < len(kept) < 140
+    sample = [row for row in rows if vocabulary._some(tmp_path)(row)]
+    assert 60 < len(sample) < 140
 
 
 def test_the_figure_says_what_the_papers_vocabulary_costs() -> None:

@@ -54,8 +54,8 @@ def test_a_toy_benchmark_is_removed_from_training_data_and_counted(tmp_path: Pat
 
 def test_a_toy_benchmark_is_evaluated_and_drawn(tmp_path: Path) -> None:
     benchmarks = load(["riddles"])
-    (asked,) = protocol_table(benchmarks, ["riddles"], 6, 0).to_dict("records")
-    assert (asked["shots"], asked["metric"], asked["items"], asked["rows_from"]) == (2, "acc", 6, "index archive")
+    (terms,) = protocol_table(benchmarks, ["riddles"], 6, 0).to_dict("records")
+    assert (terms["shots"], terms["metric"], terms["items"], terms["rows_from"]) == (2, "acc", 6, "index archive")
     model = Candidate("d1", 0, save_model(tmp_path / "model"), 6)
     rows = evaluate(model, benchmarks, load_profile("smoke").evaluation, tmp_path / "finished").items
     assert len(rows) == 6 and {row["benchmark"] for row in rows} == {"riddles"}

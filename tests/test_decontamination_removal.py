@@ -79,9 +79,9 @@ def test_passages_hold_every_word_of_the_item_and_every_seam_between_question_an
     subset = benchmarks.subsets(name)[0]
     for row in benchmarks.rows(name, "test" if name in ("mmlu", "gsm8k") else "validation", subset)[:40]:
         question, *options = benchmarks.texts(name, row)
-        found = passages(name, row, 15)
-        grams = {tuple(words(p)[i : i + 15]) for p in found for i in range(max(len(words(p)) - 14, 1))}
-        assert {w for text in (question, *options) for w in words(text)} <= {w for p in found for w in words(p)}
+        item_passages = passages(name, row, 15)
+        grams = {tuple(words(p)[i : i + 15]) for p in item_passages for i in range(max(len(words(p)) - 14, 1))}
+        assert {w for text in (question, *options) for w in words(text)} <= {w for p in item_passages for w in words(p)}
         if name != "winogrande":
             for option in options:
                 whole = words(f"{question} {option}")
@@ -128,10 +128,10 @@ def test_removal_keeps_the_rest_as_it_was_and_says_why_the_others_went(tmp_path:
     assert (touched.overlap.document, touched.item.benchmark, touched.item.row_number) == ({"id": "doc-3"}, "gsm8k", 0)
     assert words(touched.overlap.span) == words(question)
 
-    kept = {path.name: path.read_text() for path in sorted((tmp_path / "out").iterdir())}
+    files = {path.name: path.read_text() for path in sorted((tmp_path / "out").iterdir())}
     source_lines = {path.name: path.read_text().splitlines(keepends=True) for path in sorted(source.iterdir())}
     gone = {"doc-1", "doc-4"}
-    assert kept == {
+    assert files == {
         name: "".join(line for line in lines if json.loads(line)["id"] not in gone)
         for name, lines in source_lines.items()
     }
@@ -230,9 +230,9 @@ def test_neighbours_find_the_item_that_a_text_is_made_of(index: BenchmarkIndex) 
     first = next(split for split in index.splits if (split.benchmark, split.split) == ("mmlu", "test"))
     numbers = list(range(first.first, first.first + 20))
     texts = [planted.item_text(item) for item in index.lookup(numbers).values()]
-    found, cosines, first = vectors.nearest(word_hashes([*texts, f"{CLEAN} {texts[3]}", "", "zzz qqq", CLEAN]))
-    assert found[:20].tolist() == numbers and (cosines[:20] > 0.6).all()
-    assert found[20] == numbers[3] and cosines[20] > 0.45, "a window of a long document is enough"
+    items, cosines, first = vectors.nearest(word_hashes([*texts, f"{CLEAN} {texts[3]}", "", "zzz qqq", CLEAN]))
+    assert items[:20].tolist() == numbers and (cosines[:20] > 0.6).all()
+    assert items[20] == numbers[3] and cosines[20] > 0.45, "a window of a long document is enough"
     assert abs(first[20] - len(CLEAN.split())) < WINDOW and first[3] == 0
     assert cosines[21] == cosines[22] == 0 and cosines[23] < 0.4
 
@@ -271,11 +271,11 @@ def test_neighbours_in_words_and_in_a_neural_space_are_tried_on_the_same_cases(i
     # clean text as short as what is tried: with few items a threshold set on whole documents says nothing of passages
     calibrating = planted.plant(index, [CLEAN], count=12, seed=1)["clean_passages"]
     clean = [text for case in calibrating for text in case]
-    found = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
-    assert {name.split(".")[1] for name in found} == {"words", "neural"}
-    assert found["neighbours.words.verbatim"] > 0.9 and found["neighbours.neural.verbatim"] > 0.8
-    assert found["neighbours.neural.clean_passages.false_positive_rate"] < 0.2
-    assert all(0 <= share <= 1 for share in found.values())
+    metrics = compare(planted.plant(index, [CLEAN], count=12, seed=0), clean, index)
+    assert {name.split(".")[1] for name in metrics} == {"words", "neural"}
+    assert metrics["neighbours.words.verbatim"] > 0.9 and metrics["neighbours.neural.verbatim"] > 0.8
+    assert metrics["neighbours.neural.clean_passages.false_positive_rate"] < 0.2
+    assert all(0 <= share <= 1 for share in metrics.values())
 
 
 def test_the_hashed_benchmarks_are_kept_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,9 +286,9 @@ def test_the_hashed_benchmarks_are_kept_and_read_again(tmp_path: Path, monkeypat
     monkeypatch.setattr(benchmarks, "file", lambda name, split, subset: tmp_path / listed[name, subset, split].name)
     monkeypatch.setattr(index_module, "_first_rows",
                         lambda name, subset, split, count: list(read_jsonl(listed[name, subset, split]))[:50])
-    made = build_index([13])
+    built = build_index([13])
     monkeypatch.setattr(index_module, "_first_rows", None)
     again = build_index([13])
-    assert again.splits == made.splits and (again.sets[13].hashes == made.sets[13].hashes).all()
-    assert (again.item_of_passage == made.item_of_passage).all()
+    assert again.splits == built.splits and (again.sets[13].hashes == built.sets[13].hashes).all()
+    assert (again.item_of_passage == built.item_of_passage).all()
     assert len([path for path in (tmp_path / "benchmark_index").iterdir() if path.is_dir()]) == 1

@@ -76,9 +76,9 @@ def test_tables_metrics_and_figures_come_out_of_one_run(
     assert metrics["planted.verbatim.neighbour.detection_rate"] > 0.5 and metrics["neighbour.cosine_threshold"] > 0
     assert metrics["clean_documents.any-13-gram.false_positive_rate"] == metrics["clean.false_positive_rate"] == 0
     assert 0 < metrics["planted.inline.document-share-10-15+item-coverage.precision.low"] < 1
-    said = study.removal_sentences(parts)
-    assert said[0] == ("d1: 3 of 4 documents removed; the paper's rule alone 3, item coverage alone 3; "
-                       "0 more share a 13-gram and stay")
+    sentences = study.removal_sentences(parts)
+    assert sentences[0] == ("d1: 3 of 4 documents removed; the paper's rule alone 3, item coverage alone 3; "
+                            "0 more share a 13-gram and stay")
     shown = planted.examples(cases, rules[:5], index)
     assert list(shown["kind"]) == list(cases) and shown.set_index("kind")["found_by"]["clean_documents"] == "no rule"
     near, pairs = study.neighbour_tables({"d3": texts}, neighbour, index)
@@ -104,9 +104,9 @@ def test_without_a_corpus_the_speed_cannot_be_measured(tmp_path: Path, monkeypat
 
 
 def test_datatroves_filter_does_its_work_with_the_hashes_that_we_write(index: BenchmarkIndex, tmp_path: Path) -> None:
-    made = bench._datatrove_filter(tmp_path, bench.RegexTokenizer())
+    theirs = bench._datatrove_filter(tmp_path, bench.RegexTokenizer())
     item = next(s for s in index.splits if (s.benchmark, s.split) == ("arc_challenge", "test"))
     questions = [index.lookup([item.first + i])[item.first + i].row["question"] for i in range(20)]
     long_enough = [q for q in questions if len(q.split()) > 20]
-    assert long_enough and all(made.filter(Document(text=f"{CLEAN} {q}", id="")) is not True for q in long_enough)
-    assert made.filter(Document(text=CLEAN, id="")) is True
+    assert long_enough and all(theirs.filter(Document(text=f"{CLEAN} {q}", id="")) is not True for q in long_enough)
+    assert theirs.filter(Document(text=CLEAN, id="")) is True

@@ -172,11 +172,11 @@ def test_bf16_weights_and_weights_in_several_files_are_read(copy: Path, folder: 
     shape, whole = read_shape(folder), dict(read_tensors(folder, read_shape(folder)))
     tensors = load_file(copy / "model.safetensors")
     names = sorted(tensors)
-    held = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
-    for file, part in held.items():
+    names_of = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in names_of.items():
         save_file({name: tensors[name].contiguous() for name in part}, copy / file)
     (copy / "model.safetensors").unlink()
-    index = {"weight_map": {name: file for file, part in held.items() for name in part}}
+    index = {"weight_map": {name: file for file, part in names_of.items() for name in part}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
     assert all(np.array_equal(whole[name], array) for name, array in read_tensors(copy, shape))
     (copy / "b.safetensors").unlink()

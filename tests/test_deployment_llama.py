@@ -66,8 +66,8 @@ def test_llama_cpp_tokenizes_as_we_do(kind: str, tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "hf", kind)
     model, tokenizer = Llama(export_gguf(folder, tmp_path / "x.gguf", "int8"), ROOM), Tokenizer.load(folder)
     for text in ("The hare runs.", "two  spaces\nand a line, 12 times", "漢字 é", "don't stop"):
-        asked = json.dumps({"content": text, "add_special": False}).encode()
-        request = urllib.request.Request(f"{model._server.listening_address}/tokenize", asked,
+        body = json.dumps({"content": text, "add_special": False}).encode()
+        request = urllib.request.Request(f"{model._server.listening_address}/tokenize", body,
                                          {"Content-Type": "application/json"})
         with urllib.request.urlopen(request) as answer:
             assert json.load(answer)["tokens"] == tokenizer.encode(text)
@@ -81,7 +81,7 @@ def test_measures_of_every_precision(files: dict[str, Path]) -> None:
     table = measures.quality_table(read, heldout)
     assert len(table) == 9 and table[table.precision == "fp32"].worse_by.eq(0).all()
     assert ((table.low <= table.worse_by + 1e-9) & (table.worse_by <= table.high + 1e-9)).all()
-    assert all(len(found["continued"][0]) == 4 for found in read.values())
+    assert all(len(outputs["continued"][0]) == 4 for outputs in read.values())
 
 
 def test_the_tool_answers_as_it_does_in_torch(folder: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_mistake_in_the_process_arrives_with_its_fix(files: dict[str, Path], t
         measures.speed_table({"int4": cut}, IDS, 2, repeats=1)
 
 
-@pytest.mark.parametrize(("script", "told"), [
+@pytest.mark.parametrize(("script", "message"), [
     (f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})", "was killed by SIGKILL: it wrote nothing"),
     (f"import os; os.kill(os.getpid(), {int(signal.SIGABRT)})", "was killed by SIGABRT"),
     ("import os; os._exit(3)", "ended with code 3: it wrote nothing"),
@@ -114,7 +114,7 @@ def test_a_mistake_in_the_process_arrives_with_its_fix(files: dict[str, Path], t
     ("import sys; sys.exit('a\\nlibrary\\nsays\\nwhy')", "ended with code 1: library / says / why"),
 ])
 def test_a_process_that_ends_without_an_answer_is_named(
-    script: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    script: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run = subprocess.run
 
@@ -122,7 +122,7 @@ def test_a_process_that_ends_without_an_answer_is_named(
         return run([command[0], "-c", script], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(worker.subprocess, "run", replaced)
-    with pytest.raises(HareError, match=told) as stopped:
+    with pytest.raises(HareError, match=message) as stopped:
         worker.in_own_process("speed", tmp_path / "x.gguf", {})
     assert stopped.value.fix and os.getpid()
 

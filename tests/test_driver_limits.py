@@ -24,8 +24,8 @@ def test_too_few_open_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_limit_is_raised_as_far_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, tuple[int, int]]] = []
+    calls: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
-    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: asked.append((kind, limits)))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: calls.append((kind, limits)))
     allow_open_files()
-    assert asked == [(resource.RLIMIT_NOFILE, (1024, 4096))]
+    assert calls == [(resource.RLIMIT_NOFILE, (1024, 4096))]

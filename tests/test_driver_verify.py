@@ -78,9 +78,9 @@ def test_a_verification_is_kept_as_numbers(sides: tuple[Path, Path]) -> None:
     _record(rerun, "corpus", {"a": 1.0, "b": 1.005, "c": 2.0}, hardware={"processor": "P1", "instruction_set": "AVX2"})
     profile = load_profile("laptop")
     path = module.keep(verify(profile, record), profile, record)
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    assert kept["provenance"]["command"] == "hare verify --profile laptop --against DIR --record"
-    assert kept["metrics"] | {"compared": 2, "identical": 1, "within": 1, "corpus.identical": 1} == kept["metrics"]
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    assert saved["provenance"]["command"] == "hare verify --profile laptop --against DIR --record"
+    assert saved["metrics"] | {"compared": 2, "identical": 1, "within": 1, "corpus.identical": 1} == saved["metrics"]
     assert len(path.with_name("outcomes.csv").read_text(encoding="utf-8").splitlines()) == 4
     assert verify(profile, record).agrees, "what was kept is no stage"
 
@@ -90,8 +90,8 @@ def test_a_folder_that_nobody_named_is_not_kept(sides: tuple[Path, Path], monkey
     _record(rerun, "corpus", {"a": 1.0})
     monkeypatch.setattr(module, "_committed", lambda profile: module._records_in(rerun))
     profile = load_profile("laptop")
-    kept = json.loads(module.keep(verify(profile), profile).read_text(encoding="utf-8"))
-    assert kept["provenance"]["command"] == "hare verify --profile laptop --record"
+    saved = json.loads(module.keep(verify(profile), profile).read_text(encoding="utf-8"))
+    assert saved["provenance"]["command"] == "hare verify --profile laptop --record"
 
 
 @pytest.mark.parametrize(

@@ -95,12 +95,12 @@ def test_models_in_bfloat16_are_read_too(folder: Path) -> None:
 def test_generation_is_the_stocks(folder: Path) -> None:
     contexts = [f"{SHOTS}Question: {word}?\nAnswer:" for word in WORDS[:3]]
     options = {"until": ["\n"], "do_sample": False, "max_gen_toks": 8}
-    asked = [Instance(request_type="generate_until", doc={}, arguments=(text, options), idx=0) for text in contexts]
+    instances = [Instance(request_type="generate_until", doc={}, arguments=(text, options), idx=0) for text in contexts]
     ours = SharedPrefixLM(folder, 4)
-    assert ours.generate_until(asked) == stock_of(folder).generate_until(asked, disable_tqdm=True)
+    assert ours.generate_until(instances) == stock_of(folder).generate_until(instances, disable_tqdm=True)
     assert ours.truncated == 0
     options["max_gen_toks"] = ours.max_length - 8
-    ours.generate_until(asked[:1])
+    ours.generate_until(instances[:1])
     assert ours.truncated == 1
 
 

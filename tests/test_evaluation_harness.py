@@ -49,7 +49,7 @@ def test_an_evaluation_is_complete_paired_and_free_of_its_machine(
     assert report["groups"]["mmlu"]["sample_len"] == 6
     text = json.dumps(report)
     assert str(tmp_path) not in text and '"/' not in text and "0x" not in text
-    items = pd.DataFrame([found for one in evaluated for found in one.items])
+    items = pd.DataFrame([item for one in evaluated for item in one.items])
     assert items.groupby(["arm", "seed"])["prompt_hash"].apply(tuple).nunique() == 1
     means = items[(items["arm"] == "d1") & (items["seed"] == 0)].groupby("benchmark")["score"].mean()
     assert means["arc_challenge"] == report["results"]["arc_challenge"]["acc_norm,none"]
@@ -67,8 +67,8 @@ def look_at(items: pd.DataFrame, benchmarks: list[Benchmark]) -> None:
     assert averages["score"] == 24 and averages["bpb"] == averages["margin"] == 18, "MMLU's letters are in no bits"
     differences = difference_table(items, ["d1", "d1+d2"], 50, 0)
     assert len(differences) == 3 * (len(NAMES) + 1)
-    told = difference_metrics(differences.assign(verdict="better"))
-    assert told == {"differences_seen": len(differences), "differences_seen.letters": 2}
+    metrics = difference_metrics(differences.assign(verdict="better"))
+    assert metrics == {"differences_seen": len(differences), "differences_seen.letters": 2}
     assert "differences_seen.letters" not in difference_metrics(differences[differences["benchmark"] != "mmlu"])
     protocol = reading.protocol_table(benchmarks, list(NAMES), 6, 0).set_index("benchmark")
     assert set(protocol["rows_from"]) == {"toys"}
@@ -89,11 +89,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_alike(
 ) -> None:
     benchmarks = load(NAMES[:2])
     whole = evaluate(models[0], benchmarks, CONFIG, tmp_path / "whole")
-    ask, asked = harness._ask, []
+    ask, names = harness._ask, []
 
     def dies_at_the_second(lm, benchmark, chosen, label):  # noqa: ANN001, ANN202
-        asked.append(benchmark.name)
-        if len(asked) == 2:
+        names.append(benchmark.name)
+        if len(names) == 2:
             raise KeyboardInterrupt
         return ask(lm, benchmark, chosen, label)
 
@@ -101,7 +101,7 @@ def test_an_interrupted_evaluation_goes_on_and_ends_alike(
     with pytest.raises(KeyboardInterrupt):
         evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut")
     assert evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut") == whole
-    assert asked == ["arc_challenge", "winogrande", "winogrande"]
+    assert names == ["arc_challenge", "winogrande", "winogrande"]
     monkeypatch.setattr(harness, "SharedPrefixLM", None)
     assert evaluate(models[0], benchmarks, CONFIG, tmp_path / "cut") == whole
 
@@ -118,26 +118,26 @@ def test_answers_of_another_model_or_subset_are_not_taken(
 
 
 def test_gsm8k_is_scored_by_its_strict_match(models: list[Candidate], local_benchmarks: dict, tmp_path: Path) -> None:
-    found = evaluate(Candidate("d1", 0, models[0].folder, 2), load(["gsm8k"]), CONFIG, tmp_path)
-    assert [set(one) & {"bpb", "margin"} for one in found.items] == [set(), set()]
-    assert found.requests[0]["requests"] == 2 and found.requests[0]["context"] == 1024
+    scores = evaluate(Candidate("d1", 0, models[0].folder, 2), load(["gsm8k"]), CONFIG, tmp_path)
+    assert [set(one) & {"bpb", "margin"} for one in scores.items] == [set(), set()]
+    assert scores.requests[0]["requests"] == 2 and scores.requests[0]["context"] == 1024
 
 
 def test_the_peer_is_asked_whole_splits_without_examples_and_its_journal_goes(
     local_benchmarks: dict, roots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peer_bench, "smollm2_folder", lambda: save_model(roots / "peer"))
-    found = peer_bench.bench(load_profile("smoke"))
-    assert found["peer_zero_shot.arc_challenge.items"] == found["peer_zero_shot.hellaswag.items"] == 40
-    value, low, high = (found[f"peer_zero_shot.arc_challenge{end}"] for end in ("", ".low", ".high"))
+    metrics = peer_bench.bench(load_profile("smoke"))
+    assert metrics["peer_zero_shot.arc_challenge.items"] == metrics["peer_zero_shot.hellaswag.items"] == 40
+    value, low, high = (metrics[f"peer_zero_shot.arc_challenge{end}"] for end in ("", ".low", ".high"))
     assert 0 <= low <= value <= high <= 100 and value == pytest.approx(2.5 * round(value / 2.5))
     assert not list((roots / "work" / "smoke" / "bench").iterdir())
 
 
 def test_models_are_those_that_training_lists(tmp_path: Path) -> None:
     write_json(tmp_path / "training" / "runs.json", [{"arm": "d1", "seed": 3, "hf": "d1-seed3/hf"}])
-    (found,) = trained_models(tmp_path.joinpath, 7)
-    assert found == Candidate("d1", 3, tmp_path / "training" / "d1-seed3" / "hf", 7) and found.label == "d1-seed3"
+    (model,) = trained_models(tmp_path.joinpath, 7)
+    assert model == Candidate("d1", 3, tmp_path / "training" / "d1-seed3" / "hf", 7) and model.label == "d1-seed3"
     assert Candidate("peer", None, tmp_path, 1).label == "peer"
 
 
@@ -153,17 +153,17 @@ def sample(name: str, likelihoods: list[float], target: object, **more: object) 
 
 def test_measures_are_in_bits_and_bytes_of_what_was_scored() -> None:
     benchmark = Benchmark("arc_challenge", SPECS["arc_challenge"].protocol, {})
-    (found,) = item_scores(benchmark, "arc_challenge", [sample("arc_challenge", [-5.0, -10.0, -1.0], 1)])
+    (scores,) = item_scores(benchmark, "arc_challenge", [sample("arc_challenge", [-5.0, -10.0, -1.0], 1)])
     bits = [5 / 5 / math.log(2), 10 / 5 / math.log(2), 1 / 2 / math.log(2)]  # " ünd" has five bytes
-    assert found["bpb"] == pytest.approx(bits[1])
-    assert found["margin"] == pytest.approx(bits[2] - bits[1])
-    assert (found["gold"], found["preferred"], found["chance"]) == (1, 2, pytest.approx(1 / 3))
-    assert (found["score"], found["acc"]) == (0.0, 1.0)
+    assert scores["bpb"] == pytest.approx(bits[1])
+    assert scores["margin"] == pytest.approx(bits[2] - bits[1])
+    assert (scores["gold"], scores["preferred"], scores["chance"]) == (1, 2, pytest.approx(1 / 3))
+    assert (scores["score"], scores["acc"]) == (0.0, 1.0)
 
 
 def test_right_answers_by_kind_of_task() -> None:
-    def right(name: str, asked: dict) -> list[int]:
-        return SPECS[name].right_choices(asked["doc"], asked["target"])
+    def right(name: str, question: dict) -> list[int]:
+        return SPECS[name].right_choices(question["doc"], question["target"])
 
     assert right("winogrande", sample("winogrande", [-1.0, -2.0], "common end", answer="2")) == [1]
     assert right("truthfulqa", sample("truthfulqa", [-1.0, -2.0], 0)) == [0, 1]

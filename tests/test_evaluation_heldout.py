@@ -49,19 +49,19 @@ def test_every_task_of_a_kind_has_choices_or_none_has() -> None:
     lines = "".join(f"Question: Is {n} less than {n % 3}?\nAnswer: {n < n % 3}\n" for n in range(9))
     maths = [Passage(f"maths/{n}#0", f"maths/{n}", "maths", "math", lines + f"Question: {n} + 1\nAnswer: {n + 1}\n")
              for n in range(40)]
-    found = task_questions([*maths, *(passage(number) for number in range(60))], 30, seed=0)
-    choices = pd.DataFrame([(q.group, len(q.choices) > 1) for q in found], columns=["kind", "choice"])
+    questions = task_questions([*maths, *(passage(number) for number in range(60))], 30, seed=0)
+    choices = pd.DataFrame([(q.group, len(q.choices) > 1) for q in questions], columns=["kind", "choice"])
     assert choices.groupby("kind")["choice"].nunique().eq(1).all() and "arithmetic" in set(choices["kind"])
-    assert any(q.choices[0].strip() == "False" for q in found if q.group == "arithmetic")
+    assert any(q.choices[0].strip() == "False" for q in questions if q.group == "arithmetic")
 
 
-def test_texts_are_one_passage_a_document_and_few_of_each_source(passages: list[Passage]) -> None:
+def test_texts_are_one_passage_per_document_and_few_of_each_source(passages: list[Passage]) -> None:
     twice = [*passages, *(Passage(f"{p.document}#1", p.document, p.source, p.category, "other") for p in passages)]
-    found = text_questions(twice, 5, 0, source_of)
-    assert [q.group for q in found] == ["letters"] * 5 + ["novels"] * 5
-    assert len({q.document for q in found}) == 10
-    assert all(q.context == "" and q.choices == (q.support,) for q in found)
-    assert found == text_questions(list(reversed(twice)), 5, 0, source_of) != text_questions(twice, 5, 1, source_of)
+    questions = text_questions(twice, 5, 0, source_of)
+    assert [q.group for q in questions] == ["letters"] * 5 + ["novels"] * 5
+    assert len({q.document for q in questions}) == 10
+    assert all(q.context == "" and q.choices == (q.support,) for q in questions)
+    assert questions == text_questions(list(reversed(twice)), 5, 0, source_of) != text_questions(twice, 5, 1, source_of)
 
 
 def test_tasks_are_d3s_kinds_cut_before_the_answer(tasks: list[Question]) -> None:
@@ -91,12 +91,12 @@ def trained(text: str, name: str = "other/1", **metadata: str) -> dict:
 
 
 def test_passages_that_training_quotes_are_left_out_and_counted(passages: list[Passage], tmp_path: Path) -> None:
-    made = text_questions([*passages[:10], passage(1, "single")], 10, 0, source_of)
-    quoted = made[3].support
-    half = " ".join(made[5].support.split()[:25])
+    questions = text_questions([*passages[:10], passage(1, "single")], 10, 0, source_of)
+    quoted = questions[3].support
+    half = " ".join(questions[5].support.split()[:25])
     folder = write(tmp_path / "d1", [trained(f"He wrote: {quoted.upper()}"), trained(half), trained("Nothing alike.")])
-    kept, counted = unseen(made, read_documents(folder), 0.5, 2)
-    assert kept == made[:3] + made[4:10], "nor is a single passage of a source of any use"
+    unquoted, counted = unseen(questions, read_documents(folder), 0.5, 2)
+    assert unquoted == questions[:3] + questions[4:10], "nor is a single passage of a source of any use"
     assert counted.to_dict("records") == [
         {"benchmark": TEXT, "group": "letters", "made": 10, "overlapping": 1, "kept": 9},
         {"benchmark": TEXT, "group": "single", "made": 1, "overlapping": 0, "kept": 0},

@@ -75,7 +75,7 @@ def test_a_killed_evaluation_goes_on_and_ends_alike(
     monkeypatch.setattr(backend, "TOKENS_PER_SEQUENCE", TOKENS)
     model = save_model(tmp_path / "model")
     journal = killed_after_some_batches(tmp_path)
-    kept = len(lines(journal))
+    batches_kept = len(lines(journal))
     with journal.open("a", encoding="utf-8") as file:
         file.write('["half a li')  # as a kill in the middle of a write leaves it
     read, batches = backend.SharedPrefixLM._read, []
@@ -85,7 +85,7 @@ def test_a_killed_evaluation_goes_on_and_ends_alike(
     assert not journal.exists()
     whole = evaluate(candidate(model), load([NAME]), CONFIG, tmp_path / "whole")
     assert resumed == whole, "to the last digit"
-    assert kept >= 3 and kept + read_again == len(batches) - read_again, "no batch is read twice"
+    assert batches_kept >= 3 and batches_kept + read_again == len(batches) - read_again, "no batch is read twice"
 
 
 def test_a_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:

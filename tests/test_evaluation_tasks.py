@@ -41,8 +41,8 @@ def hub_of(files: Files, patched: pytest.MonkeyPatch) -> None:
 
     def from_hub(path: str, name: str | None = None, **_: object) -> datasets.DatasetDict:
         hub = by_address[path, name]
-        found = {split: str(file) for (key, split), file in files.items() if key == hub}
-        return datasets.load_dataset("json", data_files=found)
+        data_files = {split: str(file) for (key, split), file in files.items() if key == hub}
+        return datasets.load_dataset("json", data_files=data_files)
 
     patched.setattr(lm_eval.api.task.datasets, "load_dataset", _apart(from_hub, datasets.load_dataset))
 
@@ -97,9 +97,9 @@ def test_with_a_hub_the_stock_tasks_are_used_as_they_are(
     hub_of(local_benchmarks, monkeypatch)
     assert missing([name], from_hub=True) == {} and missing([name])
     (stock,) = load([name], from_hub=True)
-    for task, found in stock.tasks.items():
-        assert found.config.dataset_path != "json"
-        assert requests_of(found, PROTOCOL[name].shots) == requests_of(local.tasks[task], PROTOCOL[name].shots)
+    for task, stock_task in stock.tasks.items():
+        assert stock_task.config.dataset_path != "json"
+        assert requests_of(stock_task, PROTOCOL[name].shots) == requests_of(local.tasks[task], PROTOCOL[name].shots)
         assert stock.rows_digest(task) and stock.rows_digest(task) != local.rows_digest(task)
 
 

@@ -17,7 +17,7 @@ from hare.training.averaging import LAST_SHARE
 
 def rows(effects: dict[str, float], seeds: int = 4, noise: float = 0.004) -> pd.DataFrame:
     """What arms lose on P and H3: 2 bits per byte, off by each arm's effect (ten times it on H3)."""
-    random, made = np.random.default_rng(0), []
+    random, table = np.random.default_rng(0), []
     for (arm, effect), seed, (endpoint, scale) in itertools.product(
         effects.items(), range(seeds), (("p", 1.0), ("h3", 10.0))
     ):
@@ -25,9 +25,9 @@ def rows(effects: dict[str, float], seeds: int = 4, noise: float = 0.004) -> pd.
         for group, item in itertools.product(("one", "two"), range(30)):
             size = 40 + item
             level = 2.0 + of_run + 0.01 * random.standard_normal()
-            made.append({"arm": arm, "seed": seed, "endpoint": endpoint, "group": group, "item": item,
-                         "nats": level * np.log(2) * size, "bytes": size})
-    return pd.DataFrame(made)
+            table.append({"arm": arm, "seed": seed, "endpoint": endpoint, "group": group, "item": item,
+                          "nats": level * np.log(2) * size, "bytes": size})
+    return pd.DataFrame(table)
 
 
 def test_every_arm_and_endpoint_has_a_cell_with_its_difference_from_the_first() -> None:
@@ -56,8 +56,8 @@ def test_contrasts_are_those_whose_arms_are_there() -> None:
 
 
 def test_the_metrics_have_the_names_that_are_compared() -> None:
-    made = rows({"a": 0.0, "a2": 0.0, "c": -0.05})
-    named = transfer.metrics(transfer.transfer_table(made), transfer.contrast_table(made), transfer.noise_table(made))
+    bits = rows({"a": 0.0, "a2": 0.0, "c": -0.05})
+    named = transfer.metrics(transfer.transfer_table(bits), transfer.contrast_table(bits), transfer.noise_table(bits))
     assert {"transfer.p.a", "transfer.h3.c.low", "contrast.c-a2.p", "contrast.c-a2.p.high", "mde.p"} <= set(named)
     assert all(np.isfinite(value) for value in named.values())
 
@@ -72,8 +72,8 @@ def test_the_seeds_that_an_effect_takes() -> None:
     noise = transfer.noise_table(rows({"a": 0.0, "b": 0.0, "c": 0.0}, noise=0.02)).set_index("endpoint")
     row = noise.loc["p"]
     assert row.run_sd == pytest.approx(0.02 * np.sqrt(2), rel=0.6)
-    found = [power.minimum_detectable_effect(row.run_sd, row.item_error, 3, seeds) for seeds in (2, 4, 16, 64)]
-    assert found == sorted(found, reverse=True)
+    effects = [power.minimum_detectable_effect(row.run_sd, row.item_error, 3, seeds) for seeds in (2, 4, 16, 64)]
+    assert effects == sorted(effects, reverse=True)
     enough = power.seeds_for(0.01, row.run_sd, row.item_error, 3)
     assert power.minimum_detectable_effect(row.run_sd, row.item_error, 3, enough) <= 0.01
     assert power.minimum_detectable_effect(row.run_sd, row.item_error, 3, enough - 1) > 0.01
@@ -99,16 +99,16 @@ def test_tokens_needed_follow_the_spread_between_runs() -> None:
 
 def test_the_spread_along_training_is_that_of_differences() -> None:
     random = np.random.default_rng(1)
-    made = [
+    points = [
         {"arm": arm, "seed": seed, "tokens": tokens, "step": tokens, "category": "one", "sequence": 0, "bytes": 1000,
          "nats": np.log(2) * 1000 * (2 + shared[seed] + sd * random.standard_normal())}
         for shared in [random.standard_normal(60)] for tokens, sd in ((100, 0.2), (400, 0.1))
         for arm in "abc" for seed in range(60)
     ]
-    table = power.noise_by_tokens(pd.DataFrame(made))
+    table = power.noise_by_tokens(pd.DataFrame(points))
     assert table["tokens"].tolist() == [100, 400]
     assert np.allclose(table["run_sd"], [0.2 * np.sqrt(2), 0.1 * np.sqrt(2)], rtol=0.2)
-    assert power.noise_by_tokens(pd.DataFrame([row for row in made if row["arm"] == "a"])).empty
+    assert power.noise_by_tokens(pd.DataFrame([row for row in points if row["arm"] == "a"])).empty
 
 
 def test_power_is_printed_from_the_record(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +152,8 @@ def test_code_and_registration_say_the_same() -> None:
 def test_other_texts_than_the_registered_ones_are_refused_by_name(tmp_path: object) -> None:
     path = tmp_path / "preregistration.yaml"  # type: ignore[operator]
     path.write_text("sets:\n  laptop: {p: aa, n: bb, h1: cc, h2: dd, h3: ee}\n", encoding="utf-8")
-    found = {"p": "aa", "n": "bb", "h1": "cc", "h2": "dd", "h3": "ee"}
-    assert preregistration.checked("laptop", found, path).startswith("All 5 sets")
-    assert "exploratory" in preregistration.checked("smoke", found, path)
+    digests = {"p": "aa", "n": "bb", "h1": "cc", "h2": "dd", "h3": "ee"}
+    assert preregistration.checked("laptop", digests, path).startswith("All 5 sets")
+    assert "exploratory" in preregistration.checked("smoke", digests, path)
     with pytest.raises(HareError, match=r"profile laptop: h1 \(held-out text, other"):
-        preregistration.checked("laptop", found | {"h1": "other"}, path)
+        preregistration.checked("laptop", digests | {"h1": "other"}, path)

@@ -42,22 +42,22 @@ class Live(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.live: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Called for each tag that a browser would see."""
         if tag in ("script", "iframe", "object", "embed", "form", "base", "link", "svg", "math"):
-            self.found.append(tag)
+            self.live.append(tag)
         for name, value in attrs:
             outside = name in ("src", "href") and re.match(r"\s*(javascript|data:(?!image)|//)", value or "", re.I)
             if name.startswith("on") or outside or (tag == "img" and name == "src" and "evil" in (value or "")):
-                self.found.append(f"{tag} {name}={value}")
+                self.live.append(f"{tag} {name}={value}")
 
 
 def _live(markup: str) -> list[str]:
     parser = Live()
     parser.feed(markup)
-    return parser.found
+    return parser.live
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -81,10 +81,10 @@ def test_hostile_text_stays_text_in_every_kind_of_output(text: str, tmp_path: Pa
     notebook = new_notebook(cells=cells, metadata=NOTEBOOK)
     nbformat.write(notebook, tmp_path / "draft.ipynb")
     keep(tmp_path / "draft.ipynb", tmp_path / "kept.ipynb", Workspace("toy"))
-    kept = nbformat.read(tmp_path / "kept.ipynb", as_version=4)
-    for output in kept.cells[0].outputs:
+    reread = nbformat.read(tmp_path / "kept.ipynb", as_version=4)
+    for output in reread.cells[0].outputs:
         assert _live(output.get("data", {}).get("text/html", "")) == []
-    for output in kept.cells[0].outputs[: len(tables)]:
+    for output in reread.cells[0].outputs[: len(tables)]:
         assert _live(output.data["text/html"]) == []
         shown = HTMLParserText.of(output.data["text/html"])
         assert text in shown, "it is to be read as it was"
@@ -109,8 +109,8 @@ class HTMLParserText(HTMLParser):
 def test_tables_keep_their_form() -> None:
     frame = pd.DataFrame({"arm": ["d1", "a & b"], "accuracy": [0.251, 0.5]})
     bold = frame.style.apply(lambda _: pd.DataFrame("font-weight: bold", frame.index, frame.columns), axis=None)
-    kept = safe_html(escaped_table(bold.format(precision=1)))
-    assert "font-weight: bold" in kept and kept.startswith("<style") and "<td" in kept and "a &amp; b" in kept
+    markup = safe_html(escaped_table(bold.format(precision=1)))
+    assert "font-weight: bold" in markup and markup.startswith("<style") and "<td" in markup and "a &amp; b" in markup
     assert HTMLParserText.of(escaped_table(bold)) == HTMLParserText.of(escaped_table(bold)), "shown twice, escaped once"
     plain = safe_html(frame._repr_html_())
     assert "<style" not in plain and '<table class="dataframe"' in plain and "<thead>" in plain
@@ -195,8 +195,8 @@ def test_a_kernel_cannot_be_reached_and_leaves_nothing_in_the_temporary_folder(
     with listeners() as addresses:
         reproduce(PROFILE, chain=toy_chain(roots / "notebooks", {"corpus": cell}, length=1))
     assert not reachable(addresses)
-    seen = (Workspace("toy").results / "corpus" / "seen.txt").read_text().split()
-    assert "kernel.json" in seen and "kernel-ipc-1" in seen
+    names = (Workspace("toy").results / "corpus" / "seen.txt").read_text().split()
+    assert "kernel.json" in names and "kernel-ipc-1" in names
     assert not list((roots / "tmp").iterdir())
 
 

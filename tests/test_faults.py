@@ -182,8 +182,8 @@ def test_what_cannot_be_prepared_stops_the_run_before_any_notebook(
 
 def test_two_drivers_do_not_share_a_profile(roots: Path) -> None:
     chain = toy_chain(roots / "notebooks", length=1)
-    held = f"process {os.getpid()}.*at work on profile toy.*\n.*kill {os.getpid()}"
-    with alone(PROFILE), pytest.raises(HareError, match=held):
+    message = f"process {os.getpid()}.*at work on profile toy.*\n.*kill {os.getpid()}"
+    with alone(PROFILE), pytest.raises(HareError, match=message):
         reproduce(PROFILE, chain=chain)
 
 

@@ -40,10 +40,10 @@ def test_names_are_scored_as_one_pass_over_each_scores_them(system: InstructGram
     _, scores = system.chosen(TURNS, names)
     prompt = list(tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False))
     for name in names:
-        written = tokenizer(f"{name}(", add_special_tokens=False)["input_ids"]
+        name_ids = tokenizer(f"{name}(", add_special_tokens=False)["input_ids"]
         with torch.no_grad():
-            logits = model(torch.tensor([prompt + written])).logits[0].log_softmax(-1)
-        expected = sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(written))
+            logits = model(torch.tensor([prompt + name_ids])).logits[0].log_softmax(-1)
+        expected = sum(float(logits[len(prompt) - 1 + place, token]) for place, token in enumerate(name_ids))
         assert scores[name] == pytest.approx(expected, abs=1e-3)
 
 

@@ -23,10 +23,10 @@ class _Planned:
 
 def test_each_length_is_the_arms_run_with_other_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = load_profile("smoke")
-    asked: list[dict] = []
+    requests: list[dict] = []
 
     def run_of_arm(weights: dict, seed: int, model: object, tokens: object, training: object, inputs: Inputs) -> object:
-        asked.append({"weights": weights, "seed": seed, "training": training, "heldout": inputs.heldout})
+        requests.append({"weights": weights, "seed": seed, "training": training, "heldout": inputs.heldout})
         return _Keyed(training)
 
     monkeypatch.setattr(lengths, "run_of_arm", run_of_arm)
@@ -35,7 +35,7 @@ def test_each_length_is_the_arms_run_with_other_steps(tmp_path: Path, monkeypatc
     listed = lengths.further_runs(tmp_path, config, profile.model, profile.tokens, profile.training, inputs)
     arm = profile.training
     assert [run.training.train_steps for run in listed] == [arm.train_steps // 2, 2 * arm.train_steps]
-    assert all(one["weights"] == arm.arms["d"] and one["seed"] == 0 and one["heldout"] == {} for one in asked)
+    assert all(one["weights"] == arm.arms["d"] and one["seed"] == 0 and one["heldout"] == {} for one in requests)
     assert dataclasses.replace(
         listed[1].training, train_steps=arm.train_steps, checkpoint_interval=arm.checkpoint_interval) == arm
 

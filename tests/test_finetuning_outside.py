@@ -127,9 +127,9 @@ def test_a_run_answers_all_three_sets(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_in_a_batch_marks_are_what_they_are_alone(folder: Path) -> None:
     model = SchemaModel(load_for_chat(folder, 0))
-    asked = [("find flights from Rome to Oslo", Parameter("to", "string", "where to", True)),
-             ("hm", Parameter("x", "string", "anything", True))]
-    together = model._values(asked)
-    assert together == [model._values([one])[0] for one in asked]
-    assert all(value in request for value, (request, _) in zip(together, asked, strict=True))
+    questions = [("find flights from Rome to Oslo", Parameter("to", "string", "where to", True)),
+                 ("hm", Parameter("x", "string", "anything", True))]
+    together = model._values(questions)
+    assert together == [model._values([one])[0] for one in questions]
+    assert all(value in request for value, (request, _) in zip(together, questions, strict=True))
     assert pieces_of("hm") == [(0, 2)]

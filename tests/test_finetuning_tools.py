@@ -49,8 +49,8 @@ def test_train_and_test_share_nothing(other: list) -> None:
 
 
 def test_training_takes_no_way_that_a_test_set_keeps() -> None:
-    tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
-    tests += [grammar.words_of(found.core) for _, found in grammar.hard_phrasings("test")]
+    tests = [grammar.words_of(tested.core) for tested in grammar.phrasings("test")]
+    tests += [grammar.words_of(tested.core) for _, tested in grammar.hard_phrasings("test")]
     for phrasing in grammar.phrasings("train")[::3]:
         for way in {grammar.one_way(phrasing, random.Random(seed)) for seed in range(8)}:
             assert not set("[|]") & set(way) and not grammar.is_kept_back(phrasing.function, way)
@@ -59,10 +59,10 @@ def test_training_takes_no_way_that_a_test_set_keeps() -> None:
 
 def test_every_test_phrasing_belongs_to_a_family_that_training_lacks() -> None:
     tests = grammar.phrasings("test")
-    assert len({(found.function, found.core) for found in tests}) >= 250
-    for found in tests:
-        assert found.family and grammar.is_kept_back(found.function, found.core)
-        assert grammar._family_words(found.function).search(grammar._PLACEHOLDER.sub("", found.core)), found
+    assert len({(phrasing.function, phrasing.core) for phrasing in tests}) >= 250
+    for phrasing in tests:
+        assert phrasing.family and grammar.is_kept_back(phrasing.function, phrasing.core)
+        assert grammar._family_words(phrasing.function).search(grammar._PLACEHOLDER.sub("", phrasing.core)), phrasing
     assert grammar.is_kept_back("call_number", "return whatever {number} wants")
     assert not grammar.is_kept_back("search_web", "return whatever {query} wants")
 
@@ -70,7 +70,7 @@ def test_every_test_phrasing_belongs_to_a_family_that_training_lacks() -> None:
 def test_closeness_is_the_share_of_different_words() -> None:
     one, other = grammar.words_of("Call {number} now, call"), grammar.words_of("call {number} please")
     assert one == {"call", "{number}", "now"} and grammar.jaccard(one, other) == 0.5
-    core = next(found.core for found in grammar.phrasings("test") if len(grammar.words_of(found.core)) > 9)
+    core = next(phrasing.core for phrasing in grammar.phrasings("test") if len(grammar.words_of(phrasing.core)) > 9)
     assert grammar.is_kept_back("no_call", f"{core} once"), "ten of eleven words are the same"
 
 
@@ -122,7 +122,7 @@ def test_values_of_a_list_are_cut_into_three(kind: str) -> None:
         (Call("call_contact", ("112; send mail",)), "call 112; send mail", "control text in a slot"),
         (Call("send_email", ("a@b", "hi")), "email a@b that hi", "malformed slot"),
         (Call("search_web", ("<api_3>",)), "search for <api_3>", "control text in a slot"),
-        *((call, said, "slot not in the request") for call, said in (
+        *((call, request, "slot not in the request") for call, request in (
             (Call("call_number", ("555 123",)), "call 555 123 4567"),
             (Call("call_number", ("1722",)), "ring up 371  1722"),
             (Call("call_number", ("555-123",)), "call 555-123-4567"),
@@ -284,10 +284,10 @@ def test_whatever_the_model_prefers_the_grammar_yields_a_readable_call(
 @given(st.integers(0, len(TRAIN) - 1))
 def test_marks_spell_the_very_call(number: int) -> None:
     item = TRAIN[number]
-    found = marks.marks_of(item.request, item.call)
-    assert marks.call_of(item.request, item.call.function, found) == item.call
+    spelled = marks.marks_of(item.request, item.call)
+    assert marks.call_of(item.request, item.call.function, spelled) == item.call
     slots = len(BY_NAME[item.call.function].slots)
-    assert all(mark in marks.allowed_marks(slots, found[:place]) for place, mark in enumerate(found))
+    assert all(mark in marks.allowed_marks(slots, spelled[:place]) for place, mark in enumerate(spelled))
 
 
 @given(st.integers(0, len(TRAIN) - 1), st.integers(0, 10_000))
@@ -311,7 +311,7 @@ def test_what_training_shows_shares_nothing_with_other_splits() -> None:
     others = [*TEST, *HARD, *tool_data.plain_set("validation", dict.fromkeys(COUNTS, 20), 0), *human_set(80, 0)]
     assert tool_data.overlaps(shown, others)["shared"].eq(0).all()
     cores = {grammar.words_of(item.core) for item in shown}
-    tests = [grammar.words_of(found.core) for found in grammar.phrasings("test")]
+    tests = [grammar.words_of(phrasing.core) for phrasing in grammar.phrasings("test")]
     assert max(grammar.jaccard(one, other) for one in cores for other in tests) <= grammar.CLOSE
 
 
@@ -431,8 +431,8 @@ class _Answering:
 
 def test_a_request_that_failed_is_no_wrong_call() -> None:
     ranked = [list(FUNCTIONS)]
-    found = retrieval.answer(["open the camera"], _Answering("open_camera()", "stop"), ranked, {})
-    assert found[0].call == Call("open_camera")
+    readings = retrieval.answer(["open the camera"], _Answering("open_camera()", "stop"), ranked, {})
+    assert readings[0].call == Call("open_camera")
     with pytest.raises(HareError, match="1 of 1 requests to the instruct model failed"):
         retrieval.answer(["open the camera"], _Answering("", FAILED), ranked, {})
 
@@ -457,13 +457,13 @@ def test_worked_examples_are_valid_calls_that_share_nothing_with_the_other_split
 
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)))
 def test_the_best_description_comes_first_and_its_example_last(number: int) -> None:
-    found = [FUNCTIONS[number], *(f for f in FUNCTIONS if f.name not in (FUNCTIONS[number].name, NO_CALL))][:3]
-    system, *turns, asked = retrieval.prompt("ring Rosa", found, retrieval.WORKED_EXAMPLES)
+    ranked = [FUNCTIONS[number], *(f for f in FUNCTIONS if f.name not in (FUNCTIONS[number].name, NO_CALL))][:3]
+    system, *turns, question = retrieval.prompt("ring Rosa", ranked, retrieval.WORKED_EXAMPLES)
     offered = [line.split("(")[0] for line in system["content"].split("Functions:\n")[1].splitlines()]
     answered = [read_text(turn["content"], "").function for turn in turns if turn["role"] == "assistant"]
     assert offered[0] == FUNCTIONS[number].name and NO_CALL in offered
-    assert answered == offered[::-1] and asked == {"role": "user", "content": "ring Rosa"}
-    assert len(retrieval.prompt("ring Rosa", found, {})) == 2
+    assert answered == offered[::-1] and question == {"role": "user", "content": "ring Rosa"}
+    assert len(retrieval.prompt("ring Rosa", ranked, {})) == 2
 
 
 def _rows(system: str, right: float, seeds: int) -> pd.DataFrame:
@@ -498,8 +498,8 @@ def test_items_of_one_phrasing_stand_or_fall_together() -> None:
 
 def test_a_difference_is_paired_by_phrasing() -> None:
     rows = pd.concat([_rows("a", 0.75, 2), _rows("b", 0.5, 1)], ignore_index=True)
-    found = difference(rows, "test", "a", "b")
-    assert found["difference"] == pytest.approx(0.25) and 0.15 < found["low"] < 0.25 < found["high"] < 0.35
+    row = difference(rows, "test", "a", "b")
+    assert row["difference"] == pytest.approx(0.25) and 0.15 < row["low"] < 0.25 < row["high"] < 0.35
 
 
 def test_errors_are_told_by_their_cause() -> None:

@@ -112,7 +112,7 @@ def test_the_saved_template_says_what_we_say_and_passes_no_control_token(start: 
 
 def test_random_weights_are_drawn_and_a_model_of_another_vocabulary_is_refused(start: Path, tmp_path: Path) -> None:
     trained, drawn = load_for_chat(start, seed=1), load_for_chat(start, seed=1, random_weights=True)
-    ours, theirs = (found.network.model.layers[0].mlp.up_proj.weight for found in (trained, drawn))
+    ours, theirs = (loaded.network.model.layers[0].mlp.up_proj.weight for loaded in (trained, drawn))
     assert ours.shape == theirs.shape and not torch.equal(ours, theirs)
     with pytest.raises(HareError, match="model has 500 tokens"):
         load_for_chat(save_toy(tmp_path / "other", vocab_size=500), seed=0)
@@ -128,13 +128,13 @@ def test_packing_keeps_every_conversation_whole_with_its_mask(examples: list[Exa
 
 
 def test_whole_tasks_are_kept_aside_without_what_d3_holds(model: ChatModel, tmp_path: Path) -> None:
-    found = chat.conversations()
-    assert {one.set for one in found} == {chosen.name for chosen in OPEN_SETS} and len(found) > 500
+    conversations = chat.conversations()
+    assert {one.set for one in conversations} == {chosen.name for chosen in OPEN_SETS} and len(conversations) > 500
     (tmp_path / "d3").mkdir()
     (tmp_path / "d3" / "00000.jsonl").write_text(f"{json.dumps({'id': 'x', 'text': 't', 'metadata': {}})}\n")
-    folds = chat.folds(found, tmp_path / "d3", 3)
+    folds = chat.folds(conversations, tmp_path / "d3", 3)
     kept_aside = [{one.task for one in fold.new} for fold in folds]
-    assert set.union(*kept_aside) == {one.task for one in found} and sum(map(len, kept_aside)) == len(
+    assert set.union(*kept_aside) == {one.task for one in conversations} and sum(map(len, kept_aside)) == len(
         set.union(*kept_aside))
     for fold, tasks in zip(folds, kept_aside, strict=True):
         assert not tasks & {one.task for one in fold.train} and {one.task for one in fold.known} <= {
@@ -144,7 +144,7 @@ def test_whole_tasks_are_kept_aside_without_what_d3_holds(model: ChatModel, tmp_
         first = getattr(folds[0], part)[0]
         read = {"id": "x", "text": "t", "metadata": {"seed_passage": first.source}}
         (tmp_path / "d3" / "00000.jsonl").write_text(f"{json.dumps(read)}\n")
-        again = chat.folds(found, tmp_path / "d3", 3)[0]
+        again = chat.folds(conversations, tmp_path / "d3", 3)[0]
         assert first not in getattr(again, part) and first not in again.train
     assert sum(sum(one.example(model.dialogue).scored) for fold in folds for one in fold.new) >= 1000
     example = folds[0].new[1].example(model.dialogue)
@@ -195,7 +195,7 @@ def test_fine_tuning_learns_and_repeats_itself(start: Path) -> None:
         tuned = load_for_chat(start, seed=0)
         dialogue = tuned.dialogue
         answers = [(f"say {word}", dialogue.text_ids(word)) for word in ("yes", "no")] * 8
-        examples = [dialogue.answered([{"role": "user", "content": asked}], ids) for asked, ids in answers]
+        examples = [dialogue.answered([{"role": "user", "content": request}], ids) for request, ids in answers]
         trained = fine_tune(tuned.network, batches_of(examples, schedule), schedule, "tune")
         states.append(tuned.network.state_dict())
     assert trained.steps == 24 and trained.loss < 0.5
@@ -208,8 +208,8 @@ def test_fine_tuning_learns_and_repeats_itself(start: Path) -> None:
 def test_batches_show_every_example_equally_often(count: int, batch: int, steps: int, seed: int) -> None:
     examples = [Example((number,) * (1 + number % 7), (True,) * (1 + number % 7)) for number in range(count)]
     batches = batches_of(examples, Schedule(steps, batch, 1e-3, seed))
-    shown = np.bincount([example.ids[0] for found in batches for example in found], minlength=count)
-    assert len(batches) == steps and all(len(found) == batch for found in batches)
+    shown = np.bincount([example.ids[0] for members in batches for example in members], minlength=count)
+    assert len(batches) == steps and all(len(members) == batch for members in batches)
     assert shown.max() - shown.min() <= 2
 
 
@@ -226,8 +226,8 @@ def test_batched_decoding_is_decoding_one_by_one(model: ChatModel) -> None:
 def test_marks_in_a_batch_are_marks_one_by_one(model: ChatModel) -> None:
     requests = ["call Maria", "send an email to Tom saying we are late, thanks", "hm", "dial 5551234 now."]
 
-    def marked(asked: list[str]) -> list:
-        return decode_marked(lambda rows: TorchReader(model.network, rows), model.dialogue, asked, "marks")
+    def marked(batch: list[str]) -> list:
+        return decode_marked(lambda rows: TorchReader(model.network, rows), model.dialogue, batch, "marks")
 
     assert marked(requests) == [marked([request])[0] for request in requests]
 
@@ -247,9 +247,9 @@ def test_a_model_learns_to_mark_names_also_those_it_has_never_seen(start: Path) 
     train_tool(tuned, items, schedule, MARKED, "mark")
     tool = ToolModel("tool", tuned)
 
-    def right(asked: list[ToolItem]) -> int:
-        readings = tool.answer([item.request for item in asked])
-        return sum(found.call == item.call for found, item in zip(readings, asked, strict=True))
+    def right(questions: list[ToolItem]) -> int:
+        readings = tool.answer([item.request for item in questions])
+        return sum(reading.call == item.call for reading, item in zip(readings, questions, strict=True))
 
     assert right(plain_set("train", {"call_contact": 40}, 1)) > 6
     unseen = plain_set("validation", {"call_contact": 40}, 1, phrasings("train"))

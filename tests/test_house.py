@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "hare"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "hare"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 VAGUE = frozenset({"found", "said", "own", "what", "mend", "mended", "thing", "things", "stuff"})
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray)\b")
@@ -55,7 +56,8 @@ def annotations(function: ast.FunctionDef) -> str:
     return " ".join(ast.unparse(part) for part in parts if part is not None)
 
 
-@EVERY_MODULE
+@pytest.mark.parametrize("path", [*MODULES, *sorted(TESTS.rglob("*.py"))],
+                         ids=lambda path: path.relative_to(TESTS.parent).as_posix())
 def test_a_name_says_its_content(path: Path) -> None:
     assert [(line, name) for line, name in names_bound(tree_of(path)) if name.strip("_").lower() in VAGUE] == []
 
@@ -82,7 +84,7 @@ def test_a_folder_holds_few_files() -> None:
 def names_tested() -> set[str]:
     """Modules that a test imports, and those named in a string, as what a subprocess runs is."""
     names: set[str] = set()
-    for path in Path(__file__).parent.rglob("*.py"):
+    for path in TESTS.rglob("*.py"):
         tree = tree_of(path)
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):

@@ -35,9 +35,9 @@ def _set(split: str = "test", items: int = 4) -> SampleSet:
 
 def test_an_interval_covers_a_difference_and_is_repeatable() -> None:
     values = np.random.default_rng(0).normal(10, 20, (2, 400))
-    found = difference_of(values, 5, 500, seed=1)
-    assert found["low"] < 10 < found["high"] and found["high"] - found["low"] < 12
-    assert found == difference_of(values, 5, 500, seed=1)
+    interval = difference_of(values, 5, 500, seed=1)
+    assert interval["low"] < 10 < interval["high"] and interval["high"] - interval["low"] < 12
+    assert interval == difference_of(values, 5, 500, seed=1)
 
 
 def test_no_difference_anywhere_is_the_resolution_of_the_items_not_certainty() -> None:
@@ -129,15 +129,15 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_speeds_are_named_with_their_units(memorising: Path) -> None:
     model, tokenizer = leakage_study.load(memorising)
-    found = speeds(model, tokenizer, KNOWN * 4, KNOWN[:1], Measure())
-    assert set(found) >= {"leakage_speedup_over_generation", "leakage_examples_per_s"}
-    assert all(value > 0 for value in found.values())
+    rates = speeds(model, tokenizer, KNOWN * 4, KNOWN[:1], Measure())
+    assert set(rates) >= {"leakage_speedup_over_generation", "leakage_examples_per_s"}
+    assert all(value > 0 for value in rates.values())
 
 
 def test_the_bench_compares_every_decision_of_a_model_with_the_loop_s(memorising: Path) -> None:
-    found = leakage_bench.on_a_real_model(*leakage_study.load(memorising), Measure(5, 2), 50)
-    assert found["leakage_agreement.decisions"] == 48 and found["leakage_agreement.prefixes"] == 256
-    assert found["leakage_agreement.prefixes_tokenised_differently"] >= 0
-    assert found["leakage_agreement.differ_from_ids"] == found["leakage_agreement.unexplained"] == 0
-    assert f"leakage_speedup_over_generation.{leakage_study.PEER}" in found
-    assert found["leakage_interval_width_points.starts"] >= found["leakage_interval_width_points.everywhere"] >= 0
+    figures = leakage_bench.on_a_real_model(*leakage_study.load(memorising), Measure(5, 2), 50)
+    assert figures["leakage_agreement.decisions"] == 48 and figures["leakage_agreement.prefixes"] == 256
+    assert figures["leakage_agreement.prefixes_tokenised_differently"] >= 0
+    assert figures["leakage_agreement.differ_from_ids"] == figures["leakage_agreement.unexplained"] == 0
+    assert f"leakage_speedup_over_generation.{leakage_study.PEER}" in figures
+    assert figures["leakage_interval_width_points.starts"] >= figures["leakage_interval_width_points.everywhere"] >= 0

@@ -166,9 +166,9 @@ def test_an_item_is_compared_with_the_never_planted_items_most_like_it() -> None
              "blue sea"]
     never = np.array([True] * 6 + [False])
     values = np.array([1.0, 2, 3, 4, 5, 6, 0])
-    found = estimators.against_nearest(values, texts, never)
-    assert found[0] == pytest.approx(1 - 4), "the five others, never itself"
-    assert found[6] == pytest.approx(-np.mean([1, 2, 3, 4, 5])) or found[6] < 0
+    differences = estimators.against_nearest(values, texts, never)
+    assert differences[0] == pytest.approx(1 - 4), "the five others, never itself"
+    assert differences[6] == pytest.approx(-np.mean([1, 2, 3, 4, 5])) or differences[6] < 0
 
 
 @pytest.fixture(scope="module")
@@ -188,11 +188,11 @@ def test_a_model_that_read_some_items_shows_it_by_every_estimator_and_recites(kn
     others = [f"{UNKNOWN[:40]} {word} and what follows was never read by it." for word in ("one", "two", "six", "ten")]
     items = LeakItems(tuple(map(_item, [*KNOWN, *others])), {})
     times = np.array([9, 9, 9, 0, 0, 0, 0])
-    found = experiment.measure_run(known, items, times, Measure(), "toy")
-    assert set(found.values) == {name for name in estimators.ESTIMATORS if name != "minus_given_rewrites"}
-    for name, values in found.values.items():
+    measured = experiment.measure_run(known, items, times, Measure(), "toy")
+    assert set(measured.values) == {name for name in estimators.ESTIMATORS if name != "minus_given_rewrites"}
+    for name, values in measured.values.items():
         assert values[:3].mean() > values[3:].mean(), name
-    assert found.right[:3].all() and found.bits[:3].max() < found.bits[3:].min()
+    assert measured.right[:3].all() and measured.bits[:3].max() < measured.bits[3:].min()
     recited = experiment.recitations(known, known, items.items[:1], prefix=6, new=8)
     assert recited.leaked[0].startswith("⟦") and recited.prefix[0] and recited.item[0] in KNOWN[0]
 

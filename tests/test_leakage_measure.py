@@ -43,13 +43,13 @@ def model(tokenizer):
 
 @given(st.integers(0, 400), st.integers(16, 300), st.integers(1, 8), st.integers(1, 8))
 def test_starting_points_stay_inside_the_text(tokens: int, positions: int, ngram: int, starts: int) -> None:
-    found = starting_points(tokens, positions, Measure(ngram, starts))
+    points = starting_points(tokens, positions, Measure(ngram, starts))
     if tokens < ngram + 2:
-        assert len(found) == 0
+        assert len(points) == 0
         return
-    assert len(found) == starts and found[0] == 2
-    assert (found + ngram <= tokens).all()
-    assert (np.diff(found) >= 0).all()
+    assert len(points) == starts and points[0] == 2
+    assert (points + ngram <= tokens).all()
+    assert (np.diff(points) >= 0).all()
 
 
 def test_starting_points_are_those_of_the_published_code() -> None:
@@ -128,10 +128,10 @@ def test_the_answer_s_perplexity_is_that_of_its_tokens_alone(model, tokenizer) -
     labels[:, :before] = -100
     with torch.inference_mode():
         loss = model(input_ids=row, labels=labels).loss.item()
-    found = score(model, tokenizer, [text], MEASURE, answer_starts=[start])
-    assert found.answer_nats_per_token[0] == pytest.approx(loss, rel=1e-4)
+    scores = score(model, tokenizer, [text], MEASURE, answer_starts=[start])
+    assert scores.answer_nats_per_token[0] == pytest.approx(loss, rel=1e-4)
     whole = score(model, tokenizer, [text], MEASURE)
-    assert whole.answer_nats_per_token[0] == whole.nats_per_token[0] == found.nats_per_token[0]
+    assert whole.answer_nats_per_token[0] == whole.nats_per_token[0] == scores.nats_per_token[0]
     assert np.isnan(score(model, tokenizer, [text], MEASURE, answer_starts=[len(text)]).answer_nats_per_token[0])
 
 

@@ -68,9 +68,9 @@ def test_exchanged_numbers_reach_every_place_and_keep_their_form() -> None:
 def test_most_worked_problems_stay_true_when_their_numbers_change() -> None:
     rows = rows_of("gsm8k", "test")[:300]
     changed = [(row, other_numbers(row["question"], row["answer"], draw)) for draw, row in enumerate(rows)]
-    made = [(row, exchanged(row["answer"], numbers)) for row, numbers in changed if numbers]
-    assert len(made) > 60
-    assert all(calculations_hold(answer) and answer != row["answer"] for row, answer in made)
+    answers = [(row, exchanged(row["answer"], numbers)) for row, numbers in changed if numbers]
+    assert len(answers) > 60
+    assert all(calculations_hold(answer) and answer != row["answer"] for row, answer in answers)
 
 
 @given(st.integers(2, 9), st.integers(0, 10**9))
@@ -169,13 +169,13 @@ def test_novelty_runs_from_nothing_to_everything() -> None:
 
 
 def test_most_benchmark_items_can_be_rewritten() -> None:
-    made = {samples.split: samples for samples in sample_sets(["arc_challenge"], 200, seed=3)}
-    assert list(made) == ["train", "test"]
-    for samples in made.values():
+    by_split = {samples.split: samples for samples in sample_sets(["arc_challenge"], 200, seed=3)}
+    assert list(by_split) == ["train", "test"]
+    for samples in by_split.values():
         assert len(samples.originals) == 200 and samples.skipped.get("nothing changed", 0) <= 4
         assert samples.novelty > 0.25
         assert all(a != b for a, b in zip(samples.originals, samples.rewrites[0], strict=True))
-    assert made["test"] == {s.split: s for s in sample_sets(["arc_challenge"], 200, seed=3)}["test"]
+    assert by_split["test"] == {s.split: s for s in sample_sets(["arc_challenge"], 200, seed=3)}["test"]
 
 
 def test_text_forms_follow_the_method_s_code() -> None:
@@ -195,16 +195,16 @@ def test_published_rewrites_are_joined_by_the_original_question(monkeypatch: pyt
     rows = rows_of("gsm8k", "test")[:6]
     versions = [
         [{"original_question": row["question"], "question": f"{mark} {row['question']}", "answer": row["answer"]}
-         for row in reversed(rows[:kept])]
-        for mark, kept in (("One:", 5), ("Two:", 4))
+         for row in reversed(rows[:count])]
+        for mark, count in (("One:", 5), ("Two:", 4))
     ]
     monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: rows)
     monkeypatch.setattr("hare.benchmarks.registry.rewrites",
                         lambda name, split: versions if split == "test" else [])
-    made = {(s.split, s.rewriter): s for s in sample_sets(["gsm8k"], 10, seed=0)}[("test", "published")]
-    assert made.name == "gsm8k-published-rewrites" and made.skipped == {"not in every rewritten set": 2}
-    assert len(made.originals) == 4
-    for original, first, second in zip(made.originals, *made.rewrites, strict=True):
+    samples = {(s.split, s.rewriter): s for s in sample_sets(["gsm8k"], 10, seed=0)}[("test", "published")]
+    assert samples.name == "gsm8k-published-rewrites" and samples.skipped == {"not in every rewritten set": 2}
+    assert len(samples.originals) == 4
+    for original, first, second in zip(samples.originals, *samples.rewrites, strict=True):
         assert (first, second) == (f"One: {original}", f"Two: {original}")
 
 
@@ -222,8 +222,8 @@ def test_a_rewritten_set_of_another_length_is_refused() -> None:
 def test_rows_that_cannot_be_used_are_counted_by_their_reason(rows, reason, monkeypatch: pytest.MonkeyPatch) -> None:
     good = rows_of("gsm8k", "test")[:3]
     monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: [*rows, *good])
-    [made] = sample_sets(["gsm8k"], 10, seed=0)
-    assert made.skipped == {reason: 1} and len(made.originals) == 3
+    [samples] = sample_sets(["gsm8k"], 10, seed=0)
+    assert samples.skipped == {reason: 1} and len(samples.originals) == 3
 
 
 def test_a_published_set_with_an_empty_answer_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,8 +232,8 @@ def test_a_published_set_with_an_empty_answer_is_counted(monkeypatch: pytest.Mon
                for row, answer in zip(rows, ("", "A"), strict=True)]
     monkeypatch.setattr("hare.leakage.sets.rows_of", lambda name, split: rows)
     monkeypatch.setattr("hare.benchmarks.registry.rewrites", lambda name, split: [version])
-    made = next(s for s in sample_sets(["gsm8k"], 10, seed=0) if s.rewriter == "published")
-    assert made.skipped == {"empty answer in a rewritten set": 1} and len(made.originals) == 1
+    samples = next(s for s in sample_sets(["gsm8k"], 10, seed=0) if s.rewriter == "published")
+    assert samples.skipped == {"empty answer in a rewritten set": 1} and len(samples.originals) == 1
 
 
 def test_the_answer_of_each_text_is_known_by_its_place() -> None:

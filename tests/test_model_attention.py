@@ -88,15 +88,15 @@ def test_recomputed_activations_give_the_same_gradients(context: GlooContext, do
 
 
 def test_recomputation_keeps_fewer_activations(context: GlooContext) -> None:
-    kept = {}
+    stored = {}
     for recompute in (False, True):
         config = dataclasses.replace(HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), recompute_activations=recompute)
         model = built(config, context)
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda one, to=sizes: to.append(one.numel()) or one, lambda x: x):
             model.hidden_states(document(32, 0)[None])
-        kept[recompute] = sum(sizes)
-    assert kept[True] < kept[False] / 3
+        stored[recompute] = sum(sizes)
+    assert stored[True] < stored[False] / 3
 
 
 def test_flash_attention_is_called_with_its_own_layout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,9 +54,9 @@ def test_mathematics_is_made_a_dozen_problems_per_document(monkeypatch: pytest.M
     archive = archive_of("mathematics-dataset")
     monkeypatch.setattr(dm_mathematics, "DOCUMENTS_PER_MODULE", 2)
     monkeypatch.setattr(dm_mathematics, "MODULES", ("arithmetic__add_or_sub",))
-    made = dict(dm_mathematics.mathematics_problems(archive, ()))
-    assert list(made) == ["arithmetic__add_or_sub-000", "arithmetic__add_or_sub-001"]
-    assert all(text.count("Question: ") == text.count("\nAnswer: ") == 12 for text in made.values())
+    documents = dict(dm_mathematics.mathematics_problems(archive, ()))
+    assert list(documents) == ["arithmetic__add_or_sub-000", "arithmetic__add_or_sub-001"]
+    assert all(text.count("Question: ") == text.count("\nAnswer: ") == 12 for text in documents.values())
     monkeypatch.setattr(dm_mathematics, "MODULES", ("numbers__round_number",))  # draws between floats
     assert len(dict(dm_mathematics.mathematics_problems(archive, ()))) == 2
     monkeypatch.setattr(dm_mathematics, "MODULES", ("arithmetic__nonsense",))

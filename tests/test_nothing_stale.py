@@ -134,13 +134,13 @@ def test_a_changed_parameter_runs_the_notebooks_that_take_it(roots: Path, sectio
 
 
 def test_the_interpreter_is_part_of_every_key(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = {name: under() for name, (_, _, under) in KEPT.items()}
+    stored = {name: under() for name, (_, _, under) in KEPT.items()}
     before = _keys()
     _forget()
     monkeypatch.setattr("sys.version_info", (3, 99))
     changed = _changed(before, _keys())
     assert changed.keys() == ALL and all(names == ["the version of Python"] for names in changed.values())
-    assert not [name for name, (_, _, under) in KEPT.items() if under() == kept[name]]
+    assert not [name for name, (_, _, under) in KEPT.items() if under() == stored[name]]
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -77,14 +77,14 @@ def test_published_sums() -> None:
 
 
 def test_misprints_are_found_by_recomputing() -> None:
-    found = study.misprints().set_index("where").recomputed.round(2).to_dict()
-    assert found == {
+    recomputed = study.misprints().set_index("where").recomputed.round(2).to_dict()
+    assert recomputed == {
         "Table 1: average of OpenELM": 37.96,
         "Tables 2 and 6: Δ of Phi1.5 on MMLU test": -13.8,
         "Table 8: average lead over Llama3-8B": 26.67,
     }
     described = (PUBLISHED / "README.md").read_text(encoding="utf-8").replace("−", "-")
-    assert all(f"{value:.4g}" in described for value in found.values())
+    assert all(f"{value:.4g}" in described for value in recomputed.values())
 
 
 def test_the_papers_epochs_follow_from_its_weights() -> None:
@@ -105,10 +105,10 @@ def test_costs_agree_with_the_models_own_formulas() -> None:
 
 def test_a_cost_is_consistent_with_itself() -> None:
     gpu = cost.Gpu("any", peak_flops=1e15, mfu=0.5, price_per_hour=2.0, watts=500)
-    found = cost.cost(1e10, 3.6e9, gpu, gpus=4)
-    assert found.gpu_hours == pytest.approx(20)
-    assert (found.money, found.kilowatt_hours, found.days) == pytest.approx((40, 10, 20 / 4 / 24))
-    assert found.tokens_per_second_and_gpu * found.gpu_hours * 3600 == pytest.approx(3.6e9)
+    run_cost = cost.cost(1e10, 3.6e9, gpu, gpus=4)
+    assert run_cost.gpu_hours == pytest.approx(20)
+    assert (run_cost.money, run_cost.kilowatt_hours, run_cost.days) == pytest.approx((40, 10, 20 / 4 / 24))
+    assert run_cost.tokens_per_second_and_gpu * run_cost.gpu_hours * 3600 == pytest.approx(3.6e9)
 
 
 def test_the_papers_implied_speed_uses_printed_numbers_only() -> None:

@@ -53,8 +53,8 @@ def test_a_run_puts_its_own_answer_in_the_place_of_the_last_record_s(roots) -> N
     cell = "stage.answer(lambda metrics: f\"the total is {metrics['total']}\")"
     chain = toy_chain(roots / "notebooks", {"corpus": cell}, length=1)
     reproduce(PROFILE, chain=chain)
-    kept = nbformat.read(Workspace(PROFILE.name).results / "notebooks" / "01_count.ipynb", as_version=4)
-    shown = [output.data["text/markdown"] for cell in kept.cells for output in cell.get("outputs", [])
+    notebook = nbformat.read(Workspace(PROFILE.name).results / "notebooks" / "01_count.ipynb", as_version=4)
+    shown = [output.data["text/markdown"] for cell in notebook.cells for output in cell.get("outputs", [])
              if "text/markdown" in output.get("data", {})]
     assert shown == ["**Answer, as recorded.** the total is 1"]
 

@@ -93,9 +93,9 @@ def test_a_profile_without_notebooks_is_named(tmp_path: Path, monkeypatch: pytes
 def test_a_damaged_notebook_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
-    kept = Workspace("laptop").results / "notebooks" / "01_analyse_corpus.ipynb"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(content)
+    notebook = Workspace("laptop").results / "notebooks" / "01_analyse_corpus.ipynb"
+    notebook.parent.mkdir(parents=True)
+    notebook.write_bytes(content)
     with pytest.raises(HareError, match=r"01_analyse_corpus.ipynb is damaged(?s:.)*git checkout"):
         build_site(load_profile("laptop"))
 

@@ -47,8 +47,8 @@ def test_the_whole_study_runs_at_smoke_scale_and_then_does_nothing(tmp_path: Pat
     for stage, names in METRICS.items():
         metrics = json.loads((results / stage / "metrics.json").read_text())["metrics"]
         for name in names:
-            found = any(known.startswith(name) for known in metrics) if name.endswith((".", "_")) else name in metrics
-            assert found, f"{stage} lacks the metric {name}; it has {sorted(metrics)}"
+            present = any(known.startswith(name) for known in metrics) if name.endswith((".", "_")) else name in metrics
+            assert present, f"{stage} lacks the metric {name}; it has {sorted(metrics)}"
     for step in CHAIN:
         page = (results / "notebooks" / f"{step.notebook}.ipynb").read_text()
         assert str(tmp_path) not in page and f"{Path.home()}/" not in page

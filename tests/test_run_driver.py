@@ -75,8 +75,8 @@ def _workspace() -> Workspace:
 def test_results_and_notebooks_are_where_they_belong(finished: Path) -> None:
     results = finished / "results" / "toy"
     assert json.loads((results / "decontamination" / "metrics.json").read_text())["metrics"] == {"total": 4}
-    kept = sorted(path.name for path in (results / "notebooks").iterdir())
-    assert kept == [f"{name}.ipynb" for name in ("01_count", "02_double", "03_add")]
+    names = sorted(path.name for path in (results / "notebooks").iterdir())
+    assert names == [f"{name}.ipynb" for name in ("01_count", "02_double", "03_add")]
     assert not (finished / "work" / "toy" / "progress.json").exists()
 
 
@@ -177,11 +177,11 @@ def test_only_and_from_choose_and_refuse(copied: tuple[ToyStep, ...], capfd: pyt
 
 
 def test_force_starts_afresh(copied: tuple[ToyStep, ...]) -> None:
-    kept = _workspace().work / "corpus" / "checkpoint"
-    kept.write_text("half a run")
+    checkpoint = _workspace().work / "corpus" / "checkpoint"
+    checkpoint.write_text("half a run")
     before = read_state(copied[0], _workspace())
     assert reproduce(PROFILE, Choice(only="01", force=True), copied) == 1
-    assert not kept.exists()
+    assert not checkpoint.exists()
     assert read_state(copied[0], _workspace()) != before
 
 

@@ -10,8 +10,8 @@ import pytest
 from hare.core.seals import content_of, intact, kept_file, kept_folder, seal_of, seal_path, stamp_of
 
 
-class Made:
-    """Counts how often something was made."""
+class Maker:
+    """Makes a file or a folder and counts how often."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -50,41 +50,41 @@ DAMAGES: list[Callable[[Path], None]] = [_flip, _empty, _cut, Path.unlink]
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["file", "folder", "seal"])
 def test_a_damaged_file_or_folder_is_made_again(tmp_path: Path, damage: Callable[[Path], None], kind: str) -> None:
-    made, path = Made(), tmp_path / "deep" / "kept"
-    keep, make = (kept_folder, made.folder) if kind == "folder" else (kept_file, made.file)
+    maker, path = Maker(), tmp_path / "deep" / "kept"
+    keep, make = (kept_folder, maker.folder) if kind == "folder" else (kept_file, maker.file)
     for _ in range(3):
         assert keep(path, make) == path
-    assert made.times == 1
+    assert maker.times == 1
     before = content_of(path)
     victim = {"file": path, "folder": path / "below" / "file", "seal": seal_path(path)}[kind]
     damage(victim)
     keep(path, make)
     assert content_of(path) == before
-    assert made.times == 2 or kind == "seal"
+    assert maker.times == 2 or kind == "seal"
     keep(path, make)
-    assert made.times <= 2
+    assert maker.times <= 2
 
 
 def test_a_file_too_many_or_a_folder_in_its_place_is_seen(tmp_path: Path) -> None:
-    made = Made()
-    folder = kept_folder(tmp_path / "folder", made.folder)
+    maker = Maker()
+    folder = kept_folder(tmp_path / "folder", maker.folder)
     (folder / "another").write_text("")
-    kept_folder(folder, made.folder)
-    assert made.times == 2 and not (folder / "another").exists()
-    file = kept_file(tmp_path / "file", made.file)
+    kept_folder(folder, maker.folder)
+    assert maker.times == 2 and not (folder / "another").exists()
+    file = kept_file(tmp_path / "file", maker.file)
     file.unlink()
     file.mkdir()
-    kept_file(file, made.file)
-    assert made.times == 4 and file.is_file()
+    kept_file(file, maker.file)
+    assert maker.times == 4 and file.is_file()
 
 
 def test_a_copy_with_other_times_is_the_same(tmp_path: Path) -> None:
-    made, path = Made(), tmp_path / "kept"
-    kept_file(path, made.file)
+    maker, path = Maker(), tmp_path / "kept"
+    kept_file(path, maker.file)
     stamp = stamp_of(path)
     os.utime(path, ns=(0, 0))
-    kept_file(path, made.file)
-    assert made.times == 1 and json.loads(seal_path(path).read_text())["stamp"] == stamp_of(path) != stamp
+    kept_file(path, maker.file)
+    assert maker.times == 1 and json.loads(seal_path(path).read_text())["stamp"] == stamp_of(path) != stamp
 
 
 def test_a_file_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_a_malformed_seal_matches_nothing(tmp_path: Path, seal: object) -> None:
 
 
 def test_leftovers_of_a_killed_process_beside_a_kept_file_are_removed(tmp_path: Path) -> None:
-    left, other = tmp_path / ".kept.abcdefgh", tmp_path / ".other.abcdefgh"
-    for folder in (left, other):
+    leftover, other = tmp_path / ".kept.abcdefgh", tmp_path / ".other.abcdefgh"
+    for folder in (leftover, other):
         folder.mkdir()
         (folder / "half").write_text("half")
     kept_folder(tmp_path / "kept", lambda folder: (folder / "file").write_text("1") and None)
-    assert not left.exists() and other.exists(), "another's may still be at work"
+    assert not leftover.exists() and other.exists(), "another's may still be at work"

@@ -74,8 +74,8 @@ def test_a_text_that_breaks_off_is_rejected(end):
 
 @given(st.text(max_size=80), st.sampled_from(["length", "stop"]))
 def test_what_is_left_of_a_cut_text_is_empty_or_ends_whole(text, reason):
-    left = tidied(text, reason)
-    assert reason == "stop" or not left or not breaks_off(left) or "```" in left
+    tidy = tidied(text, reason)
+    assert reason == "stop" or not tidy or not breaks_off(tidy) or "```" in tidy
 
 
 @pytest.mark.parametrize("opening", [

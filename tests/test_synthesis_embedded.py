@@ -93,29 +93,29 @@ def test_the_key_of_a_request_depends_on_everything_that_its_answer_depends_on()
 
 
 def test_finished_chunks_are_not_computed_again_and_half_a_chunk_is_computed_whole(cache, monkeypatch):
-    asked, generator, decoding = requests("tea", "rain", "a cat"), embedded.EmbeddedGenerator(2), Decoding(6)
-    whole = generator.generate(asked, decoding)
+    prompts, generator, decoding = requests("tea", "rain", "a cat"), embedded.EmbeddedGenerator(2), Decoding(6)
+    whole = generator.generate(prompts, decoding)
     assert len({answer.text for answer in whole}) == 3 and all(0 < answer.tokens <= 6 for answer in whole)
 
     (store,) = (cache / "generations").glob("*.jsonl")
     lines = store.read_bytes().splitlines(keepends=True)
     store.write_bytes(lines[0] + lines[1][:20])
-    assert generator.generate(asked, decoding) == whole
+    assert generator.generate(prompts, decoding) == whole
     assert store.read_bytes().splitlines(keepends=True) == lines
 
     monkeypatch.setattr(embedded, "answer_together", lambda *_: pytest.fail("a finished text was generated again"))
-    assert generator.generate(asked, decoding) == whole
+    assert generator.generate(prompts, decoding) == whole
 
 
 def test_an_answer_depends_on_its_seed_and_on_nothing_that_was_asked_before():
-    asked, decoding = requests("tea", "rain"), Decoding(12, temperature=0.9)
-    first = embedded.answer_together(asked, decoding)
+    prompts, decoding = requests("tea", "rain"), Decoding(12, temperature=0.9)
+    first = embedded.answer_together(prompts, decoding)
     embedded.answer_together(requests("the sea", "a lamp", "wool"), decoding)
-    assert embedded.answer_together(asked, decoding) == first
-    other = [Request(request.messages, request.seed + 7) for request in asked]
+    assert embedded.answer_together(prompts, decoding) == first
+    other = [Request(request.messages, request.seed + 7) for request in prompts]
     assert embedded.answer_together(other, decoding) != first
     greedy = Decoding(8, temperature=0.0)
-    assert embedded.answer_together(asked, greedy) == embedded.answer_together(other, greedy)
+    assert embedded.answer_together(prompts, greedy) == embedded.answer_together(other, greedy)
 
 
 def test_an_answer_has_its_least_length_and_a_prompt_beyond_the_context_is_cut():
@@ -129,9 +129,9 @@ def test_an_answer_has_its_least_length_and_a_prompt_beyond_the_context_is_cut()
 def test_the_chat_template_is_the_model_s_own():
     from transformers import AutoTokenizer
 
-    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
-    assert embedded.chat_text(asked) == tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert embedded.chat_text(chat) == tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
 
 
 def test_the_record_names_engine_version_wheel_settings_and_processor():

@@ -69,8 +69,8 @@ def scripted(requests, decoding, progress=None):
     answers = []
     for request in requests:
         draw = random.Random(request.seed)
-        told = re.findall(r"The [^.]*\.", request.messages[-1]["content"])[: draw.choice((2, 3))]
-        words = [f"{word} {draw.choice(_FILLERS)}" if draw.random() < 0.4 else word for word in " ".join(told).split()]
+        parts = re.findall(r"The [^.]*\.", request.messages[-1]["content"])[: draw.choice((2, 3))]
+        words = [f"{word} {draw.choice(_FILLERS)}" if draw.random() < 0.4 else word for word in " ".join(parts).split()]
         answers.append(Generation(re.sub(r"\. \w+(?= The|$)", ".", " ".join(words)), 30, "stop"))
     return answers
 
@@ -132,8 +132,8 @@ def test_a_set_begins_is_pinned_and_grows_without_losing_a_text(toy, capsys):
     assert after["id"].is_unique and after.iloc[: len(first)].equals(first) and len(after) > len(first)
     assert {name: (toy / "results/toy/synthesis" / name).read_bytes() for name in files} == files
     assert set(after["round"]) > {1, 2} and set(after["kind"]) == {"rephrasing", "summary", "textbook"}
-    said = capsys.readouterr().out
-    assert "33 passages: 11 may not be passed on" in said and "tokens/s" in said
+    output = capsys.readouterr().out
+    assert "33 passages: 11 may not be passed on" in output and "tokens/s" in output
     assert not after["origin"].eq("newsgroups").any() and after["licence"].ne("").all()
     at = json.loads(publishing_path(Workspace("toy")).read_text())
     assert at["tokens"] == after["tokens"].sum()
@@ -178,10 +178,10 @@ def test_a_kill_while_files_are_installed_is_put_right_by_the_next_run(toy, monk
     assert published.PINS.read_text() == pinned
     with pytest.raises(HareError, match="was published"):
         published.read("toy")
-    left = toy / "results/toy/synthesis/.d2.parquet.abcdefgh"
-    left.write_bytes(b"as a kill leaves it")
+    leftover = toy / "results/toy/synthesis/.d2.parquet.abcdefgh"
+    leftover.write_bytes(b"as a kill leaves it")
     everything(toy)
-    assert published.read("toy").d2["id"].is_unique and not left.exists()
+    assert published.read("toy").d2["id"].is_unique and not leftover.exists()
 
 
 def test_what_was_staged_and_then_damaged_is_refused_by_name(toy):

@@ -54,10 +54,10 @@ def material(text: str, category: str = "wikipedia", name: str = "doc#0") -> Mat
 @pytest.mark.parametrize("kind", sorted(BUILDERS))
 def test_each_builder_makes_valid_and_repeatable_items(kind):
     text = {"arithmetic": _MATHS, "function_name": _CODE, "function_purpose": _CODE}.get(kind, _PROSE)
-    made = [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
-    items = [item for item in made if item is not None]
+    built = [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
+    items = [item for item in built if item is not None]
     assert items and all(objection_to(item) is None for item in items)
-    assert made == [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
+    assert built == [BUILDERS[kind](material(text), random.Random(seed)) for seed in range(20)]
     assert all(item.answer in rendered(item) for item in items)
 
 

@@ -42,22 +42,22 @@ class Scripted:
 
 
 def drafts(count: int = 6) -> list[Draft]:
-    made, families = [], load_families()
+    drawn, families = [], load_families()
     for number in range(count):
         passage = Passage(f"wikipedia-articles/a{number}#0", f"wikipedia-articles/a{number}", "wikipedia-articles",
                           "wikipedia", f"{_TEXT} {number}.")
         seed = Seed(passage, number % 2)
         prompt = fill(seed, "tutorial", ("harbour",), families, random.Random(number))
         text = f"Step 1. The plague reached the harbour of Marseille in 1720.\n\nStep 2. Page {number}."
-        made.append(Draft(seed, prompt, Generation(text, 20, "stop"), text, 0.1, "repetition" if number == 1 else ""))
-    return made
+        drawn.append(Draft(seed, prompt, Generation(text, 20, "stop"), text, 0.1, "repetition" if number == 1 else ""))
+    return drawn
 
 
 def items():
     topic = Topic("harbours", ("anchor", "vessel", "market", "bridge"), ("Genoa", "Lisbon"))
-    made = [BUILDERS[kind](Material.of(Passage(f"tales/t{n}#0", f"tales/t{n}", "tales", "books", _TEXT), topic),
-                           random.Random(n)) for n in range(5) for kind in ("cloze", "multiple_choice", "true_false")]
-    return [item for item in made if item]
+    built = [BUILDERS[kind](Material.of(Passage(f"tales/t{n}#0", f"tales/t{n}", "tales", "books", _TEXT), topic),
+                            random.Random(n)) for n in range(5) for kind in ("cloze", "multiple_choice", "true_false")]
+    return [item for item in built if item]
 
 
 @pytest.fixture()

@@ -123,12 +123,12 @@ def server():
 def test_a_server_that_misbehaves_once_is_asked_again_and_nothing_is_lost_or_asked_twice(cache, server):
     one = server()
     generator = ServedGenerator(one.url, "model", 8, timeout=3, pause=0.01)
-    asked = requests(24)
-    answers = generator.generate(asked, Decoding(4))
+    batch = requests(24)
+    answers = generator.generate(batch, Decoding(4))
     assert [answer.text for answer in answers] == [f"answer {i}" for i in range(24)]
     faulty = sum(bool(Server.faults[i % 8]) for i in range(24))
     assert sum(one.asked.values()) == 24 + faulty
-    assert generator.generate(asked, Decoding(4)) == answers
+    assert generator.generate(batch, Decoding(4)) == answers
     assert sum(one.asked.values()) == 24 + faulty
 
 
@@ -137,8 +137,8 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_files_and_output(ca
     one = server(("",), key="very-secret")
     ServedGenerator(one.url, "model", 2, timeout=20, pause=0.01).generate(requests(3), Decoding(4))
     assert one.keys == {"Bearer very-secret"}
-    written = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
-    assert b"very-secret" not in written and "very-secret" not in "".join(capfd.readouterr())
+    content = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
+    assert b"very-secret" not in content and "very-secret" not in "".join(capfd.readouterr())
 
 
 def test_a_wrong_key_is_one_clear_error(cache, server, monkeypatch):

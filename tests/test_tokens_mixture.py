@@ -89,7 +89,7 @@ def test_the_papers_run_needs_no_array(tmp_path: Path) -> None:
     assert mixture.place(samples - 1)[1] in {count - 1 for count in drawn.values()}
 
 
-def test_every_file_is_read_once_an_epoch_and_reshuffled(tmp_path: Path) -> None:
+def test_every_file_is_read_once_per_epoch_and_reshuffled(tmp_path: Path) -> None:
     mixture = Mixture(specification(tmp_path, TWO_STAGES))
     starts: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for index in range(len(mixture)):
@@ -98,9 +98,9 @@ def test_every_file_is_read_once_an_epoch_and_reshuffled(tmp_path: Path) -> None
         assert (np.diff(sample) == 1).all()
         starts[int(sample[0]) // 10_000].append(int(sample[0]) % 10_000 // 8)
     for number, name in enumerate(NAMES):
-        windows, seen = mixture.files[name].windows, starts[number]
-        for start in range(0, len(seen), windows):
-            epoch = seen[start : start + windows]
+        windows, offsets = mixture.files[name].windows, starts[number]
+        for start in range(0, len(offsets), windows):
+            epoch = offsets[start : start + windows]
             assert len(set(epoch)) == len(epoch) and set(epoch) <= set(range(windows))
     d3 = mixture.files["d3"].windows
     assert starts[2][:d3] != starts[2][d3 : 2 * d3] and mixture.epochs()["d3"] > 2
@@ -173,9 +173,9 @@ def test_lowered_weights_fit_and_add_up(weights: dict[str, float], room: list[in
         with pytest.raises(HareError, match="too small"):
             affordable(weights, places, samples)
         return
-    given = affordable(weights, places, samples)
-    total = sum(given.values())
-    assert all(given[part] / total * samples <= places[part] + 1e-6 for part in weights)
+    lowered = affordable(weights, places, samples)
+    total = sum(lowered.values())
+    assert all(lowered[part] / total * samples <= places[part] + 1e-6 for part in weights)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_weights_that_share_nothing_are_refused() -> None:
 
 @settings(max_examples=20)
 @given(unique=st.integers(1, 12), seed=st.integers(0, 3))
-def test_a_smaller_text_is_repeated_and_no_window_is_read_twice_an_epoch(
+def test_a_smaller_text_is_repeated_and_no_window_is_read_twice_per_epoch(
     tmp_path_factory: pytest.TempPathFactory, unique: int, seed: int
 ) -> None:
     path = tmp_path_factory.mktemp("tokens") / "a.ds"

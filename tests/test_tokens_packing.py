@@ -93,11 +93,11 @@ def test_a_file_holds_its_documents_in_order_and_counts_them(paper: Tokenizer, t
 
 
 def test_categories_get_files_of_their_own(paper: Tokenizer, tmp_path: Path) -> None:
-    held = pack_by_category(documents(tmp_path / "heldout", ROWS), tmp_path / "held", paper)
+    by_category = pack_by_category(documents(tmp_path / "heldout", ROWS), tmp_path / "held", paper)
     assert sorted(path.name for path in (tmp_path / "held").iterdir()) == ["books.ds", "code.ds", "web.ds"]
     whole = pack(tmp_path / "heldout", tmp_path / "whole.ds", paper).counts
-    assert {key: sum(part.counts[key] for part in held.values()) for key in whole} == whole
-    listed = index({}, held)
+    assert {key: sum(part.counts[key] for part in by_category.values()) for key in whole} == whole
+    listed = index({}, by_category)
     assert listed["heldout/code.ds"]["tokens"] * 2 == (tmp_path / "held" / "code.ds").stat().st_size
 
 

@@ -21,15 +21,15 @@ def test_what_is_left_has_the_wanted_mix(tmp_path: Path) -> None:
     documents = folder(tmp_path / "d1", {"law": 1000, "web": 3000, "code": 2000, "forum": 500})
     like = folder(tmp_path / "d3", {"law": 60, "web": 30, "code": 10, "poetry": 7})
     reweighted = Reweighted.to(documents, like, everything)
-    kept = {
+    counts = {
         category: sum(reweighted.keeps({"id": f"{category}/{n}", "metadata": {"category": category}})
                       for n in range(count))
         for category, count in {"law": 1000, "web": 3000, "code": 2000}.items()
     }
-    assert kept["law"] == 1000, "the scarcest is kept whole"
-    total = sum(kept.values())
+    assert counts["law"] == 1000, "the scarcest is kept whole"
+    total = sum(counts.values())
     for category, share in {"law": 0.6, "web": 0.3, "code": 0.1}.items():
-        assert kept[category] / total == pytest.approx(share, abs=0.03)
+        assert counts[category] / total == pytest.approx(share, abs=0.03)
     assert not reweighted.keeps({"id": "forum/1", "metadata": {"category": "forum"}})
 
 

@@ -29,22 +29,22 @@ def made_up(effects: dict[str, float], seeds: int, seed_noise: float = 0.0, nois
 
 
 def test_bits_per_byte_by_group() -> None:
-    found = bits(made_up({"a": 0.0}, seeds=1), ["category"]).set_index("category")["bits_per_byte"]
-    assert found.to_dict() == pytest.approx({"news": 2.0, "wiki": 2.5})
+    measured = bits(made_up({"a": 0.0}, seeds=1), ["category"]).set_index("category")["bits_per_byte"]
+    assert measured.to_dict() == pytest.approx({"news": 2.0, "wiki": 2.5})
 
 
 def test_differences_are_paired_and_exact_without_noise() -> None:
     losses = PairedLosses.of(made_up({"a": 0.0, "b": -0.1, "d": 0.2}, seeds=2), list(ARMS))
     assert losses.score(0).value == pytest.approx(2.25)
     for (arm, base), effect in {(1, 0): -0.1, (2, 0): 0.2, (2, 1): 0.3}.items():
-        found = losses.difference(arm, base)
-        assert [found.value, found.low, found.high] == pytest.approx([effect] * 3)
+        interval = losses.difference(arm, base)
+        assert [interval.value, interval.low, interval.high] == pytest.approx([effect] * 3)
 
 
 def test_intervals_widen_with_the_spread_between_seeds() -> None:
     def width(seed_noise: float) -> float:
-        found = PairedLosses.of(made_up({"a": 0.0, "b": 0.0}, 4, seed_noise), ["a", "b"]).difference(1, 0)
-        return found.high - found.low
+        interval = PairedLosses.of(made_up({"a": 0.0, "b": 0.0}, 4, seed_noise), ["a", "b"]).difference(1, 0)
+        return interval.high - interval.low
 
     assert width(0.05) > 5 * width(0.005) > 0
 
@@ -53,12 +53,12 @@ def test_two_seeds_are_not_taken_for_more_than_they_are() -> None:
     """With two arms and two seeds a single degree of freedom is left, so Student's bounds are 12.7 standard errors."""
     frame = made_up({"a": 0.0, "b": 0.0}, 2)
     frame.loc[(frame["arm"] == "b") & (frame["seed"] == 1), "nats"] += np.log(2) * frame["bytes"]
-    found = PairedLosses.of(frame, ["a", "b"]).difference(1, 0)
+    interval = PairedLosses.of(frame, ["a", "b"]).difference(1, 0)
     differences = [0.0, 1.0]
     error = np.std(differences, ddof=1) / np.sqrt(2)
-    assert found.value == pytest.approx(np.mean(differences))
-    assert found.high - found.value == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
-    assert found.value - found.low == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
+    assert interval.value == pytest.approx(np.mean(differences))
+    assert interval.high - interval.value == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
+    assert interval.value - interval.low == pytest.approx(t.ppf(0.975, 1) * error, rel=0.1)
 
 
 def test_no_difference_is_seen_falsely_more_often_than_promised() -> None:
@@ -70,8 +70,8 @@ def test_no_difference_is_seen_falsely_more_often_than_promised() -> None:
         of_run = frame[["arm", "seed"]].drop_duplicates().assign(off=0.02 * random.standard_normal(6))
         noise = frame.merge(of_run, on=["arm", "seed"])["off"] + 0.05 * random.standard_normal(len(frame))
         noisy = frame.assign(nats=frame["nats"] + noise.to_numpy() * np.log(2) * frame["bytes"])
-        found = PairedLosses.of(noisy, list(ARMS)).difference(1, 0)
-        missed += found.low > 0 or found.high < 0
+        interval = PairedLosses.of(noisy, list(ARMS)).difference(1, 0)
+        missed += interval.low > 0 or interval.high < 0
     assert missed <= 8
 
 

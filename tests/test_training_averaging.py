@@ -54,10 +54,10 @@ def test_the_export_is_the_mean_of_the_last_checkpoints(trained: TrainedRun) -> 
 
 
 def test_a_run_without_one_of_its_exports_is_not_finished(trained: TrainedRun, tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    shutil.move(trained.exports[5], kept)
+    aside = tmp_path / "kept"
+    shutil.move(trained.exports[5], aside)
     assert finished(trained.run) is None
-    shutil.move(kept, trained.exports[5])
+    shutil.move(aside, trained.exports[5])
     assert finished(trained.run) == trained
 
 

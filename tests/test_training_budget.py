@@ -39,10 +39,10 @@ def test_the_first_20_seconds_behind_the_first_step_are_measured(seconds: list[f
 def test_as_many_seeds_as_fit_are_kept_and_those_recorded(
     seeds: tuple[int, ...], seconds: float, minutes: float, anyway: int
 ) -> None:
-    kept = Budget(minutes, seeds, seconds, anyway).kept
-    assert kept == seeds[: len(kept)] and len(kept) >= min(anyway, len(seeds))
-    assert len(kept) <= anyway or len(kept) * seconds <= minutes * 60
-    assert len(kept) == len(seeds) or (len(kept) + 1) * seconds > minutes * 60
+    fitting = Budget(minutes, seeds, seconds, anyway).kept
+    assert fitting == seeds[: len(fitting)] and len(fitting) >= min(anyway, len(seeds))
+    assert len(fitting) <= anyway or len(fitting) * seconds <= minutes * 60
+    assert len(fitting) == len(seeds) or (len(fitting) + 1) * seconds > minutes * 60
 
 
 def plan(root: Path, minutes: float, taken_up: tuple[tuple[str, int], ...] = ()) -> Plan:
@@ -58,27 +58,27 @@ def trained_run(run: TrainingRun) -> SimpleNamespace:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the runs whose training is asked for, `` on the processor`` behind those that shall be there; two train
     at once."""
-    asked: list[str] = []
+    names: list[str] = []
 
     def train_all(runs: list, each_step: object = None, on_processor: bool = False) -> list[SimpleNamespace]:
-        asked.extend(run.folder.name + " on the processor" * on_processor for run in runs)
+        names.extend(run.folder.name + " on the processor" * on_processor for run in runs)
         return [trained_run(run) for run in runs]
 
     monkeypatch.setattr(launch, "cores", lambda: 2)
     for module in (budget, study):
         monkeypatch.setattr(module, "train_all", train_all)
-    return asked
+    return names
 
 
-@pytest.mark.parametrize(("minutes", "kept"), [(1e3, 4), (3.5 * ONE_SEED / 60, 3), (ONE_SEED / 60, 1)])
+@pytest.mark.parametrize(("minutes", "seeds"), [(1e3, 4), (3.5 * ONE_SEED / 60, 3), (ONE_SEED / 60, 1)])
 def test_the_plan_is_cut_to_what_fits_and_recorded(
-    trained: list[str], tmp_path: Path, minutes: float, kept: int
+    trained: list[str], tmp_path: Path, minutes: float, seeds: int
 ) -> None:
     for _ in range(2):  # the same command again keeps the same seeds
         chosen = budget_within(plan(tmp_path, minutes))
-        assert chosen.kept == SEEDS[:kept] and chosen.metrics() == {
+        assert chosen.kept == SEEDS[:seeds] and chosen.metrics() == {
             "budget.minutes": minutes, "budget.seconds_per_seed": ONE_SEED, "budget.seeds_planned": 4,
-            "budget.seeds_kept": kept,
+            "budget.seeds_kept": seeds,
         }
     assert trained == ["a-0", "b-0"] * 2
 
@@ -163,8 +163,8 @@ def test_single_gpu_at_toy_size_leaves_out_seeds_and_trains_its_pair_beside_the_
     monkeypatch.setattr(study, "study_runs", lambda *arguments: runs)
 
     def within(minutes: float) -> study.Ablation:
-        asked = dataclasses.replace(training, training_minutes=minutes)
-        return study.train_study(tmp_path, None, None, asked, None, KeptRuns(None, lambda trained: None))
+        limited = dataclasses.replace(training, training_minutes=minutes)
+        return study.train_study(tmp_path, None, None, limited, None, KeptRuns(None, lambda trained: None))
 
     with pytest.raises(HareError, match="One seed of every arm takes"):
         within(1e-6)

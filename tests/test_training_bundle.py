@@ -57,11 +57,11 @@ def packed(roots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def _zip(members: dict[str, str]) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as file:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
         for name, text in members.items():
             file.writestr(name, text)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def test_a_bundle_brings_what_later_steps_read_and_no_more(packed: Path) -> None:

@@ -67,9 +67,9 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_what_was_good(tmp_path: Pat
     prepare([run])
     with pytest.raises(HareError, match=r"The (loss|gradient norm) of step 3 is (nan|inf) \(samples 8 to 11 of run\)"):
         train_here(run)
-    kept = checkpoints(run.folder / "checkpoints")
-    assert [checkpoint.step for checkpoint in kept] == [2, 1]
-    assert not any(checkpoint.damage() for checkpoint in kept)
+    remaining = checkpoints(run.folder / "checkpoints")
+    assert [checkpoint.step for checkpoint in remaining] == [2, 1]
+    assert not any(checkpoint.damage() for checkpoint in remaining)
 
 
 def test_a_fault_is_left_for_the_launcher_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,8 +82,8 @@ def test_a_fault_is_left_for_the_launcher_and_ends_with_1(tmp_path: Path, capsys
     listed.parent.mkdir()
     listed.write_text(json.dumps([str(run.folder)]))
     assert worker.main(listed) == 1
-    left = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
-    assert "has changed since this run was planned" in left["problem"] and left["fix"]
+    error = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
+    assert "has changed since this run was planned" in error["problem"] and error["fix"]
     assert capsys.readouterr().err.startswith("hare: ")
 
 
@@ -97,8 +97,8 @@ def test_a_gpu_with_too_little_memory_is_named_with_the_fix(tmp_path: Path, monk
     listed = tmp_path / "runs.json"
     listed.write_text(json.dumps([str(run.folder)]))
     assert worker.main(listed) == 1
-    left = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
-    assert left["problem"].endswith("Tried to allocate 2 GiB.") and "micro_batch" in left["fix"]
+    error = json.loads(listed.with_name(worker.ERROR_FILE).read_text())
+    assert error["problem"].endswith("Tried to allocate 2 GiB.") and "micro_batch" in error["fix"]
 
 
 def test_tokens_outside_the_vocabulary_stop_the_run(tmp_path: Path) -> None:
@@ -177,10 +177,10 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_port_in_use_is_refused() -> None:
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         with pytest.raises(HareError, match=rf"Port {port} .* Address already in use"):
             refuse_used_port(port)
     refuse_used_port(port)

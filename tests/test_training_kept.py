@@ -52,13 +52,13 @@ class Trainer:
 def train(
     monkeypatch: pytest.MonkeyPatch, root: Path, kept: KeptRuns, trainer: Trainer, minutes: float = 0.0
 ) -> study.Ablation:
-    made = toy_run(root, "made")
-    runs = {key: dataclasses.replace(made, folder=root / "runs" / name) for key, name in STUDY.items()}
+    toy = toy_run(root, "made")
+    runs = {key: dataclasses.replace(toy, folder=root / "runs" / name) for key, name in STUDY.items()}
     monkeypatch.setattr(study, "study_runs", lambda *_: runs)
     for module in (study, budget):
         monkeypatch.setattr(module, "train_all", trainer)
     training = Training(runs_at_once=2, training_seeds=(0, 1), training_minutes=minutes)
-    return study.train_study(root, made.model, None, training, None, kept)  # type: ignore[arg-type]
+    return study.train_study(root, toy.model, None, training, None, kept)  # type: ignore[arg-type]
 
 
 def test_a_killed_study_goes_on_in_another_clone_from_what_was_kept(

@@ -57,6 +57,6 @@ def test_an_arm_goes_on_from_a_beginning(tmp_path: Path) -> None:
         num_key_value_heads=1,
     ))
     model.save_pretrained(tmp_path / "hf")
-    said = spoken(tmp_path / "hf", tokenizer, "A hare", 6)
-    assert said.startswith("A hare") and said == spoken(tmp_path / "hf", tokenizer, "A hare", 6)
-    assert spoken(tmp_path / "hf", tokenizer, "A hare", 0) == "A hare" != said
+    text = spoken(tmp_path / "hf", tokenizer, "A hare", 6)
+    assert text.startswith("A hare") and text == spoken(tmp_path / "hf", tokenizer, "A hare", 6)
+    assert spoken(tmp_path / "hf", tokenizer, "A hare", 0) == "A hare" != text

@@ -124,10 +124,10 @@ def _from_weights_alone(ended: TrainingRun, root: Path, name: str, **changes: ob
 @pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS, *MASKED_LAYOUTS])
 def test_losses_of_every_layout_equal_one_process(trained: dict[str, TrainedRun], name: str) -> None:
     one = trained["tied" if name in TIED_LAYOUTS else "masked" if name in MASKED_LAYOUTS else "one"]
-    expected, found = one.metrics(), trained[name].metrics()
-    assert len(found) == 20
-    assert np.abs(found["loss"] - expected["loss"]).max() < 1e-5
-    assert np.abs(found["gradient_norm"] - expected["gradient_norm"]).max() < 1e-5
+    expected, metrics = one.metrics(), trained[name].metrics()
+    assert len(metrics) == 20
+    assert np.abs(metrics["loss"] - expected["loss"]).max() < 1e-5
+    assert np.abs(metrics["gradient_norm"] - expected["gradient_norm"]).max() < 1e-5
     nats, right = trained[name].heldout()["nats"], one.heldout()["nats"]
     assert np.abs(nats - right).max() < 1e-3
 
@@ -139,9 +139,9 @@ def test_exports_equal_the_module_in_training(trained: dict[str, TrainedRun], na
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_weights_of_every_layout_equal_one_process(trained: dict[str, TrainedRun], name: str) -> None:
-    expected, found = (load_file(trained[which].hf / "model.safetensors") for which in ("one", name))
-    assert found.keys() == expected.keys()
-    assert all(torch.allclose(found[key], expected[key], atol=1e-5) for key in expected)
+    expected, weights = (load_file(trained[which].hf / "model.safetensors") for which in ("one", name))
+    assert weights.keys() == expected.keys()
+    assert all(torch.allclose(weights[key], expected[key], atol=1e-5) for key in expected)
 
 
 def test_export_and_import_are_exact(trained: dict[str, TrainedRun]) -> None:
@@ -167,10 +167,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     trained: dict[str, TrainedRun], name: str, uninterrupted: str
 ) -> None:
     same = ["step", "loss", "learning_rate", "gradient_norm"]
-    expected, found = trained[uninterrupted], trained[name]
-    assert found.metrics()[same].equals(expected.metrics()[same])
-    assert found.heldout().equals(expected.heldout())
-    assert (found.hf / "model.safetensors").read_bytes() == (expected.hf / "model.safetensors").read_bytes()
+    expected, resumed = trained[uninterrupted], trained[name]
+    assert resumed.metrics()[same].equals(expected.metrics()[same])
+    assert resumed.heldout().equals(expected.heldout())
+    assert (resumed.hf / "model.safetensors").read_bytes() == (expected.hf / "model.safetensors").read_bytes()
 
 
 def test_a_restart_from_weights_alone_starts_where_they_ended(trained: dict[str, TrainedRun]) -> None:
@@ -180,8 +180,8 @@ def test_a_restart_from_weights_alone_starts_where_they_ended(trained: dict[str,
 
 
 def test_weights_alone_go_on_under_another_layout(trained: dict[str, TrainedRun]) -> None:
-    expected, found = (trained[name].metrics()["loss"] for name in ("restarted", "tp2-from-dp2"))
-    assert np.abs(found - expected).max() < 1e-4
+    expected, losses = (trained[name].metrics()["loss"] for name in ("restarted", "tp2-from-dp2"))
+    assert np.abs(losses - expected).max() < 1e-4
 
 
 def test_masking_documents_changes_the_loss(trained: dict[str, TrainedRun]) -> None:
@@ -248,6 +248,6 @@ def test_another_setting_or_other_data_are_refused_by_name(trained: dict[str, Tr
 
 
 def test_the_run_says_what_it_was(trained: dict[str, TrainedRun]) -> None:
-    written = json.loads((trained["dp2"].run.folder / "run.json").read_text())
-    assert written["identity"]["training"]["data_parallel"] == 2
+    record = json.loads((trained["dp2"].run.folder / "run.json").read_text())
+    assert record["identity"]["training"]["data_parallel"] == 2
     assert TrainingRun.load(trained["dp2"].run.folder) == trained["dp2"].run

@@ -20,8 +20,8 @@ NAMES = {("parity", 1): "parity-1-0", ("a", 0): "a-seed0-1", ("c", 0): "c-seed0-
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HARE_WORK", str(tmp_path / "work"))
-    made = toy_run(tmp_path, "made")
-    runs = {key: dataclasses.replace(made, folder=tmp_path / "runs" / name) for key, name in NAMES.items()}
+    toy = toy_run(tmp_path, "made")
+    runs = {key: dataclasses.replace(toy, folder=tmp_path / "runs" / name) for key, name in NAMES.items()}
     monkeypatch.setattr(outlook, "study_runs", lambda *_: runs)
     monkeypatch.setattr(outlook, "read_manifest", lambda *_: {})
     return tmp_path
@@ -34,10 +34,10 @@ def metrics(count: int) -> list[dict[str, object]]:
 def test_runs_are_listed_as_they_come(folder: Path) -> None:
     profile = load_profile("overnight")
     assert outlook.outlook(profile) == ["  runs: 3 left; how long they take is known once one has begun"]
-    kept = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
-    kept.mkdir(parents=True)
+    run_folder = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
+    run_folder.mkdir(parents=True)
     for name in ("metrics", "heldout", "scores"):
-        pd.DataFrame(metrics(20)).to_parquet(kept / f"{name}.parquet")
+        pd.DataFrame(metrics(20)).to_parquet(run_folder / f"{name}.parquet")
     begun = folder / "runs" / "c-seed0-2" / "checkpoints" / "8"
     begun.mkdir(parents=True)
     (begun / METRICS_FILE).write_text("".join(json.dumps(row) + "\n" for row in metrics(8)))
@@ -55,10 +55,10 @@ def test_seeds_that_do_not_fit_into_the_minutes_are_not_left(folder: Path, monke
     training = dataclasses.replace(profile.training, training_seeds=(0, 1), training_minutes=60.0)
     profile = dataclasses.replace(profile, training=training)
     assert outlook.outlook(profile)[-1].startswith("  runs: 2 left"), "nothing is measured yet"
-    kept = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
-    kept.mkdir(parents=True)
+    run_folder = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
+    run_folder.mkdir(parents=True)
     for name in ("metrics", "heldout", "scores"):
-        pd.DataFrame(metrics(20)).to_parquet(kept / f"{name}.parquet")
+        pd.DataFrame(metrics(20)).to_parquet(run_folder / f"{name}.parquet")
     assert outlook.outlook(profile)[-1] == "  runs: nothing is left"
 
 

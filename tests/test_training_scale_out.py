@@ -29,17 +29,17 @@ def laid_out(data: int, tensor: int, pipeline: int, **changes: object) -> Profil
 
 
 def test_the_papers_run_is_planned_on_two_machines(tmp_path: Path) -> None:
-    found = plan(CLUSTER, tmp_path)
-    settings = yaml.safe_load(found.files[YAML])
+    planned = plan(CLUSTER, tmp_path)
+    settings = yaml.safe_load(planned.files[YAML])
     assert settings["parallelism"]["dp"] == 16 and settings["model"]["model_config"]["vocab_size"] == 32000
     assert settings["tokens"]["train_steps"] == CLUSTER.training.train_steps
-    assert "--nnodes=2 --nproc-per-node=8" in found.files[TORCHRUN]
-    assert "#SBATCH --nodes=2" in found.files[SLURM] and "#SBATCH --gpus-per-node=8" in found.files[SLURM]
-    assert "hare.training.cluster.job cluster " in found.files[SLURM]
-    assert "#SBATCH --time=24:00:00\n" in found.files[SLURM]
-    said = str(found)
-    assert "nanotron reads nanotron.yaml back" in said and "bash can read slurm.sbatch" in said
-    assert "layout recommended" in said and "days per run" in said and "fit" in said
+    assert "--nnodes=2 --nproc-per-node=8" in planned.files[TORCHRUN]
+    assert "#SBATCH --nodes=2" in planned.files[SLURM] and "#SBATCH --gpus-per-node=8" in planned.files[SLURM]
+    assert "hare.training.cluster.job cluster " in planned.files[SLURM]
+    assert "#SBATCH --time=24:00:00\n" in planned.files[SLURM]
+    printed = str(planned)
+    assert "nanotron reads nanotron.yaml back" in printed and "bash can read slurm.sbatch" in printed
+    assert "layout recommended" in printed and "days per run" in printed and "fit" in printed
 
 
 def test_tensor_parallelism_is_told_to_every_machine(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_pipeline_rank_without_a_block_is_found() -> None:
 def test_faults_of_a_layout_are_named() -> None:
     ranks = simulate(laid_out(2, 2, 1))
     lost = dataclasses.replace(ranks[1], parameters={
-        name: held for name, held in ranks[1].parameters.items() if "qkv" not in name
+        name: block for name, block in ranks[1].parameters.items() if "qkv" not in name
     })
     whole = laid_out(2, 2, 1)
     expected = parameters(whole.model, vocabulary_size(whole))
@@ -95,14 +95,14 @@ def test_faults_of_a_layout_are_named() -> None:
     moved = [dataclasses.replace(rank, groups=rank.groups | {"tp": (rank.number,)}) for rank in ranks[:2]]
     assert simulation._group_mistakes([*moved, *ranks[2:]]) == []
     strangers = dataclasses.replace(ranks[0], groups=ranks[0].groups | {"tp": (2, 3)})
-    found = simulation._group_mistakes([strangers, *ranks[1:]])
-    assert any("rank 0 is not in its own tp group" in one for one in found)
+    misgrouped = simulation._group_mistakes([strangers, *ranks[1:]])
+    assert any("rank 0 is not in its own tp group" in one for one in misgrouped)
 
 
 def test_the_command_line_prints_a_dry_run(roots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--profile", "cluster", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    folder = Path(said.rstrip().rstrip(".").rsplit(" ", 1)[1])
+    output = capsys.readouterr().out
+    folder = Path(output.rstrip().rstrip(".").rsplit(" ", 1)[1])
     assert {path.name for path in folder.iterdir()} == {YAML, TORCHRUN, SLURM}
 
 

@@ -44,10 +44,10 @@ def test_a_run_that_is_asked_to_end_goes_on_from_its_last_step(tmp_path: Path) -
         time.sleep(0.05)
         assert process.poll() is None, process.communicate()[0]
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     (saved,) = checkpoints(stopped.folder / "checkpoints")
-    assert saved.step == _rows(stopped)[-1]["step"] < 120, said
+    assert saved.step == _rows(stopped)[-1]["step"] < 120, output
 
     for run in (stopped, whole):
         train(run)

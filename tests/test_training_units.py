@@ -91,29 +91,29 @@ def rates(**changes: object) -> list[float]:
     optimizer = torch.optim.AdamW([parameter], lr=training.learning_rate)
     wrapped = SimpleNamespace(get_base_optimizer=lambda: optimizer)
     scheduler = lr_scheduler_builder(wrapped, LRSchedulerArgs(**schedule(training)), training.train_steps)
-    found = []
+    learning_rates = []
     for _ in range(training.train_steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        learning_rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return learning_rates
 
 
 @pytest.mark.parametrize("kind", ["constant", "cosine", "wsd"])
 def test_schedules_warm_up_and_end_where_they_should(kind: str) -> None:
-    found = rates(schedule=kind)
+    learning_rates = rates(schedule=kind)
     top, bottom = OPTIMISATION.learning_rate, OPTIMISATION.min_learning_rate
-    assert found[:5] == pytest.approx([top * step / 4 for step in range(5)])
-    assert max(found) == pytest.approx(top)
-    assert found[4:] == sorted(found[4:], reverse=True)
+    assert learning_rates[:5] == pytest.approx([top * step / 4 for step in range(5)])
+    assert max(learning_rates) == pytest.approx(top)
+    assert learning_rates[4:] == sorted(learning_rates[4:], reverse=True)
     if kind == "constant":
-        assert found[4:] == pytest.approx([top] * 16)
+        assert learning_rates[4:] == pytest.approx([top] * 16)
     if kind == "cosine":
         half = top - (top - bottom) / 2
-        assert found[12] == pytest.approx(half)
+        assert learning_rates[12] == pytest.approx(half)
     if kind == "wsd":
-        assert found[4:17] == pytest.approx([top] * 13)
-        assert bottom <= found[-1] < top / 2
+        assert learning_rates[4:17] == pytest.approx([top] * 13)
+        assert bottom <= learning_rates[-1] < top / 2
 
 
 def test_nanotron_reads_its_settings_back(tmp_path: Path) -> None:
@@ -164,10 +164,10 @@ def test_a_loss_that_is_not_finite_names_its_batch(tmp_path: Path, loss: float) 
 def test_heldout_windows_are_spread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = toy_run(tmp_path, "run")
     files = run.heldout | {"short": toy_tokens(tmp_path / "short.ds", 1, SEQUENCE_LENGTH)}
-    found = heldout_sequences(files, run.tokenizer, SEQUENCE_LENGTH, 3)
-    assert found.categories == ["toy"] * 3 and found.numbers == [0, 1, 2]
-    assert found.tokens.shape == (3, SEQUENCE_LENGTH + 1)
-    assert (found.bytes == 3 * SEQUENCE_LENGTH).all()
+    windows = heldout_sequences(files, run.tokenizer, SEQUENCE_LENGTH, 3)
+    assert windows.categories == ["toy"] * 3 and windows.numbers == [0, 1, 2]
+    assert windows.tokens.shape == (3, SEQUENCE_LENGTH + 1)
+    assert (windows.bytes == 3 * SEQUENCE_LENGTH).all()
     assert "short is left out" in capsys.readouterr().out
     with pytest.raises(HareError, match="No held-out file"):
         heldout_sequences({"short": files["short"]}, run.tokenizer, SEQUENCE_LENGTH, 3)

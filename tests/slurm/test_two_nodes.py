@@ -32,11 +32,11 @@ SOURCES = (source_named("tales"), source_named("king-james-bible"))
 PATIENCE = 1200.0  # seconds for what Slurm is to do
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
+def until(happened: Callable[[], bool], event: str) -> None:
     """Wait for it."""
     end = time.monotonic() + PATIENCE
     while not happened():
-        assert time.monotonic() < end, f"still no sign of: {what}\n{shown('squeue')}"
+        assert time.monotonic() < end, f"still no sign of: {event}\n{shown('squeue')}"
         time.sleep(0.3)
 
 
@@ -134,7 +134,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     toy_tokens(tokens / "heldout" / "toy.ds", 0, 300)
     toy_tokenizer(tokens / "tokenizer")
     (tokens / "index.json").write_text("{}")
-    write_json(tokens / "manifest.json", {made.name: sha256_of(made) for made in sorted(tokens.iterdir())})
+    write_json(tokens / "manifest.json", {file.name: sha256_of(file) for file in sorted(tokens.iterdir())})
     return load_profile(str(path))
 
 
