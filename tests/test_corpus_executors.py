@@ -1,6 +1,8 @@
 """Where cleaning runs: the same steps under Slurm (stand-ins for its commands) and Ray, and what is said on failure."""
 
 import os
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +183,30 @@ def test_the_longest_tasks_start_first(tmp_path: Path) -> None:
     assert executor.get_incomplete_ranks() == [1, 2, 0]
     executor.mark_rank_as_completed(1)
     assert executor.get_incomplete_ranks() == [2, 0]
+
+
+def _kills_itself(data: object = None, rank: int = 0, _world_size: int = 1) -> Iterator[object]:
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield from ()
+
+
+def _passes(data: object = None, rank: int = 0, _world_size: int = 1) -> Iterator[object]:
+    yield from ()
+
+
+def _fails(data: object = None, rank: int = 0, _world_size: int = 1) -> Iterator[object]:
+    if rank == 1:
+        raise HareError("The source has vanished.", "look for it")
+    yield from ()
+
+
+@pytest.mark.parametrize(("step", "message"), [(_kills_itself, "task 1 was ended"), (_fails, "vanished")])
+def test_a_task_that_is_killed_or_fails_ends_the_run_and_keeps_the_others(step, message: str, tmp_path: Path) -> None:
+    executor = LocalExecutor([3.0, 2.0, 1.0], pipeline=[step], tasks=3, workers=2, logging_dir=str(tmp_path))
+    with pytest.raises(HareError, match=message):
+        executor.run()
+    assert 1 in executor.get_incomplete_ranks(skip_completed=True)
+    again = LocalExecutor([3.0, 2.0, 1.0], pipeline=[_passes], tasks=3, workers=2, logging_dir=str(tmp_path))
+    again.run()
+    assert again.get_incomplete_ranks(skip_completed=True) == []

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import multiprocess
+import multiprocess.connection
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.ray import RayPipelineExecutor  # imports Ray when it runs
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
+from multiprocess.connection import Connection
 
 from hare.core import slurm
 from hare.core.errors import HareError
@@ -38,7 +40,9 @@ _PRELOADED = "hare.corpus.workers"  # one import for all workers of all launches
 class LocalExecutor(LocalPipelineExecutor):
     """datatrove's local executor with its log in files only, so that a notebook stays readable.
 
-    Tasks with the most ``work`` are started first: a long one that starts last would leave the other workers idle.
+    Each task has a process of its own, as many at once as there are workers: datatrove's pool would wait for ever for
+    the task of a worker that was killed, as for want of memory. Tasks with the most ``work`` are started first: a long
+    one that starts last would leave the other workers idle.
     """
 
     def __init__(self, work: Sequence[float], **settings: Any):
@@ -49,9 +53,65 @@ class LocalExecutor(LocalPipelineExecutor):
         """Incomplete ranks, the longest tasks first."""
         return sorted(super().get_incomplete_ranks(ranks, skip_completed), key=lambda rank: -self.work[rank])
 
+    def run(self) -> None:
+        """Run the incomplete tasks.
+
+        Raises:
+            HareError: the process of a task was ended, as by ``kill -9``.
+            Exception: what the first task that failed has raised; the tasks that run then are ended.
+        """
+        if self.workers == 1:
+            super().run()
+            return
+        self.save_executor_as_json()
+        waiting, running = self.get_incomplete_ranks(), {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    started = _Task(self, waiting.pop(0))
+                    running[started.process.sentinel] = started
+                for sentinel in multiprocess.connection.wait(list(running)):
+                    running.pop(sentinel).check()
+        finally:
+            for task in running.values():
+                task.process.terminate()
+                task.process.join()
+
     def _launch_run_for_rank(self, *arguments: Any, **keywords: Any) -> Any:
         with contextlib.redirect_stderr(io.StringIO()):
             return super()._launch_run_for_rank(*arguments, **keywords)
+
+    def answer(self, rank: int, failures: Connection) -> None:
+        """Run one task in the process that calls this; what it raises is sent."""
+        with failures, contextlib.redirect_stderr(io.StringIO()):
+            try:
+                self._run_for_rank(rank)
+            except Exception as error:  # noqa: BLE001 - handed to the process that waits
+                failures.send(error)
+
+
+class _Task:
+    """One task of an executor in a process of its own, which starts with it."""
+
+    def __init__(self, executor: LocalExecutor, rank: int):
+        self.rank = rank
+        context = multiprocess.get_context(executor.start_method)
+        self._failures, sent = context.Pipe(duplex=False)
+        self.process = context.Process(target=executor.answer, args=(rank, sent), daemon=True)
+        self.process.start()
+        sent.close()  # the process has its own
+
+    def check(self) -> None:
+        """See to it that the task, which has ended, ended well."""
+        self.process.join()
+        with self._failures, contextlib.suppress(EOFError):
+            raise self._failures.recv()
+        if self.process.exitcode:
+            raise HareError(
+                f"The process of task {self.rank} was ended (exit code {self.process.exitcode}) and left no message: "
+                "somebody killed it, or the system did for want of memory.",
+                "run the same again: complete tasks are kept; with fewer corpus.cleaning_workers it needs less memory",
+            )
 
 
 def executor_for(config: Corpus, pipeline: list[PipelineStep], logs: Path, work: Sequence[float]) -> PipelineExecutor:
