@@ -6,6 +6,7 @@ something left behind. The goal is 0 of the last four. Everything happens in fol
 was stopped goes on where it stopped.
 """
 
+import os
 from collections import Counter
 
 import pandas as pd
@@ -38,7 +39,10 @@ def bench(profile: Profile) -> dict[str, float]:
         cost = cost_of_checking(prepared.profile, prepared.chain)
     cost |= cost_of_checking(profile, prepared.chain)
     with written_whole(Workspace(profile.name).results / "bench" / "faults.csv") as temporary:
-        pd.DataFrame([fault.row() for fault in faults]).to_csv(temporary, index=False, lineterminator="\n")
+        table = pd.DataFrame([fault.row() for fault in faults])
+        here = f"{Workspace(profile.name).work.parent}{os.sep}"  # where this machine works is no part of the record
+        table["message"] = table["message"].str.replace(here, "", regex=False)
+        table.to_csv(temporary, index=False, lineterminator="\n")
     return counts(faults) | cost
 
 
