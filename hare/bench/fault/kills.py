@@ -58,7 +58,7 @@ def _kill_one(driver: subprocess.Popen, drawn: random.Random) -> tuple[str, list
     family = [head, *head.children(recursive=True)]
     victim = drawn.choice(family)
     with contextlib.suppress(psutil.NoSuchProcess):
-        called = " ".join(victim.cmdline()[1:4])
+        called = " ".join(victim.cmdline()[1:4]).partition(", **")[0]  # a fork server names paths
         victim.kill()
         return f"process {family.index(victim) + 1} of {len(family)} ({called})", family
     return "a process that was just ending", family
