@@ -96,8 +96,8 @@ def _locate(archive: "Archive") -> tuple[str, int | None]:
 
 def by_hand(archive: "Archive") -> str:
     """What to do when an index no longer has a file: any copy will do, since its digest is checked."""
-    return (f"Or put a copy of the file from elsewhere (https://pypi.org/project/{archive.package}/{archive.version}/"
-            f"#files, another mirror or machine; sha256 {archive.sha256}) at {archive.path} by hand")
+    return (f"Or put a copy of the file from elsewhere (version {archive.version} of {archive.package} on another "
+            f"index or machine; sha256 {archive.sha256}) at {archive.path} by hand")
 
 
 @cache
