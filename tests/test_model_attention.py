@@ -163,7 +163,7 @@ def test_float8_replaces_every_product_of_the_layers(
     monkeypatch.setitem(sys.modules, "torchao", types.ModuleType("torchao"))
     monkeypatch.setitem(sys.modules, "torchao.float8", fake)
     monkeypatch.setattr(float8, "refuse_without_torchao", lambda: None)
-    float8._template.cache_clear()
+    float8._product.cache_clear()
     config, tokens = HareConfig.of(SHAPE, Vocabulary(VOCABULARY)), document(17, 0)[None]
     computed = []
     for narrow in (False, True):
@@ -171,7 +171,7 @@ def test_float8_replaces_every_product_of_the_layers(
         loss = model(tokens[:, :-1], tokens[:, 1:])["loss"]
         loss.backward()
         computed.append([loss, *(parameter.grad for parameter in model.parameters())])
-    float8._template.cache_clear()
+    float8._product.cache_clear()
     assert len(shapes) == 4 * SHAPE.layers
     assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(*computed, strict=True))
 

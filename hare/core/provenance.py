@@ -22,13 +22,15 @@ PACKAGES_NAMED = (
     "torch", "transformers", "datasets", "nanotron", "datatrove", "lm-eval", "papermill", "numpy", "pandas",
     "scikit-learn", "matplotlib", "seaborn", "tokenizers", "gguf",
 )
+COMMIT_FILE = "COMMIT"  # in the code of a bundle, which is outside git
 DIGEST = "sha256"  # the key under which a JSON file carries the digest of all else in it
 _BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # the unit that the system counts it in
 
 
 @cache
 def git_commit() -> str:
-    """Hash of the commit that is checked out, with ``+changes`` when the tree differs from it; '' outside git.
+    """Hash of the commit that is checked out, with ``+changes`` when the tree differs from it; '' outside git, unless a
+    bundle was unpacked there, which names its own.
 
     Read once per process, since the loaded code stays that of this commit even if another is checked out later.
     """
@@ -41,13 +43,15 @@ def git_commit() -> str:
             cwd=REPOSITORY, capture_output=True, text=True, check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        named = REPOSITORY / COMMIT_FILE
+        return named.read_text(encoding="utf-8").strip() if named.is_file() else ""
     return f"{head}+changes" if changed else head
 
 
 def packages() -> dict[str, str]:
-    """Versions of the engines."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES_NAMED}
+    """Versions of the engines, of those that are installed: a compute node holds what its steps need."""
+    installed = {name: list(importlib.metadata.distributions(name=name)) for name in PACKAGES_NAMED}
+    return {name: found[0].version for name, found in installed.items() if found}
 
 
 def cores() -> int:

@@ -7,13 +7,14 @@ which is useful only for comparing losses.
 
 import functools
 import importlib.util
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from hare.core.errors import HareError
 
+Float8Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 EXTRA = "float8"  # of pyproject.toml
 _CAPABILITY = (8, 9)
 
@@ -31,13 +32,16 @@ def refuse_without_torchao() -> None:
         )
 
 
-def linear_float8(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """``tensor @ weight.T`` of float[…, in] and float[out, in], forward and backward products in 8 bits."""
-    return torch.func.functional_call(_template(*weight.shape), {"weight": weight}, tensor)
+def linear_float8(tensor: torch.Tensor, weight: torch.Tensor, compiled: bool = False) -> torch.Tensor:
+    """``tensor @ weight.T`` of float[…, in] and float[out, in], forward and backward products in 8 bits.
+
+    ``compiled``: scaling and casting in one pass over each tensor instead of several.
+    """
+    return _product(*weight.shape, compiled)(tensor, weight)
 
 
 @functools.cache
-def _template(out_features: int, in_features: int) -> Any:
+def _product(out_features: int, in_features: int, compiled: bool) -> Float8Product:
     """torchao's module of that shape, without weights: they are handed in with each call."""
     refuse_without_torchao()
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
@@ -45,4 +49,9 @@ def _template(out_features: int, in_features: int) -> Any:
     emulate = not torch.cuda.is_available() or torch.cuda.get_device_capability() < _CAPABILITY
     with torch.device("meta"):
         holder = nn.Sequential(nn.Linear(in_features, out_features, bias=False))
-    return convert_to_float8_training(holder, config=Float8LinearConfig(emulate=emulate))[0]
+    module = convert_to_float8_training(holder, config=Float8LinearConfig(emulate=emulate))[0]
+
+    def product(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(module, {"weight": weight}, tensor)
+
+    return torch.compile(product, dynamic=False) if compiled else product

@@ -100,7 +100,7 @@ def _launch(
             listed = Path(folder) / str(number) / "runs.json"
             write_json(listed, [str(run.folder) for run in lane])
             widest = max(lane, key=lambda run: run.training.tensor_parallel)
-            environment = worker_environment(widest.training)
+            environment = worker_environment(widest.training) | ({"CUDA_VISIBLE_DEVICES": ""} if on_processor else {})
             arguments = ["-m", "hare.training.worker", str(listed)]
             ranks = stack.enter_context(started(arguments, lane[0].processes, environment))
             together[ranks] = listed.with_name("error.json")

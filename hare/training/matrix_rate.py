@@ -13,7 +13,8 @@ def matrix_flops(precision: str) -> float:
     """FLOPs per second of square matrix products with this process's device and threads: the best of those timed.
 
     ``precision`` is a profile's; float8 is measured as bfloat16, so that its MFU can be compared (and may pass 1).
-    Measured once per process; other work on the machine makes the rate too low, and MFU too high.
+    Random numbers, since a GPU is faster on constant ones. Measured once per process; other work on the machine makes
+    the rate too low, and MFU too high.
     """
     return _measured(precision, torch.get_num_threads())
 
@@ -23,7 +24,7 @@ def _measured(precision: str, threads: int) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     side = _SIDES[device]
-    left, right = (torch.ones(side, side, dtype=dtype, device=torch.device(device)) for _ in range(2))
+    left, right = (torch.randn(side, side, dtype=dtype, device=torch.device(device)) for _ in range(2))
     best, until = float("inf"), time.perf_counter() + _SECONDS[device]
     while time.perf_counter() < until or best == float("inf"):
         started = time.perf_counter()

@@ -21,6 +21,7 @@ from hare.training.kept import KeptRuns, taken_up
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
 
+_PARITY_BATCH = 16  # sequences at the most, since beside one GPU the pair trains on the processor
 PARITY = "parity"  # stands for an arm: the pair of runs that checks the layouts
 
 
@@ -54,7 +55,7 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
     Raises:
         HareError: the global batch cannot be shared out over two processes.
     """
-    batch = training.global_batch
+    batch = min(training.global_batch, _PARITY_BATCH)
     if batch % 2:
         raise HareError(f"A global batch of {batch} sequences cannot be halved.", "make micro_batch even")
     common = {
@@ -62,8 +63,8 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
         "checkpoint_interval": training.parity_steps, "averaged_checkpoints": 1, "precision": "float32",
         "torch_compile": False,
     }
-    odd = batch // training.micro_batch % 2
-    micro = training.micro_batch // 2 if odd else training.micro_batch
+    micro = min(training.micro_batch, batch)
+    micro = micro // 2 if batch // micro % 2 else micro
     threads = max(1, training.cpu_threads // 2)
     shares = {
         processes: dataclasses.replace(

@@ -25,7 +25,7 @@ from hare.core.manifest import MANIFEST, read_manifest
 from hare.core.paths import REPOSITORY, Workspace, cache_folder
 from hare.core.profile import Profile
 from hare.core.progress import track
-from hare.core.provenance import git_commit
+from hare.core.provenance import COMMIT_FILE, git_commit
 from hare.core.stage import PARAMETERS
 from hare.data.archives import archive_of, noting_reads, read_member
 from hare.driver.keys import archives_read
@@ -66,7 +66,8 @@ def make_bundle(profile: Profile, path: Path, wheels: Path | None) -> Path:
             data = source if isinstance(source, bytes) else source.read_bytes()
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(_member(name), data, zipfile.ZIP_STORED if name.endswith(".whl") else zipfile.ZIP_LZMA)
-        for name, data in {**_excerpts(profile), "packages.txt": names.encode(), READ_ME: text.encode()}.items():
+        for name, data in {**_excerpts(profile), "packages.txt": names.encode(), READ_ME: text.encode(),
+                     f"code/{COMMIT_FILE}": git_commit().encode()}.items():
             digests[name] = hashlib.sha256(data).hexdigest()
             bundle.writestr(_member(name), data, zipfile.ZIP_LZMA)
         listing = json.dumps({"profile": profile.name, "first": FIRST, "files": digests}, indent=1)
