@@ -46,6 +46,20 @@ def test_what_the_time_does_not_suffice_for_is_named(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.count("left out") == len(VARIANTS) + 1  # vLLM
 
 
+def test_an_interruption_keeps_what_has_been_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(name: str, *_: object) -> dict[str, float]:
+        if name == "transformers":
+            raise KeyboardInterrupt
+        return {f"gpu.{name}.mfu": 0.5}
+
+    monkeypatch.setattr(gpu, "_trained", trained)
+    metrics = measured(SMOKE.training, TOY, VARIANTS, 1e6)
+    assert list(metrics) == ["gpu.matrix_tflops_bfloat16", "gpu.bfloat16.mfu", "gpu.float8.mfu"]
+    assert capsys.readouterr().out == "transformers: interrupted, and with it all that would follow\n"
+
+
 # The options, and the report, of `vllm bench throughput` in vLLM 0.33.
 VLLM = f"""#!{sys.executable}
 import argparse, json, sys

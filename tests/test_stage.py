@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hare.core import provenance
 from hare.core.chain import CHAIN, step_of_stage
 from hare.core.errors import HareError
 from hare.core.files import (
@@ -221,3 +222,16 @@ def test_a_damaged_record_does_not_stop_the_run_that_makes_it_anew(corpus: Stage
         harm()
         Stage.open("corpus", TOY)
         assert not record.exists()
+
+
+def test_outside_git_the_commit_is_what_a_bundle_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.git_commit.__wrapped__() == ""
+    (tmp_path / provenance.COMMIT_FILE).write_text("f00d\n")
+    assert provenance.git_commit.__wrapped__() == "f00d"
+
+
+def test_a_package_that_is_not_installed_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "PACKAGES_NAMED", ("numpy", "no-such-package"))
+    assert list(provenance.packages()) == ["numpy"]

@@ -138,6 +138,18 @@ def test_a_study_within_minutes_keeps_every_arm_and_the_parity_pair(
     ]
 
 
+def test_what_is_kept_whole_is_taken_up_without_a_budget(
+    trained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its minutes were those of the machine that trained it."""
+    training = dataclasses.replace(load_profile("smoke").training, training_minutes=1e-6)
+    runs = {("a", seed): toy_run(tmp_path, f"a-{seed}", seed=seed) for seed in (0, 1)}
+    monkeypatch.setattr(study, "study_runs", lambda *arguments: runs)
+    monkeypatch.setattr(study, "taken_up", lambda folder, run: trained_run(run))
+    done = study.train_study(tmp_path, None, None, training, None, KeptRuns(None, lambda trained: None))
+    assert list(done.arms) == list(runs) and done.budget == {} and trained == []
+
+
 def test_single_gpu_at_toy_size_leaves_out_seeds_and_trains_its_pair_beside_the_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

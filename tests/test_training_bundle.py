@@ -16,6 +16,7 @@ from hare.core.errors import HareError
 from hare.core.files import sha256_of, write_json, write_text
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
+from hare.core.provenance import git_commit
 from hare.data import archives
 from hare.data.archives import archive_of, at_hand, read_member
 from hare.driver.state import damage, executed_path, read_state, write_state
@@ -70,6 +71,7 @@ def test_a_bundle_brings_what_later_steps_read_and_no_more(packed: Path) -> None
     assert {"work/tokens/d1.ds", "code/hare/cli.py", "README.txt"} <= names
     assert "code/paper/preregistration.yaml" in names, "notebook 05 asks whether its sets of texts are registered"
     assert "code/results/published/paper.json" in names or any("code/results/published/" in name for name in names)
+    assert zipfile.ZipFile(packed).read("code/COMMIT").decode() == git_commit()
     assert not any(name.startswith(("work/corpus/d1/", "code/tests/")) for name in names)
     open_bundle(SMOKE, packed)
     workspace = Workspace("smoke")

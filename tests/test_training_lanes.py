@@ -8,6 +8,7 @@ from test_tokens_tokenizer import sentences
 from training_runs import toy_run
 from transformers import MistralConfig, MistralForCausalLM
 
+from hare.core.errors import HareError
 from hare.tokens.vocabulary import make
 from hare.training import launch
 from hare.training.inputs import Inputs
@@ -27,6 +28,22 @@ def test_runs_are_dealt_out_as_far_as_there_are_cores(
     dealt = launch._lanes(runs)
     assert [len(lane) for lane in dealt] == lanes
     assert sorted(run.folder.name for lane in dealt for run in lane) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("on_processor", [False, True])
+def test_what_trains_beside_the_gpu_does_not_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_processor: bool
+) -> None:
+    environments = []
+
+    def started(arguments: list[str], count: int, environment: dict[str, str]) -> None:
+        environments.append(environment)
+        raise HareError("stopped here", "")
+
+    monkeypatch.setattr(launch, "started", started)
+    with pytest.raises(HareError, match="stopped here"):
+        train_all([toy_run(tmp_path, "a", **SHORT)], on_processor=on_processor)
+    assert [environment.get("CUDA_VISIBLE_DEVICES") for environment in environments] == ["" if on_processor else None]
 
 
 def test_side_by_side_is_the_same_as_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

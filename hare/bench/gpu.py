@@ -88,7 +88,7 @@ def bench(profile: Profile) -> dict[str, float]:
 
 def measured(training: Training, size: Size, variants: dict[str, Variant], seconds: float) -> dict[str, float]:
     """Tokens/s, MFU and peak memory of each variant that runs here and is begun within ``seconds``; then how fast vLLM
-    writes with the shape."""
+    writes with the shape. An interruption ends it with what has been measured until then."""
     began, rate = time.monotonic(), matrix_flops("bfloat16")
     metrics, curves = {"gpu.matrix_tflops_bfloat16": rate / 1e12}, {}
     jobs: dict[str, Callable[[], dict[str, float]]] = {
@@ -102,6 +102,9 @@ def measured(training: Training, size: Size, variants: dict[str, Variant], secon
             metrics |= job()
         except HareError as error:  # no torchao, flash-attn of another age, too little memory: the others still count
             print(f"{name}: does not run here: {error.problem.splitlines()[-1]}", flush=True)
+        except KeyboardInterrupt:  # as when a loan of the GPU ends: what has been measured is recorded
+            print(f"{name}: interrupted, and with it all that would follow", flush=True)
+            break
     return metrics | _apart(curves)
 
 

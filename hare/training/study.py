@@ -108,8 +108,8 @@ def train_study(
     """
     runs, metrics = study_runs(folder, model, tokens, training, inputs), {}
     trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
-    if training.training_minutes:
-        arms = {key: run for key, run in runs.items() if key[0] != PARITY}
+    arms = {key: run for key, run in runs.items() if key[0] != PARITY}
+    if training.training_minutes and arms.keys() - trained.keys():  # a kept run's minutes were another machine's
         budget = budget_within(Plan(training.training_minutes, training.training_seeds, arms, trained))
         runs = {key: run for key, run in runs.items() if key not in arms or key[1] in budget.kept}
         metrics = budget.metrics()
