@@ -1,12 +1,16 @@
 """The README's findings: written from results, where the marks are, and the same as what is committed."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from hare.core.errors import HareError
+from hare.core.files import write_json
+from hare.core.profile import load_profile
+from hare.core.provenance import sealed
 from hare.report import facts
-from hare.report.pages.findings import BEGIN, END, README, _of_mix, _worth, findings, write_findings
+from hare.report.pages.findings import BEGIN, END, README, _at_larger_size, _of_mix, _worth, findings, write_findings
 from hare.report.recorded import Recorded
 
 
@@ -52,3 +56,24 @@ def test_the_mix_and_the_models_worth_are_told_from_tables(tmp_path: Path, monke
     (sentence,) = _worth(heldout)
     assert "at 2.40 to 2.60 bits per byte" in sentence and "pairs of the same word pieces needs 2.50" in sentence
     assert list(_worth({"best_arm": 2.0, "worst_arm": 2.1})) == []
+
+
+def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    recorded = Recorded("laptop")
+    assert facts.larger(recorded) == {} and _at_larger_size(recorded) == ""
+    contrasts = {f"contrast.d-a.{name}": 0.25 for name in ("h1", "h3", "p")}
+    study = {"tokens_per_run": 4e6, "seeds_per_arm": 3, "mde.p": 0.125} | contrasts
+    tokens = {"tokens_per_run": 4e6, "tokens_read.d.d3": 1e6, "epochs.d.d3": 2.0, "vocabulary_size": 300}
+    for profile, metrics in (("laptop", study | {"tokens_per_run": 1e6}), (facts.LARGER, study)):
+        for stage, held in (("training", metrics), ("tokens", tokens)):
+            shape = dataclasses.asdict(load_profile("smoke").model) if stage == "training" else {}
+            content = {"metrics": held, "provenance": {"parameters": shape}}
+            write_json(recorded.folder.parent / profile / stage / "metrics.json", sealed(content))
+    assert facts.larger(Recorded(facts.LARGER)) == {}, "it does not stand beside itself"
+    sentence = _at_larger_size(Recorded("laptop"))
+    assert sentence.startswith(" With 4 times the tokens and 0.0 million parameters ([on one GPU]")
+    assert "3 seeds) the whole mixture, 25% of it tasks that are read 2 times" in sentence
+    assert "benchmark answers by +0.250, where 0.125 could be detected." in sentence

@@ -6,6 +6,8 @@ from hare.report import cost
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
+LARGER = "single-gpu"  # the profile whose runs stand beside those of the others
+
 
 @dataclass(frozen=True)
 class Excess:
@@ -42,3 +44,18 @@ def heldout(recorded: Recorded) -> dict[str, float]:
     arms = last.drop(index=[name for name in TABLES if name in last.index])
     return {"best_arm": float(arms.min()), "worst_arm": float(arms.max()),
             **{name: float(last[name]) for name in TABLES if name in last.index}}
+
+
+def larger(recorded: Recorded) -> dict[str, float]:
+    """What notebook 05 measured at profile `single-gpu`: its metrics by their names, ``heldout.<name>`` as `heldout` has
+    them, parameters, times_the_tokens (of this profile's runs), tasks_share and tasks_epochs of arm D. Nothing where
+    that is this profile, or was not run."""
+    other = Recorded(LARGER)
+    there, here, tokens = other.metrics("training"), recorded.metrics("training"), other.metrics("tokens")
+    size = parameters(other)
+    if recorded.profile == LARGER or not (there and here and tokens and size):
+        return {}
+    return there | {f"heldout.{name}": value for name, value in heldout(other).items()} | {
+        "parameters": size, "times_the_tokens": there["tokens_per_run"] / here["tokens_per_run"],
+        "tasks_share": tokens["tokens_read.d.d3"] / tokens["tokens_per_run"], "tasks_epochs": tokens["epochs.d.d3"],
+    }

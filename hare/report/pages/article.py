@@ -69,6 +69,8 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         metrics["models"] = {"parameters": parameters}
     if heldout := facts.heldout(recorded):
         metrics["heldout"] = heldout
+    if larger := facts.larger(recorded):
+        metrics["larger"] = larger
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
     return {
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),

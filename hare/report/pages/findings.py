@@ -9,6 +9,7 @@ from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
 from hare.report import facts
 from hare.report.answers import decontamination, finetuning, leakage, study, training
+from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
 README = REPOSITORY / "README.md"
@@ -73,7 +74,8 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
             text = answer(recorded.metrics(stage))
-            yield f"{text}{_of_mix(recorded) if stage == 'training' else ''} {link}"
+            beside = _of_mix(recorded) + _at_larger_size(recorded) if stage == "training" else ""
+            yield f"{text}{beside} {link}"
 
 
 def _of_mix(recorded: Recorded) -> str:
@@ -82,3 +84,22 @@ def _of_mix(recorded: Recorded) -> str:
     if excess is None:
         return ""
     return (f" Of D2's tokens {excess.of_d2:.0%} are of category {excess.category}, of D1's {excess.of_d1:.0%}.")
+
+
+def _at_larger_size(recorded: Recorded) -> str:
+    """What the paper's whole mixture does with more tokens and parameters, with what else is different there."""
+    there = facts.larger(recorded)
+    if not there:
+        return ""
+
+    def contrast(endpoint: str) -> str:
+        return number(there, f"contrast.d-a.{endpoint}", "+.3f")
+
+    return (
+        f" With {there['times_the_tokens']:.0f} times the tokens and {there['parameters'] / 1e6:.1f} million "
+        f"parameters ([on one GPU](results/{facts.LARGER}/notebooks/{step_of_stage('training').notebook}.ipynb), "
+        f"{there['seeds_per_arm']:.0f} seeds) the whole mixture, {there['tasks_share']:.0%} of it tasks that are read "
+        f"{there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
+        f"{contrast('h1')}, benchmark answers by {contrast('p')}, where {number(there, 'mde.p', '.3f')} could be "
+        f"detected."
+    )
