@@ -15,6 +15,7 @@ import pytest
 
 from hare.commands import parser
 from hare.core.paths import NOTEBOOKS, REPOSITORY
+from hare.core.profile import known_profiles, load_profile
 
 PAGES = ("README.md", "ARTIFACT.md")
 _CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+(?:\n[^`\n]+)?)`", re.DOTALL)
@@ -88,6 +89,19 @@ def test_papermill_takes_the_parameters_that_a_page_turns() -> None:
         known = papermill.inspect_notebook(str(REPOSITORY / words[1]))
         turned = [name for flag, name in itertools.pairwise(words) if flag == "-p"]
         assert turned and set(turned) <= set(known), words
+
+
+def test_the_table_of_profiles_holds_their_numbers_and_no_others() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|((?: [\d,]+ \|){4}) (.*) \|$", text, re.MULTILINE)
+    assert [name for name, _, _ in rows] and {name for name, _, _ in rows} == set(known_profiles())
+    for name, numbers, purpose in rows:
+        profile = load_profile(name)
+        training = profile.training
+        tokens = training.train_steps * training.global_batch * profile.tokens.sequence_length
+        expected = [len(training.arms), len(training.training_seeds), tokens, training.processes]
+        assert [int(number.replace(",", "")) for number in numbers.split(" |")[:-1]] == expected, name
+        assert not re.search(r"\d", purpose), f"{name}: a number that nothing holds"
 
 
 @pytest.mark.parametrize("page", PAGES)
