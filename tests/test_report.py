@@ -21,7 +21,7 @@ from hare.report.pages.article import SOURCE, missing_names, write_article
 from hare.report.paper.comparison import comparison
 from hare.report.paper.published import PUBLISHED, published, published_epochs, setup
 from hare.report.recorded import Recorded
-from hare.report.study_figures import ablation_finding
+from hare.report.study_figures import ablation_finding, draw_leakage
 from hare.report.tables import leaderboard_table
 
 ARMS = ("a", "b", "d")
@@ -234,3 +234,11 @@ def test_what_no_result_holds_is_named(results: Path) -> None:
 def test_every_number_of_the_published_article_stands_in_a_result() -> None:
     recorded = Recorded("laptop")
     assert missing_names(recorded) == [] and recorded.provenance("study")
+
+
+def test_an_interval_that_follows_from_the_number_of_items_is_named_as_forced() -> None:
+    printed = {"model": "HARE", "benchmark": "GSM8K", "split": "train", "value": 7.0, "origin": "published"}
+    ours = {"benchmark": "GSM8K", "split": "train", "value": 0.0, "low": -1.5, "origin": "scaled-down"}
+    frame = pd.DataFrame([printed, ours | {"model": "a", "high": 1.5}, ours | {"model": "b", "high": 2.0}])
+    title = " ".join(draw_leakage(frame).get_suptitle().split())
+    assert "of 2 intervals of our clean arms none lies above 0, 1 are 0 by force (hollow)" in title

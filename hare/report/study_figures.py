@@ -152,9 +152,10 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
     for height, place in enumerate(places):
         rows = named[named.place == place]
         _published_points(axes, height, rows)
-        for row in rows[rows.origin != "published"].itertuples():
+        own = rows[rows.origin != "published"]
+        for row, hollow in zip(own.itertuples(), _forced_zero(own), strict=True):
             number = models.index(row.model)
-            _point(axes, _below(height, number, len(models)), row, colours[row.model])
+            _point(axes, _below(height, number, len(models)), row, colours[row.model], hollow=hollow)
     axes.set_yticks(range(len(places)), places)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("5-gram accuracy on original minus rewritten samples, points (linear within ±1)")
@@ -171,8 +172,15 @@ def _leakage_finding(frame: pd.DataFrame, ours: pd.DataFrame) -> str:
         return finding
     tested = ours[~ours.model.isin(MODELS)].dropna(subset=["low"])
     above = (tested.low > 0).sum() or "none"
-    return (f"{finding}; of {len(tested)} intervals of our clean arms {above} "
-            f"{'lies' if above in (1, 'none') else 'lie'} above 0")
+    finding += (f"; of {len(tested)} intervals of our clean arms {above} "
+                f"{'lies' if above in (1, 'none') else 'lie'} above 0")
+    forced = int(_forced_zero(tested).sum())
+    return f"{finding}, {forced} are 0 by force (hollow), since nothing was continued" if forced else finding
+
+
+def _forced_zero(rows: pd.DataFrame) -> pd.Series:
+    """Where Δ is 0 and its interval follows from the number of items alone: a model that continues nothing at all."""
+    return (rows.value == 0) & (rows.low == -rows.high)
 
 
 def _below(height: float, number: int, of: int) -> float:
@@ -188,13 +196,16 @@ def _published_points(axes: plt.Axes, height: float, rows: pd.DataFrame) -> None
     axes.plot(hare.value, [height + _PUBLISHED_UP] * len(hare), "D", color=_HARE, markersize=7)
 
 
-def _point(axes: plt.Axes, place: float, row: object, colour: str, upright: bool = False) -> None:
+def _point(
+    axes: plt.Axes, place: float, row: object, colour: str, upright: bool = False, hollow: bool = False
+) -> None:
     """One of our values with its interval, if it has one."""
+    inside = "white" if hollow else colour
     error = [[row.value - row.low], [row.high - row.value]] if pd.notna(row.low) else None
     if upright:
-        axes.errorbar(place, row.value, yerr=error, fmt="o", color=colour, markersize=7)
+        axes.errorbar(place, row.value, yerr=error, fmt="o", color=colour, markerfacecolor=inside, markersize=7)
     else:
-        axes.errorbar(row.value, place, xerr=error, fmt="o", color=colour, markersize=5)
+        axes.errorbar(row.value, place, xerr=error, fmt="o", color=colour, markerfacecolor=inside, markersize=5)
 
 
 def _model_legend(axes: plt.Axes, ours: list[str]) -> None:

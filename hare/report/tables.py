@@ -34,7 +34,7 @@ def tables(recorded: Recorded) -> dict[str, pd.DataFrame]:
 
 
 def leaderboard_table(recorded: Recorded) -> pd.DataFrame:
-    """Table 1 with our rows below: a column a benchmark; ours with 95 % interval and number of items."""
+    """Table 1 with our rows below, one column per benchmark; ours with 95 % interval and number of items."""
     frame = leaderboard(recorded)
     frame["cell"] = [_cell(row, 1) + (f", n = {row.items:.0f}" if pd.notna(row.items) else "")
                      for row in frame.itertuples()]
@@ -42,7 +42,7 @@ def leaderboard_table(recorded: Recorded) -> pd.DataFrame:
 
 
 def leakage_table(recorded: Recorded) -> pd.DataFrame:
-    """Leakage Δ in points with our rows below: a column a benchmark and split."""
+    """Leakage Δ in points with our rows below: one column per benchmark and split."""
     frame = leakage(recorded)
     frame["label"] = frame.benchmark + " " + frame.split
     frame["cell"] = [_cell(row, 2) for row in frame.itertuples()]
@@ -50,7 +50,7 @@ def leakage_table(recorded: Recorded) -> pd.DataFrame:
 
 
 def comparison_table(recorded: Recorded) -> pd.DataFrame:
-    """Paper against ours, a row a claim: what is compared, paper, ours, and where our number stands."""
+    """Paper against ours, one row per claim: what is compared, paper, ours, and where our number stands."""
     rows = []
     for row in comparison(recorded).itertuples():
         paper = _quantity(row.paper) + MARKS[row.paper_origin] if pd.notna(row.paper) else row.paper_origin
