@@ -47,9 +47,9 @@ def heldout(recorded: Recorded) -> dict[str, float]:
 
 
 def larger(recorded: Recorded) -> dict[str, float]:
-    """What notebook 05 measured at profile `single-gpu`: its metrics by their names, ``heldout.<name>`` as `heldout`
-    has them, parameters, times_the_tokens (of this profile's runs), tasks_share and tasks_epochs of arm D. Nothing
-    where that is this profile, or was not run."""
+    """What notebook 05 measured at profile `single-gpu`: its metrics by their names, ``heldout.<name>``, parameters,
+    times_the_tokens (of this profile's runs), tasks_share and tasks_epochs of arm D. Nothing where that is this
+    profile, or was not run."""
     other = Recorded(LARGER)
     there, here, tokens = other.metrics("training"), recorded.metrics("training"), other.metrics("tokens")
     size = parameters(other)
