@@ -1,8 +1,7 @@
 """The peer as others measure it: SmolLM2-135M-Instruct without examples, on ARC-Challenge's test split whole.
 
-Notebook 06 asks the peer by the leaderboard's protocol, whose prompts of up to 25 examples cost it seconds per item, so
-at laptop scale it is asked few. The public figures are without examples: like for like, and cheap enough for a whole
-split. ``peer_items_per_task: 0`` in a profile asks the leaderboard's own questions in full.
+Notebook 06 asks the arms alone: the leaderboard's prompts of up to 25 examples cost the peer seconds per item, and few
+items say nothing. The public figures are without examples: like for like, and cheap enough for a whole split.
 """
 
 import itertools
