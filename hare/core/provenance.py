@@ -51,7 +51,7 @@ def git_commit() -> str:
 def packages() -> dict[str, str]:
     """Versions of the engines, of those that are installed: a compute node holds what its steps need."""
     installed = {name: list(importlib.metadata.distributions(name=name)) for name in PACKAGES_NAMED}
-    return {name: found[0].version for name, found in installed.items() if found}
+    return {name: distributions[0].version for name, distributions in installed.items() if distributions}
 
 
 def cores() -> int:

@@ -152,8 +152,8 @@ def draw_leakage(frame: pd.DataFrame) -> Figure:
     for height, place in enumerate(places):
         rows = named[named.place == place]
         _published_points(axes, height, rows)
-        own = rows[rows.origin != "published"]
-        for row, hollow in zip(own.itertuples(), _forced_zero(own), strict=True):
+        measured = rows[rows.origin != "published"]
+        for row, hollow in zip(measured.itertuples(), _forced_zero(measured), strict=True):
             number = models.index(row.model)
             _point(axes, _below(height, number, len(models)), row, colours[row.model], hollow=hollow)
     axes.set_yticks(range(len(places)), places)
