@@ -25,7 +25,7 @@ from hare.core.statistics import wilson_interval
 TOLERANCE = 0.01  # relative, for a metric without an interval
 IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
 _BOUNDS = (".low", ".high")
-_COST = re.compile(r"seconds|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
+_COST = re.compile(r"seconds|_ms\b|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
 _CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
 _NO_STAGES = {"bench", "verification"}  # records that are no stage's
 
