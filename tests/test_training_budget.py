@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from training_runs import toy_run
 
@@ -16,6 +16,7 @@ from hare.core.errors import HareError
 from hare.core.profile import load_profile
 from hare.training import budget, launch, study
 from hare.training.budget import MEASURED, Budget, Plan, budget_within, measured
+from hare.training.inputs import Inputs
 from hare.training.kept import KeptRuns
 from hare.training.run import METRICS_FILE, TrainingRun
 
@@ -116,6 +117,20 @@ def test_while_the_first_seed_trains_it_says_what_fits_or_ends_it(
     assert capsys.readouterr().out == "One seed takes 10 s: 4 of 4 fit into 1 minutes.\n"
     with pytest.raises(HareError, match="training.training_minutes is 0.1"):
         little()
+
+
+@given(micro_batch=st.integers(1, 128), accumulation=st.integers(1, 8))
+def test_the_parity_pair_reads_one_small_batch_whatever_the_study_s(micro_batch: int, accumulation: int) -> None:
+    training = dataclasses.replace(
+        load_profile("smoke").training, micro_batch=micro_batch, gradient_accumulation=accumulation
+    )
+    assume(training.global_batch % 2 == 0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(study, "run_of_arm", lambda *arguments: arguments[4])
+        pair = study.parity_runs(None, None, training, Inputs(Path(), {}, Path()))
+    assert {processes: share.processes for processes, share in pair.items()} == {1: 1, 2: 2}
+    assert pair[1].global_batch == pair[2].global_batch <= min(16, training.global_batch)
+    assert pair[1].micro_batch == pair[2].micro_batch
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 2])

@@ -1,6 +1,7 @@
 """The ablation of the paper's Figure 3 as a list of runs: arms by seeds, and a pair that checks the layouts."""
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def parity_runs(model: Model, tokens: Tokens, training: Training, inputs: Inputs
         "checkpoint_interval": training.parity_steps, "averaged_checkpoints": 1, "precision": "float32",
         "torch_compile": False,
     }
-    micro = min(training.micro_batch, batch)
+    micro = math.gcd(training.micro_batch, batch)
     micro = micro // 2 if batch // micro % 2 else micro
     threads = max(1, training.cpu_threads // 2)
     shares = {
