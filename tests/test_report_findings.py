@@ -76,4 +76,4 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
     sentence = _at_larger_size(Recorded("laptop"))
     assert sentence.startswith(" With 4 times the tokens and 0.0 million parameters ([on one GPU]")
     assert "3 seeds) the whole mixture, 25% of it tasks that are read 2 times" in sentence
-    assert "benchmark answers by +0.250, where 0.125 could be detected." in sentence
+    assert "benchmark answers by +0.250, where 0.125 could be detected;" in sentence

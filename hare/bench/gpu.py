@@ -102,7 +102,7 @@ def measured(training: Training, size: Size, variants: dict[str, Variant], secon
             metrics |= job()
         except HareError as error:  # no torchao, flash-attn of another age, too little memory: the others still count
             print(f"{name}: does not run here: {error.problem.splitlines()[-1]}", flush=True)
-        except KeyboardInterrupt:  # as when a loan of the GPU ends: what has been measured is recorded
+        except KeyboardInterrupt:  # as by a time limit: what has been measured is recorded
             print(f"{name}: interrupted, and with it all that would follow", flush=True)
             break
     return metrics | _apart(curves)

@@ -101,5 +101,5 @@ def _at_larger_size(recorded: Recorded) -> str:
         f"{there['seeds_per_arm']:.0f} seeds) the whole mixture, {there['tasks_share']:.0%} of it tasks that are read "
         f"{there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
         f"{contrast('h1')}, benchmark answers by {contrast('p')}, where {number(there, 'mde.p', '.3f')} could be "
-        f"detected."
+        f"detected; size, repetition and mix of topics are not told apart."
     )
