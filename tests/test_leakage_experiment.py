@@ -205,18 +205,36 @@ def test_gains_and_the_figure_say_what_the_leak_buys(tmp_path: Path) -> None:
         measured = experiment.Measured(values, (rng.random(120) < 0.25 + 0.04 * times).astype(float),
                                        2 - 0.05 * times + rng.normal(0, 0.1, 120))
         runs.append((experiment.LeakedRun(128, seed, times, None, 0.07), measured))  # type: ignore[arg-type]
-    gained = experiment.gain_table(runs, 200, 0).set_index(["measure", "dose"])
-    assert gained.gain["bits_per_byte", 16] == pytest.approx(0.8, abs=0.1) and gained.low["bits_per_byte", 16] > 0
-    assert gained.gain["accuracy", 16] > 30 and gained.low["accuracy", 1] < 4 + 20
-    named = experiment.gain_metrics(gained.reset_index())
-    assert {"gain.accuracy.dose_16", "gain.bpb.dose_1.low"} <= set(named)
+    gained = experiment.gain_table(runs, 200, 0)
+    indexed = gained.set_index(["measure", "dose"])
+    assert indexed.gain["bits_per_byte", 16] == pytest.approx(0.8, abs=0.1) and indexed.low["bits_per_byte", 16] > 0
+    assert indexed.gain["accuracy", 16] > 30 and indexed.low["accuracy", 1] < 4 + 20
     detected = experiment.leak_table(runs, 50, 0)
     assert list(detected.columns[:3]) == ["hidden_size", "estimator", "dose"]
-    frame = experiment.detection_frame(detected, gained.reset_index())
+    assert {"gain.accuracy.dose_16", "gain.bpb.dose_1.low"} <= set(experiment.metrics(detected, gained))
+    frame = experiment.detection_frame(detected, gained)
     assert len(detection(frame).axes) == 4
-    assert detection_finding(frame).startswith("Items read 16 times are seen in half of the tests with 25 items by")
+    assert detection_finding(frame).startswith("Half of the tests with 25 items see items read 16 times, by")
     blind = frame.assign(value=frame.value.where(frame.panel != "power", 0.05))
     assert detection_finding(blind).startswith("No estimator sees the leak from 25 items")
+
+
+def test_several_sizes_have_a_row_each_and_names_of_their_own() -> None:
+    rng, runs = np.random.default_rng(0), []
+    for size, shift in ((128, 0.0), (192, 0.3)):
+        times = assigned({0: 60, 1: 30, 16: 30}, size)
+        values = {name: rng.normal(size=120) + shift * times for name in ("fivegram_five_starts", "answer_nats")}
+        measured = experiment.Measured(values, rng.integers(0, 2, 120).astype(float), 2 + rng.normal(0, 0.1, 120))
+        runs.append((experiment.LeakedRun(size, 0, times, None, 0.07), measured))  # type: ignore[arg-type]
+    detected, gained = experiment.leak_table(runs, 50, 0), experiment.gain_table(runs, 50, 0)
+    named = experiment.metrics(detected, gained)
+    assert named["auc.answer_nats.dose_16"] < 0.7 < named["hidden_192.auc.answer_nats.dose_16"]
+    assert {name.removeprefix("hidden_192.") for name in named if name.startswith("hidden_192.")} == {
+        name for name in named if not name.startswith("hidden_")}
+    frame = experiment.detection_frame(detected, gained)
+    assert len(detection(frame).axes) == 8
+    finding = detection_finding(frame)
+    assert "read at no dose, 16 times at hidden size 128, 192" in finding and finding.endswith("at no dose, 16 times")
 
 
 def test_min_k_reads_the_tokens_that_cost_most(known: Path) -> None:

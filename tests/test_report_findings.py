@@ -10,7 +10,17 @@ from hare.core.files import write_json
 from hare.core.profile import load_profile
 from hare.core.provenance import sealed
 from hare.report import facts
-from hare.report.pages.findings import BEGIN, END, README, _at_larger_size, _of_mix, _worth, findings, write_findings
+from hare.report.pages.findings import (
+    BEGIN,
+    END,
+    README,
+    _at_larger_size,
+    _of_full_leak,
+    _of_mix,
+    _worth,
+    findings,
+    write_findings,
+)
 from hare.report.recorded import Recorded
 
 
@@ -77,3 +87,21 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
     assert sentence.startswith(" With 4 times the tokens and 0.0 million parameters ([on one GPU]")
     assert "3 seeds) the whole mixture, 25% of it tasks that are read 2 times" in sentence
     assert "benchmark answers by +0.250, where 0.125 could be detected;" in sentence
+
+
+def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    recorded = Recorded("laptop")
+    assert facts.full_leak(recorded) == {} and _of_full_leak(recorded) == ""
+    sizes = {"leak_hidden_sizes": [128, 192, 256]}
+    metrics = {"planted.items": 1200, "planted.runs": 9, "auc.min_k.dose_1": 0.5, "hidden_192.auc.min_k.dose_1": 0.6,
+               "hidden_256.auc.min_k.dose_1": 0.75, "hidden_256.auc.min_k.dose_1.low": 0.5,
+               "hidden_256.auc.min_k.dose_1.high": 1.0}
+    path = recorded.folder.parent / facts.NIGHT / "leakage" / "metrics.json"
+    write_json(path, sealed({"metrics": metrics, "provenance": {"parameters": sizes}}))
+    assert facts.full_leak(Recorded(facts.NIGHT)) == {}, "it does not stand beside itself"
+    sentence = _of_full_leak(Recorded("laptop"))
+    assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, six layers each ([overnight]")
+    assert "one reading 0.50 and 0.75 [0.50, 1.00] by the rarest tokens" in sentence

@@ -15,7 +15,7 @@ from hare.core.errors import HareError
 from hare.core.profile import load_profile
 
 SMOKE = load_profile("smoke")
-SECONDS = {"trainer": 1.0, "plain": 0.98, "hf": 1.5, "ours": 1.2, "hf_side_by_side": 1.3}
+SECONDS = {"trainer": 1.0, "returning": 1.04, "plain": 0.98, "hf": 1.5, "ours": 1.2, "hf_side_by_side": 1.3}
 
 
 def blocks(teams: Mapping[str, Sequence[benchmark.Contestant]]) -> benchmark.Blocks:
@@ -40,6 +40,7 @@ def test_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, tokens = benchmark.bench(SMOKE), SMOKE.training.global_batch * 128
     assert metrics["training_vs_plain_loop"] == pytest.approx(0.98)
     assert metrics["training_vs_hf_trainer"] == pytest.approx(1.5)
+    assert metrics["training_memory_kept_vs_returned"] == pytest.approx(1.04)
     assert metrics["training_tokens_per_s"] == pytest.approx(tokens)
     assert metrics["training_peak_rss_mb"] == metrics["training_hf_trainer_peak_rss_mb"] == 500.0
     assert metrics["training_machine_runs"] == 2

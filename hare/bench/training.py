@@ -4,7 +4,7 @@ Two comparisons, both with the profile's own shape and batch:
 
 - One process against one, with the profile's threads: the plain loop drives the same module with the same fused
   optimizer, so that ratio is what the trainer itself costs; Hugging Face's Trainer drives MistralForCausalLM of the
-  same shape.
+  same shape. ``returning`` is our trainer with an allocator as the system sets it, where the study's keeps memory.
 - The whole machine (``training_machine_…``): our runs side by side, as the study trains its arms, against one process
   of Hugging Face's Trainer with a thread per core, as torch starts it; and against as many processes of that Trainer
   side by side as there are runs of ours, since nothing keeps its user from doing the same.
@@ -38,7 +38,7 @@ from hare.model.sizes import training_flops_per_token
 from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import Vocabulary
-from hare.training.launch import at_once
+from hare.training.launch import KEEP_MEMORY, at_once
 from hare.training.matrix_rate import matrix_flops
 from hare.training.processes import place
 from hare.training.run import TrainingRun
@@ -60,7 +60,7 @@ def bench(profile: Profile) -> dict[str, float]:
 def _one_process(profile: Profile) -> dict[str, float]:
     training = alone(profile.training)
     with _random_run(profile, training) as run:
-        blocks = in_turns({name: [(name, run)] for name in ("trainer", "plain", "hf")})
+        blocks = in_turns({name: [(name, run)] for name in ("trainer", "returning", "plain", "hf")})
         torch.set_num_threads(training.cpu_threads)
         rate = matrix_flops(training.precision)
     speed = _tokens(run) / median_seconds(blocks["trainer"])
@@ -71,7 +71,9 @@ def _one_process(profile: Profile) -> dict[str, float]:
         "training_mfu": speed * flops / rate,
         "training_vs_plain_loop": _ratio(blocks, "trainer", "plain"),
         "training_vs_hf_trainer": _ratio(blocks, "trainer", "hf"),
+        "training_memory_kept_vs_returned": _ratio(blocks, "trainer", "returning"),
         "training_peak_rss_mb": peak_mb(blocks["trainer"]),
+        "training_memory_returned_peak_rss_mb": peak_mb(blocks["returning"]),
         "training_plain_loop_peak_rss_mb": peak_mb(blocks["plain"]),
         "training_hf_trainer_peak_rss_mb": peak_mb(blocks["hf"]),
     }
@@ -180,6 +182,7 @@ def started(name: str, run: TrainingRun) -> Iterator[subprocess.Popen[str]]:
     environment = dict(os.environ) | {
         "OMP_NUM_THREADS": str(run.training.cpu_threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
         **(place(run.folder / f"{name}.store", 0, 1) if name in IN_A_GROUP else {}),
+        **(KEEP_MEMORY if name in ("trainer", "plain") else {}),
     }
     with error_log(run, name).open("w") as errors:
         process = subprocess.Popen(

@@ -231,9 +231,10 @@ def _dtype(run: TrainingRun) -> torch.dtype:
 
 
 CONTESTANTS = {
-    "trainer": trainer, "plain": plain, "compiled": compiled, "hf": hugging_face, "nanotron_llama": nanotron_llama,
+    "trainer": trainer, "returning": trainer, "plain": plain, "compiled": compiled, "hf": hugging_face,
+    "nanotron_llama": nanotron_llama,
 }
-IN_A_GROUP = ("trainer", "plain", "nanotron_llama")  # nanotron's modules want a process group, be it of one
+IN_A_GROUP = ("trainer", "returning", "plain", "nanotron_llama")  # nanotron's modules want a process group, if of one
 
 if __name__ == "__main__":
     chosen = TrainingRun.load(Path(sys.argv[2]))

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.core.sections import Leakage, Model, Training
 from hare.core.statistics import Draws, Spread, estimate
-from hare.leakage.estimators import POWER_ITEMS, Values, detection_table, estimates
+from hare.leakage.estimators import POWER_ITEMS, Values, detection_metrics, detection_table, estimates
 from hare.leakage.measure import Measure, encode, predictions
 from hare.leakage.planting import LeakItem, LeakItems, assigned, leak_items, plant, planted_tokens
 from hare.leakage.study import load
@@ -169,23 +169,31 @@ def leak_table(runs: Sequence[tuple[LeakedRun, Measured]], resamples: int, seed:
 
 
 def detection_frame(detected: pd.DataFrame, gained: pd.DataFrame) -> pd.DataFrame:
-    """What the figure draws, of the first size. Columns: panel, series, dose, value, low, high, items, tested_items."""
-    size = detected.hidden_size.iloc[0]
-    detected, gained = detected[detected.hidden_size == size], gained[gained.hidden_size == size]
-    parts = [pd.DataFrame({"panel": panel, "series": detected.estimator, "dose": detected.dose,
-                           "value": detected[panel], "low": detected[f"{panel}_low"],
+    """What the figure draws. Columns: hidden_size, panel, series, dose, value, low, high, items, tested_items."""
+    parts = [pd.DataFrame({"hidden_size": detected.hidden_size, "panel": panel, "series": detected.estimator,
+                           "dose": detected.dose, "value": detected[panel], "low": detected[f"{panel}_low"],
                            "high": detected[f"{panel}_high"], "items": detected["items"]})
              for panel in ("auc", "power")]
-    parts.append(pd.DataFrame({"panel": gained.measure, "series": gained.measure, "dose": gained.dose,
-                               "value": gained.gain, "low": gained.low, "high": gained.high,
+    parts.append(pd.DataFrame({"hidden_size": gained.hidden_size, "panel": gained.measure, "series": gained.measure,
+                               "dose": gained.dose, "value": gained.gain, "low": gained.low, "high": gained.high,
                                "items": gained["items"]}))
     return pd.concat(parts, ignore_index=True).assign(tested_items=POWER_ITEMS)
 
 
-def gain_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """``gain.accuracy.dose_<n>`` in points and ``gain.bpb.dose_<n>`` with intervals, of the first size."""
+def metrics(detected: pd.DataFrame, gained: pd.DataFrame) -> dict[str, float]:
+    """`detection_metrics` and ``gain.accuracy.dose_<n>`` in points, ``gain.bpb.dose_<n>``, with intervals: of the first
+    size by these names, of each further one with ``hidden_<size>.`` before them."""
     named: dict[str, float] = {}
-    for row in table[table.hidden_size == table.hidden_size.iloc[0]].itertuples():
+    for place, size in enumerate(dict.fromkeys(detected.hidden_size)):
+        of_size = detection_metrics(detected[detected.hidden_size == size])
+        of_size |= _gain_metrics(gained[gained.hidden_size == size])
+        named |= {f"hidden_{size}.{name}" if place else name: value for name, value in of_size.items()}
+    return named
+
+
+def _gain_metrics(table: pd.DataFrame) -> dict[str, float]:
+    named: dict[str, float] = {}
+    for row in table.itertuples():
         name = f"gain.{'bpb' if row.measure == 'bits_per_byte' else row.measure}.dose_{row.dose}"
         named |= {name: row.gain, f"{name}.low": row.low, f"{name}.high": row.high}
     return named

@@ -7,6 +7,7 @@ from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
 LARGER = "single-gpu"  # the profile whose runs stand beside those of the others
+NIGHT = "overnight"  # the profile whose leak experiment does
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,18 @@ def larger(recorded: Recorded) -> dict[str, float]:
     return there | {f"heldout.{name}": value for name, value in heldout(other).items()} | {
         "parameters": size, "times_the_tokens": there["tokens_per_run"] / here["tokens_per_run"],
         "tasks_share": tokens["tokens_read.d.d3"] / tokens["tokens_per_run"], "tasks_epochs": tokens["epochs.d.d3"],
+    }
+
+
+def full_leak(recorded: Recorded) -> dict[str, float]:
+    """What notebook 07 measured at profile `overnight`: its metrics by their names, those of the widest model as
+    ``widest.<name>``, narrowest_size, widest_size. Nothing where that is this profile, or was not run."""
+    other = Recorded(NIGHT)
+    there, sizes = other.metrics("leakage"), other.provenance("leakage").get("parameters", {}).get("leak_hidden_sizes")
+    if recorded.profile == NIGHT or not (there and sizes):
+        return {}
+    prefix = f"hidden_{sizes[-1]}."
+    widest = {name.removeprefix(prefix): value for name, value in there.items() if name.startswith(prefix)} or there
+    return there | {f"widest.{name}": value for name, value in widest.items()} | {
+        "narrowest_size": sizes[0], "widest_size": sizes[-1],
     }

@@ -93,12 +93,27 @@ def delta_finding(ours: pd.DataFrame) -> str:
 
 @figure("leakage", "detection")
 def detection(frame: pd.DataFrame) -> Figure:
-    """From which dose on each estimator sees a leak, and what the leak buys. Three panels over the dose.
+    """From which dose on each estimator sees a leak, and what the leak buys. Three panels over the dose, a row of them
+    per size of model.
 
-    Columns: panel ("auc", "power", "accuracy", "bits_per_byte"), series (estimator or measure), dose, value, low, high,
-    items; one model size.
+    Columns: hidden_size, panel ("auc", "power", "accuracy", "bits_per_byte"), series (estimator or measure), dose,
+    value, low, high, items.
     """
-    picture, axes = plt.subplots(1, 3, figsize=(12.4, 4.3))
+    sizes = list(dict.fromkeys(frame["hidden_size"]))
+    picture, axes = plt.subplots(len(sizes), 3, figsize=(12.4, 1.0 + 3.3 * len(sizes)), squeeze=False)
+    for size, row in zip(sizes, axes, strict=True):
+        _detection_row(row, frame[frame["hidden_size"] == size])
+        if len(sizes) > 1:
+            row[0].set_title(f"hidden size {size}", loc="left", fontsize=10)
+    for axis in axes[-1]:
+        axis.set_xlabel("times that a run reads each planted item")
+    picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
+    headline(picture, detection_finding(frame))
+    return picture
+
+
+def _detection_row(axes: np.ndarray, frame: pd.DataFrame) -> None:
+    """The three panels of one size."""
     doses = sorted(frame["dose"].unique())
     for axis, (panel, (label, chance)) in zip(axes, _DETECTION_PANELS.items(), strict=False):
         part = frame[frame["panel"] == panel]
@@ -109,10 +124,6 @@ def detection(frame: pd.DataFrame) -> Figure:
     _gain_panel(axes[2], frame, doses)
     for axis in axes:
         axis.set_xticks(range(len(doses)), [f"{dose}×" for dose in doses])
-        axis.set_xlabel("times that a run reads each planted item")
-    picture.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
-    headline(picture, detection_finding(frame))
-    return picture
 
 
 def _dose_line(axis: Axes, rows: pd.DataFrame, doses: list[int], label: str, place: int) -> None:
@@ -148,20 +159,27 @@ def _align_zeros(*axes: Axes) -> None:
 
 def detection_finding(frame: pd.DataFrame) -> str:
     """From which dose on half of the tests see the leak, by the best estimator and by the method's own."""
-    power = frame[frame["panel"] == "power"]
-    seen = power[power["value"] >= 0.5].sort_values(["dose", "value"], ascending=[True, False])
-    first = seen.drop_duplicates("series").set_index("series")["dose"]
-    items = int(power["tested_items"].iloc[0])
-    if first.empty:
+    items = int(frame["tested_items"].iloc[0])
+    by_size = {size: _seen_from(frame[frame["hidden_size"] == size]) for size in dict.fromkeys(frame["hidden_size"])}
+    if all(seen.empty for seen in by_size.values()):
         return f"No estimator sees the leak from {items} items in half of the tests, at any dose up to "\
                f"{frame['dose'].max()} readings"
-    best = first.index[0]  # the lowest dose, and of those the estimator that sees it most often
-    five_starts = "fivegram_five_starts"
-    published = f"by the method's own five starts from {_times(first[five_starts])} on" if five_starts in first else \
-        "by the method's own five starts at no dose"
-    return (f"Items read {_times(first[best])} are seen in half of the tests with {items} items by "
-            f"{_SERIES.get(best, best)};\n{published}")
+    best = [_reading(seen, seen.index[0] if len(seen) else "") for seen in by_size.values()]
+    named = dict.fromkeys(_SERIES.get(name, name) for seen in by_size.values() for name in seen.index[:1])
+    published = [_reading(seen, "fivegram_five_starts") for seen in by_size.values()]
+    at = f" at hidden size {', '.join(map(str, by_size))}" if len(by_size) > 1 else ""
+    return (f"Half of the tests with {items} items see items read {', '.join(best)}{at}, by {' or '.join(named)};\n"
+            f"by the method's own five starts {', '.join(published)}")
 
 
-def _times(dose: int) -> str:
-    return {1: "once", 2: "twice"}.get(dose, f"{dose} times")
+def _seen_from(frame: pd.DataFrame) -> pd.Series:
+    """Lowest dose that half of the tests see, by estimator; first the lowest, and of those the one seen most often."""
+    power = frame[frame["panel"] == "power"]
+    seen = power[power["value"] >= 0.5].sort_values(["dose", "value"], ascending=[True, False])
+    return seen.drop_duplicates("series").set_index("series")["dose"]
+
+
+def _reading(seen: pd.Series, estimator: str) -> str:
+    if estimator not in seen:
+        return "at no dose"
+    return {1: "once", 2: "twice"}.get(seen[estimator], f"{seen[estimator]} times")

@@ -27,6 +27,9 @@ from hare.training.preflight import refuse_faults, refuse_more_processes_than_gp
 from hare.training.processes import Ranks, started
 from hare.training.run import HF, TrainedRun, TrainingRun, finish, finished
 
+# glibc's malloc gives large blocks back to the system after each use and asks for them again, zeroed; kept, a step of a
+# small model takes a few hundredths less time, in as much memory (`hare bench training`). Elsewhere these mean nothing.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 _TAIL_LINES = 30
 _LAST_STEP = re.compile(r"\S+ step (\d+)/\1 ")  # a line of the journal
 
@@ -133,8 +136,8 @@ def _merged(together: list[Ranks], failed: list[Ranks]) -> Iterator[str]:
 
 
 def worker_environment(training: Training) -> dict[str, str]:
-    """Threads fixed by the profile; the one stream of CUDA work that tensor parallelism demands."""
-    environment = {
+    """Threads fixed by the profile, memory kept; the one stream of CUDA work that tensor parallelism demands."""
+    environment = KEEP_MEMORY | {
         "OMP_NUM_THREADS": str(training.cpu_threads), "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "",  # unbuffered, a line is written in parts, and another process may print in between
     }

@@ -71,6 +71,8 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         metrics["heldout"] = heldout
     if larger := facts.larger(recorded):
         metrics["larger"] = larger
+    if night := facts.full_leak(recorded):
+        metrics["night"] = night
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
     return {
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
@@ -102,12 +104,14 @@ def _verification(recorded: Recorded) -> dict[str, Any]:
 
 
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
-    """By ``stage/name``: absolute path of the picture, the notebook or command that drew it, and its commit, cut."""
+    """By ``stage/name``, and by ``night/stage/name`` those of profile `overnight`: absolute path of the picture, the
+    notebook or command that drew it, its commit, cut, and its profile."""
     drawn = {}
-    for path in sorted(recorded.folder.glob("*/*.pdf")):  # they embed their font
-        origin = read_sealed(path.with_suffix(".json"))
-        drawn[f"{path.parent.name}/{path.stem}"] = {
-            "path": str(path), "notebook": Path(origin.get("notebook") or origin["command"]).stem,
-            "commit": origin["git_commit"][:7],
-        }
+    for before, of in (("", recorded), ("night/", Recorded(facts.NIGHT))):
+        for path in sorted(of.folder.glob("*/*.pdf")):  # they embed their font
+            origin = read_sealed(path.with_suffix(".json"))
+            drawn[f"{before}{path.parent.name}/{path.stem}"] = {
+                "path": str(path), "notebook": Path(origin.get("notebook") or origin["command"]).stem,
+                "commit": origin["git_commit"][:7], "profile": of.profile,
+            }
     return drawn

@@ -74,8 +74,14 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
             text = answer(recorded.metrics(stage))
-            beside = _of_mix(recorded) + _at_larger_size(recorded) if stage == "training" else ""
-            yield f"{text}{beside} {link}"
+            yield f"{text}{_beside(stage, recorded)} {link}"
+
+
+def _beside(stage: str, recorded: Recorded) -> str:
+    """What else a reader of a stage's answer should know, some of it from other profiles."""
+    if stage == "training":
+        return _of_mix(recorded) + _at_larger_size(recorded)
+    return _of_full_leak(recorded) if stage == "leakage" else ""
 
 
 def _of_mix(recorded: Recorded) -> str:
@@ -102,4 +108,23 @@ def _at_larger_size(recorded: Recorded) -> str:
         f"{there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
         f"{contrast('h1')}, benchmark answers by {contrast('p')}, where {number(there, 'mde.p', '.3f')} could be "
         f"detected; size, repetition and mix of topics are not told apart."
+    )
+
+
+def _of_full_leak(recorded: Recorded) -> str:
+    """What the leak experiment of full size says of its narrowest and widest models."""
+    there = facts.full_leak(recorded)
+    if not there:
+        return ""
+
+    def of_both(name: str, spec: str) -> str:
+        return f"{number(there, name, spec)} and {number(there, f'widest.{name}', spec)}"
+
+    return (
+        f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
+        f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, six layers each "
+        f"([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('leakage').notebook}.ipynb)), 16 readings "
+        f"give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} by the paper's "
+        f"measure, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "
+        f"{of_both('gain.accuracy.dose_16', '+.0f')} points of accuracy on the leaked items."
     )
