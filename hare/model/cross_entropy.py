@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hare.model.products import times_transposed
+
 CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
 
 
@@ -36,7 +38,7 @@ def _chunk_nats(
     hidden_states: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Nats of each token, float32[tokens], and the softmax, float32[tokens, vocabulary]."""
-    logits = (hidden_states @ weight.t()).float()
+    logits = times_transposed(hidden_states, weight).float()
     logits -= logits.amax(-1, keepdim=True)
     chosen = logits.gather(1, labels[:, None]).squeeze(1)
     total = logits.exp_().sum(-1)
@@ -51,17 +53,17 @@ class _HeadCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden_states: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         nats, hidden_gradient = [], torch.empty_like(hidden_states)
-        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+        by_column = torch.zeros_like(weight.t(), dtype=torch.float32, memory_format=torch.contiguous_format)
         start = 0
         for part, _, answers in _chunks(hidden_states, weight, labels):
             losses, gradient = _chunk_nats(part, weight, answers)
             gradient[torch.arange(len(answers), device=gradient.device), answers] -= 1
             narrow = gradient.to(weight.dtype)
-            torch.mm(narrow, weight, out=hidden_gradient[start : start + len(answers)])
-            _add_product(weight_gradient, narrow, part)
+            hidden_gradient[start : start + len(answers)] = times_transposed(narrow, weight.t())
+            by_column += times_transposed(part.t(), narrow.t())  # in fp32, and a small matrix first
             nats.append(losses)
             start += len(answers)
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        ctx.save_for_backward(hidden_gradient, by_column.t())
         ctx.weight_dtype = weight.dtype
         return torch.cat(nats)
 
@@ -70,11 +72,3 @@ class _HeadCrossEntropy(torch.autograd.Function):
         hidden_gradient, weight_gradient = ctx.saved_tensors
         scale = gradient[0]  # the same for all tokens
         return hidden_gradient * scale.to(hidden_gradient.dtype), (weight_gradient * scale).to(ctx.weight_dtype), None
-
-
-def _add_product(total: torch.Tensor, softmax: torch.Tensor, hidden_states: torch.Tensor) -> None:
-    """``total += softmax.T @ hidden_states``, accumulated in fp32."""
-    if softmax.dtype == torch.float32:
-        total.addmm_(softmax.t(), hidden_states)
-    else:
-        total += softmax.t() @ hidden_states

@@ -7,14 +7,13 @@ which is useful only for comparing losses.
 
 import functools
 import importlib.util
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from hare.core.errors import HareError
+from hare.model.products import Product
 
-Float8Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 EXTRA = "float8"  # of pyproject.toml
 _CAPABILITY = (8, 9)
 
@@ -41,7 +40,7 @@ def linear_float8(tensor: torch.Tensor, weight: torch.Tensor, compiled: bool = F
 
 
 @functools.cache
-def _product(out_features: int, in_features: int, compiled: bool) -> Float8Product:
+def _product(out_features: int, in_features: int, compiled: bool) -> Product:
     """torchao's module of that shape, without weights: they are handed in with each call."""
     refuse_without_torchao()
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training

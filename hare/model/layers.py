@@ -16,9 +16,10 @@ import hare.model.nanotron.shim  # noqa: F401
 from hare.model.attention import Boundaries, SequenceBoundaries, attended
 from hare.model.config import HareConfig
 from hare.model.cross_entropy import head_cross_entropy
-from hare.model.float8 import Float8Product, linear_float8
+from hare.model.float8 import linear_float8
 from hare.model.nanotron.defects import with_plain_shape
 from hare.model.pointwise import fused, gated, normalised, rotated_by
+from hare.model.products import Product, linear
 
 # isort: split
 from nanotron.config import ParallelismArgs
@@ -64,43 +65,39 @@ def rotary_tables(
 
 
 class ColumnLinear(TensorParallelColumnLinear):
-    """nanotron's column-parallel linear layer, its product in 8 bits on request.
+    """nanotron's column-parallel linear layer with a product of our choice.
 
     Its shard metadata is cast to int: numpy 2 would write `np.int64(…)`, which nanotron's reader rejects.
     """
 
-    def __init__(self, *args: Any, float8: Float8Product | None = None, **options: Any):
+    def __init__(self, *args: Any, product: Product, **options: Any):
         super().__init__(*args, **options)
-        self.float8 = float8
+        self.product = product
         with_plain_shape(self.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float[sequence (/ tp under reduce-scatter), batch, in] → float[sequence, batch, out / tp]."""
-        if self.float8 is None:
-            return super().forward(x)
         whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
         x = (differentiable_identity if whole else differentiable_all_gather)(x, group=self.pg)
-        return self.float8(x, self.weight.as_subclass(torch.Tensor))
+        return self.product(x, self.weight.as_subclass(torch.Tensor))
 
 
 class RowLinear(TensorParallelRowLinear):
-    """nanotron's row-parallel linear layer, its product in 8 bits on request."""
+    """nanotron's row-parallel linear layer with a product of our choice."""
 
-    def __init__(self, *args: Any, float8: Float8Product | None = None, **options: Any):
+    def __init__(self, *args: Any, product: Product, **options: Any):
         super().__init__(*args, **options)
-        self.float8 = float8
+        self.product = product
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float[sequence, batch, in / tp] → float[sequence (/ tp under reduce-scatter), batch, out]."""
-        if self.float8 is None:
-            return super().forward(x)
         whole = self.mode is TensorParallelLinearMode.ALL_REDUCE
         add = differentiable_all_reduce_sum if whole else differentiable_reduce_scatter_sum
-        return add(self.float8(x, self.weight.as_subclass(torch.Tensor)), group=self.pg)
+        return add(self.product(x, self.weight.as_subclass(torch.Tensor)), group=self.pg)
 
 
-def _float8(config: HareConfig) -> Float8Product | None:
-    return partial(linear_float8, compiled=config.torch_compile) if config.float8 else None
+def _product(config: HareConfig) -> Product:
+    return partial(linear_float8, compiled=config.torch_compile) if config.float8 else linear
 
 
 class Attention(nn.Module):
@@ -113,7 +110,7 @@ class Attention(nn.Module):
         self.key_values = config.key_value_heads // tp_pg.size()
         heads = (config.attention_heads, config.key_value_heads, config.key_value_heads)
         chunks = tuple(count * self.head_size for count in heads)
-        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "float8": _float8(config)}
+        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "product": _product(config)}
         self.qkv_proj = ColumnLinear(config.hidden_size, sum(chunks), contiguous_chunks=chunks, **options)
         self.o_proj = RowLinear(chunks[0], config.hidden_size, **options)
         self.rotate = fused(rotated_by) if config.torch_compile else rotated_by
@@ -137,7 +134,7 @@ class MLP(nn.Module):
     def __init__(self, config: HareConfig, parallel_config: ParallelismArgs, tp_pg: ProcessGroup):
         super().__init__()
         width = config.intermediate_size
-        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "float8": _float8(config)}
+        options = {"pg": tp_pg, "mode": parallel_config.tp_mode, "bias": False, "product": _product(config)}
         self.gate_up_proj = ColumnLinear(config.hidden_size, 2 * width, contiguous_chunks=(width, width), **options)
         self.down_proj = RowLinear(width, config.hidden_size, **options)
         self.gate = fused(gated) if config.torch_compile else gated

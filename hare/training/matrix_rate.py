@@ -5,12 +5,14 @@ from functools import cache
 
 import torch
 
+from hare.model.products import times_transposed
+
 _SIDES = {"cpu": 512, "cuda": 8192}
 _SECONDS = {"cpu": 0.5, "cuda": 1.0}
 
 
 def matrix_flops(precision: str) -> float:
-    """FLOPs per second of square matrix products with this process's device and threads: the best of those timed.
+    """FLOPs per second of the model's matrix products, square, with this process's device and threads: the best timed.
 
     ``precision`` is a profile's; float8 is measured as bfloat16, so that its MFU can be compared (and may pass 1).
     Random numbers, since a GPU is faster on constant ones. Measured once per process; other work on the machine makes
@@ -28,7 +30,7 @@ def _measured(precision: str, threads: int) -> float:
     best, until = float("inf"), time.perf_counter() + _SECONDS[device]
     while time.perf_counter() < until or best == float("inf"):
         started = time.perf_counter()
-        left @ right
+        times_transposed(left, right)
         if device == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
