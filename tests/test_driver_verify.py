@@ -44,6 +44,14 @@ def test_every_outcome_is_distinguished(sides: tuple[Path, Path]) -> None:
     assert not verify(load_profile("laptop"), record).agrees
 
 
+def test_p_values_are_compared_by_their_side_and_rounding_is_no_claim(sides: tuple[Path, Path]) -> None:
+    record, rerun = sides
+    _record(record, "corpus", {"p.x": 0.0008, "p.y": 0.49, "p.z": 0.04, "export.max_logit_difference": 0.0})
+    _record(rerun, "corpus", {"p.x": 0.0005, "p.y": 0.57, "p.z": 0.06, "export.max_logit_difference": 7e-6})
+    outcomes = {row.name: row.outcome for row in verify(load_profile("laptop"), record).comparisons}
+    assert outcomes == {"p.x": WITHIN, "p.y": WITHIN, "p.z": DIFFERS}
+
+
 def test_what_one_side_alone_holds_is_said(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     for folder, stages in ((record, ("corpus", "tokens", "bench")), (rerun, ("corpus", "study"))):

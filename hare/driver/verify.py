@@ -1,8 +1,9 @@
 """`hare verify`: a rerun's recorded results compared with the record, metric by metric; reads files alone.
 
 Three outcomes for a metric that both sides hold: *identical*; *within*, when it is inside the interval of the record
-or, where there is none or one without width, within `TOLERANCE` of it; *differs*. Speed, memory and time are no claims
-and are not compared.
+or, where there is none or one without width, within `TOLERANCE` of it, a p-value when it falls on the same side of 5 %;
+*differs*. Speed, memory and time are no claims, nor is what rounding leaves between two ways to compute the same, whose
+bounds the notebooks assert: these are not compared.
 """
 
 import csv
@@ -23,9 +24,10 @@ from hare.core.provenance import git_commit, of_run, sealed, unsealed
 from hare.core.statistics import wilson_interval
 
 TOLERANCE = 0.01  # relative, for a metric without an interval
+_SIGNIFICANT = 0.05  # a p-value below
 IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "missing", "new"
 _BOUNDS = (".low", ".high")
-_COST = re.compile(r"seconds|_ms\b|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro")
+_COST = re.compile(r"seconds|_ms\b|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro|max_(logit|loss)_difference")
 _CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
 _NO_STAGES = {"bench", "verification"}  # records that are no stage's
 
@@ -195,6 +197,8 @@ def _outcome(name: str, recorded: dict[str, float], measured: dict[str, float]) 
     value, rerun = recorded[name], measured[name]
     if value == rerun:
         return IDENTICAL
+    if name.startswith("p."):
+        return WITHIN if (value < _SIGNIFICANT) == (rerun < _SIGNIFICANT) else DIFFERS
     margin = TOLERANCE * abs(value)
     low, high = recorded.get(f"{name}.low", value), recorded.get(f"{name}.high", value)
     if low == high:  # of a single item or run there is no interval
