@@ -95,7 +95,7 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
     recorded = Recorded("laptop")
     assert facts.full_leak(recorded) == {} and _of_full_leak(recorded) == ""
-    sizes = {"leak_hidden_sizes": [128, 192, 256]}
+    sizes = {"leak_hidden_sizes": [128, 192, 256], "layers": 6}
     metrics = {"planted.items": 1200, "planted.runs": 9, "auc.min_k.dose_1": 0.5, "hidden_192.auc.min_k.dose_1": 0.6,
                "hidden_256.auc.min_k.dose_1": 0.75, "hidden_256.auc.min_k.dose_1.low": 0.5,
                "hidden_256.auc.min_k.dose_1.high": 1.0}
@@ -103,5 +103,5 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
     write_json(path, sealed({"metrics": metrics, "provenance": {"parameters": sizes}}))
     assert facts.full_leak(Recorded(facts.NIGHT)) == {}, "it does not stand beside itself"
     sentence = _of_full_leak(Recorded("laptop"))
-    assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, six layers each ([overnight]")
+    assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, 6 layers each ([overnight]")
     assert "one reading 0.50 and 0.75 [0.50, 1.00] by the rarest tokens" in sentence

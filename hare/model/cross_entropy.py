@@ -60,7 +60,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
             gradient[torch.arange(len(answers), device=gradient.device), answers] -= 1
             narrow = gradient.to(weight.dtype)
             hidden_gradient[start : start + len(answers)] = times_transposed(narrow, weight.t())
-            by_column += times_transposed(part.t(), narrow.t())  # in fp32, and a small matrix first
+            by_column += times_transposed(part.t(), narrow.t())  # transposed, so that the smaller factor is copied
             nats.append(losses)
             start += len(answers)
         ctx.save_for_backward(hidden_gradient, by_column.t())

@@ -1,9 +1,9 @@
 """Matrix products in float32 on a processor, by oneDNN's kernels where torch brings them.
 
 torch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's processors alone. oneDNN, which torch brings
-along, goes by what the processor can do: the same products take less than half the time on an AMD processor with
-AVX-512 (`hare bench training`), and as long as MKL's elsewhere. Both compute in float32; last digits differ, as they do
-between processors.
+along, goes by what the processor can do. `hare bench training` measures what comes of it beside Hugging Face's Trainer,
+which multiplies by MKL; so far on an AMD processor only. Both compute in float32; last digits differ, as they do between
+processors.
 """
 
 import platform

@@ -64,13 +64,14 @@ def larger(recorded: Recorded) -> dict[str, float]:
 
 def full_leak(recorded: Recorded) -> dict[str, float]:
     """What notebook 07 measured at profile `overnight`: its metrics by their names, those of the widest model as
-    ``widest.<name>``, narrowest_size, widest_size. Nothing where that is this profile, or was not run."""
+    ``widest.<name>``, narrowest_size, widest_size, layers. Nothing where that is this profile, or was not run."""
     other = Recorded(NIGHT)
-    there, sizes = other.metrics("leakage"), other.provenance("leakage").get("parameters", {}).get("leak_hidden_sizes")
+    there, parameters = other.metrics("leakage"), other.provenance("leakage").get("parameters", {})
+    sizes = parameters.get("leak_hidden_sizes")
     if recorded.profile == NIGHT or not (there and sizes):
         return {}
     prefix = f"hidden_{sizes[-1]}."
     widest = {name.removeprefix(prefix): value for name, value in there.items() if name.startswith(prefix)} or there
     return there | {f"widest.{name}": value for name, value in widest.items()} | {
-        "narrowest_size": sizes[0], "widest_size": sizes[-1],
+        "narrowest_size": sizes[0], "widest_size": sizes[-1], "layers": parameters["layers"],
     }

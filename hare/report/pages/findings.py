@@ -122,7 +122,7 @@ def _of_full_leak(recorded: Recorded) -> str:
 
     return (
         f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
-        f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, six layers each "
+        f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, {there['layers']:.0f} layers each "
         f"([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('leakage').notebook}.ipynb)), 16 readings "
         f"give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} by the paper's "
         f"measure, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "

@@ -60,7 +60,7 @@ def settings() -> dict[str, Any]:
 
 def _threads() -> dict[str, Any]:
     """Properties that no text depends on. Threads are not tied to cores: one that is tied to a core that other work has
-    taken keeps all the others waiting (a busy core of two left 0.23 of the rate, untied 0.59)."""
+    taken keeps all the others waiting (`hare bench synthesis` measures the rate beside a busy core)."""
     return {"INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
 
 
