@@ -2,8 +2,8 @@
 
 torch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's processors alone. oneDNN, which torch brings
 along, goes by what the processor can do. `hare bench training` measures what comes of it beside Hugging Face's Trainer,
-which multiplies by MKL; so far on an AMD processor only. Both compute in float32; last digits differ, as they do between
-processors.
+which multiplies by MKL; so far on an AMD processor only. Both compute in float32; last digits differ, as they do
+between processors.
 """
 
 import platform
