@@ -236,10 +236,10 @@ def test_a_rewrite_is_asked_for_with_the_whole_passage_after_worked_examples():
     import random
 
     s = Seed(Passage("d#0", "d", "s", "wikipedia", _RIVER * 3), 0)
-    prompt = fill(s, "table", ("river", "dam"), load_families(), random.Random(0))
+    prompt = fill(s, "table", load_families(), random.Random(0))
     roles = [message["role"] for message in prompt.messages]
     assert roles == ["system", *["user", "assistant"] * 2, "user"] and _RIVER * 3 in prompt.text
-    page = fill(s, "textbook", ("river", "dam"), load_families(), random.Random(0))
+    page = fill(s, "textbook", load_families(), random.Random(0))
     assert _RIVER * 3 not in page.text and [m["role"] for m in page.messages] == ["system", "user"]
 
 
@@ -258,7 +258,7 @@ def drafts_of(tmp_path, answers: list[Generation]):
     passage = Passage("d#0", "d", "s", "wikipedia", "An old passage about quite other things.")
     row = {"id": "d", "text": passage.text * 9, "metadata": {"source": "s", "category": "wikipedia"}}
     write_documents(tmp_path / "d1", [row])
-    prompts = [Prompt("Write about tides.", "textbook", "f@1", "0", 0, "a", "s")] * len(answers)
+    prompts = [Prompt("Write about tides.", "textbook", "f@1", "0", 0, "a")] * len(answers)
 
     class Scripted:
         name, block = "scripted", 100
@@ -297,6 +297,6 @@ def test_a_page_that_occurs_in_d1_is_rejected(tmp_path):
     passage = Passage("d#0", "d", "s", "wikipedia", "x")
     row = {"id": "d", "text": f"Before it. {_PAGE} And after.", "metadata": {"source": "s", "category": "wikipedia"}}
     write_documents(tmp_path / "d1", [row])
-    prompt = Prompt("Write about tides.", "textbook", "f@1", "0", 0, "a", "s")
+    prompt = Prompt("Write about tides.", "textbook", "f@1", "0", 0, "a")
     (draft,) = judged([Seed(passage, 0)], [prompt], [Generation(_PAGE, 50, "stop")], tmp_path / "d1")
     assert draft.objection == "repeats D1" and draft.in_d1 == 1

@@ -47,7 +47,7 @@ def drafts(count: int = 6) -> list[Draft]:
         passage = Passage(f"wikipedia-articles/a{number}#0", f"wikipedia-articles/a{number}", "wikipedia-articles",
                           "wikipedia", f"{_TEXT} {number}.")
         seed = Seed(passage, number % 2)
-        prompt = fill(seed, "tutorial", ("harbour",), families, random.Random(number))
+        prompt = fill(seed, "tutorial", families, random.Random(number))
         text = f"Step 1. The plague reached the harbour of Marseille in 1720.\n\nStep 2. Page {number}."
         drawn.append(Draft(seed, prompt, Generation(text, 20, "stop"), text, 0.1, "repetition" if number == 1 else ""))
     return drawn

@@ -137,7 +137,7 @@ def _cost(profile: Profile, d1: Path) -> dict[str, float]:
     fitted = fit_topics([p.text for p in passages], min(_TOPICS, config.topics), 0)
     families = load_families()
     pairs = assign_forms(draw_seeds(passages, fitted.assigned, _COSTED, 0), families, WEIGHTS, _COSTED, 0)
-    prompts = write_prompts(pairs, families, fitted.model, 0)
+    prompts = write_prompts(pairs, families, 0)
     answer_together([request_for(pairs[0][0], prompts[0], 0)], Decoding(2))  # loads the model
     answers, wall, processor = _timed(pairs, prompts, config.d2_max_new_tokens)
     with _one_core_taken():

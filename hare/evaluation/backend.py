@@ -21,6 +21,7 @@ from hare.core.errors import HareError
 from hare.core.progress import Progress
 from hare.evaluation.journal import Journal
 from hare.evaluation.packing import Pack, batches, pack
+from hare.model.exported import multiplying_as_training
 
 TOKENS_PER_SEQUENCE = 256  # a batch of n sequences may hold n times as many tokens
 _SCORED_ROWS = 512  # positions whose logits, each as wide as the vocabulary, are held at once
@@ -47,6 +48,7 @@ class SharedPrefixLM(HFLM):
         transformers.utils.logging.disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         super().__init__(pretrained=str(folder), device=device, batch_size=batch_size)
+        multiplying_as_training(self.model)
         self.task_shown = "evaluate"  # what is being done, on progress lines
         self.truncated = 0  # requests so far that lost their beginning, because the model's context is too short
         self.journal: Journal | None = None  # keeps answered batches, where there is one

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from transformers import MistralForCausalLM
+from transformers import PreTrainedModel
 
 from hare.benchmarks import registry
 from hare.benchmarks.spec import BenchmarkSpec
@@ -30,6 +30,7 @@ from hare.core.progress import Progress
 from hare.core.provenance import cores
 from hare.data.shards import read_documents
 from hare.evaluation.heldout import TASKS, TEXT, heldout_passages, task_questions, text_questions, unseen
+from hare.model.exported import load_exported
 from hare.synthesis.passages import passages_of
 from hare.tokens.kept_out import KeptOut
 from hare.tokens.tokenizer import Tokenizer
@@ -168,7 +169,7 @@ def encode(items: Sequence[EndpointItem], tokenizer: Tokenizer, length: int) -> 
     return encoded
 
 
-def nats(model: MistralForCausalLM, encoded: Sequence[Encoded], progress: Callable[[int], None]) -> np.ndarray:
+def nats(model: PreTrainedModel, encoded: Sequence[Encoded], progress: Callable[[int], None]) -> np.ndarray:
     """Cross-entropy of each item's scored ids, in nats: float64[items]. Items of like length are read together."""
     losses = np.zeros(len(encoded))
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number].ids))
@@ -185,7 +186,7 @@ def nats(model: MistralForCausalLM, encoded: Sequence[Encoded], progress: Callab
 
 
 @torch.no_grad()
-def _scored(model: MistralForCausalLM, tokens: torch.Tensor, encoded: Sequence[Encoded]) -> list[float]:
+def _scored(model: PreTrainedModel, tokens: torch.Tensor, encoded: Sequence[Encoded]) -> list[float]:
     """Nats of each row of int64[items, width]: padding stands after all that is read, so no mask is needed."""
     device = next(model.parameters()).device
     hidden = model.model(input_ids=tokens.to(device), use_cache=False).last_hidden_state
@@ -211,8 +212,7 @@ def read_arms(
     })
     frame["item"] = frame.groupby(["endpoint", "group"]).cumcount()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    models = [MistralForCausalLM.from_pretrained(path, dtype=torch.float32).eval().to(device)
-              for path in folders.values()]
+    models = [load_exported(path).to(device) for path in folders.values()]
     workers = 1 if device == "cuda" else min(cores(), len(models))
     with (
         Progress("read the endpoints", len(folders) * len(items), "items") as progress,

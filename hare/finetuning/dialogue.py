@@ -17,6 +17,7 @@ from transformers import MistralForCausalLM
 from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.finetuning.functions import FUNCTIONS
+from hare.model.exported import load_exported, multiplying_as_training
 from hare.tokens.tokenizer import Tokenizer
 
 ROUND_START, ROUND_END, SLOT = "<round_start>", "<round_end>", "<slot>"
@@ -178,6 +179,7 @@ def load_for_chat(folder: Path, seed: int, random_weights: bool = False) -> Chat
             known = weight[:size]
             noise = torch.randn(len(CONTROL_TOKENS), weight.shape[1], generator=generator)
             weight[size:] = known.mean(0) + noise * known.std()
+    network = multiplying_as_training(network)
     return ChatModel(network.to("cuda" if torch.cuda.is_available() else "cpu").eval(), dialogue)
 
 
@@ -201,4 +203,4 @@ def load_saved(folder: Path) -> ChatModel:
     """
     if not (folder / "config.json").exists():
         raise HareError(f"{folder} holds no fine-tuned model.", "run `hare reproduce --from 08` first")
-    return ChatModel(MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), Dialogue.load(folder))
+    return ChatModel(load_exported(folder), Dialogue.load(folder))

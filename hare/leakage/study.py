@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hare.benchmarks.registry import spec_of
 from hare.core.errors import HareError
@@ -15,6 +15,7 @@ from hare.core.progress import Progress
 from hare.leakage.delta import Pairs, delta_rows, measure_set, perplexity_rows
 from hare.leakage.measure import Measure
 from hare.leakage.sets import SampleSet, recorded_name
+from hare.model.exported import load_exported
 
 PEER = "smollm2-135m-instruct"
 
@@ -29,8 +30,8 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
     if not (folder / "config.json").exists():
         raise HareError(f"{folder} holds no Hugging Face model.", "rerun the notebook that exports it")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_exported(folder).to(device), AutoTokenizer.from_pretrained(folder)
 
 
 def arms(runs: Path) -> dict[str, list[Path]]:

@@ -90,11 +90,11 @@ def form_order(s: Seed, forms: Sequence[str], weights: Mapping[str, float], seed
 
 
 def write_prompts(
-    pairs: Sequence[tuple[Seed, str]], families: Sequence[PromptFamily], topics: TopicModel, seed: int
+    pairs: Sequence[tuple[Seed, str]], families: Sequence[PromptFamily], seed: int
 ) -> list[Prompt]:
     """One prompt per pair of seed and form; the draw depends on these two only."""
     return [
-        fill(s, form, topics.terms[s.topic], families, random.Random(f"{seed}/{s.passage.id}/{form}"))
+        fill(s, form, families, random.Random(f"{seed}/{s.passage.id}/{form}"))
         for s, form in pairs
     ]
 
@@ -206,7 +206,7 @@ def documents(drafts: Sequence[Draft], generator: Generator, topics: TopicModel)
                 "source": "synthetic", "category": draft.seed.passage.category, "kind": draft.prompt.form,
                 "method": "generated", "generator": generator.name, "prompt": draft.prompt.family,
                 "prompt_sha256": draft.prompt.family_sha256, "wording": draft.prompt.wording,
-                "prompt_text": draft.prompt.text, "audience": draft.prompt.audience, "style": draft.prompt.style,
+                "prompt_text": draft.prompt.text, "audience": draft.prompt.audience,
                 "seed_document": draft.seed.passage.document, "seed_passage": draft.seed.passage.id,
                 "topic": topics.labels[draft.seed.topic], "tokens": draft.tokens,
                 "share_in_d1": round(draft.in_d1, 4),

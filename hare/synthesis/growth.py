@@ -75,7 +75,7 @@ def grow(profile: Profile, wanted: int) -> str:
 
 def _grown(work: _Work, wanted: int, standing: Path) -> Published:
     """The set, published round by round until it has ``wanted`` tokens; the file ``standing`` says how far it is."""
-    known = published.read(work.name) if work.name in read_yaml(published.PINS) else None
+    known = published.read_all(work.name) if work.name in read_yaml(published.PINS) else None
     first, number, started = _tokens(known), _rounds(known), time.monotonic()
     passages = seed_passages(work.d1, work.config.synthesis_seed) if first < wanted else []
     while known is None or _tokens(known) < wanted:
@@ -117,7 +117,7 @@ def _outlook(tokens: int, first: int, wanted: int, seconds: float) -> str:
 def _written(asked: Round, known: Published | None, work: _Work) -> list[Draft]:
     """The texts of a round, each with the first objection to it."""
     seed, seeds = work.config.synthesis_seed, [s for s, _ in asked.pairs]
-    prompts = write_prompts(asked.pairs, load_families(), asked.topics, seed)
+    prompts = write_prompts(asked.pairs, load_families(), seed)
     answers: dict[int, Generation] = {}
     for form in dict.fromkeys(form for _, form in asked.pairs):
         places = [place for place, pair in enumerate(asked.pairs) if pair[1] == form]

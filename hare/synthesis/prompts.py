@@ -21,9 +21,8 @@ from hare.synthesis.forms import FORMS
 from hare.synthesis.seeds import Seed
 
 PROMPTS = Path(__file__).parent / "prompts"
-SYSTEM = "You are an experienced teacher who writes clear and correct prose."
 SEED_CHARACTERS = 220  # no more of a seed enters the prompt for a page: a longer one costs time and invites copying
-_PLACEHOLDERS = {"seed", "passage", "terms", "audience", "style"}
+_PLACEHOLDERS = {"seed", "passage", "audience"}
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CLOSED)
@@ -42,9 +41,8 @@ class _File:
     form: Literal[*FORMS]  # type: ignore[valid-type]
     categories: AtLeastOne[Text]
     prompts: AtLeastOne[Text]
-    system: Text = SYSTEM
+    system: Text
     audiences: dict[Text, Text] = Field(default_factory=lambda: {"any": ""}, min_length=1)
-    styles: dict[Text, Text] = Field(default_factory=lambda: {"plain": ""}, min_length=1)
     examples: AnyNumber[Example] = ()
 
 
@@ -52,7 +50,7 @@ class _File:
 class PromptFamily:
     """One family of prompts for one form, as its file has it, with the file's name and digest.
 
-    ``prompts`` are the wordings, with the placeholders seed (shortened), passage (whole), terms, audience and style.
+    ``prompts`` are the wordings, with the placeholders seed (shortened), passage (whole) and audience.
     """
 
     name: str
@@ -62,7 +60,6 @@ class PromptFamily:
     prompts: tuple[str, ...]
     system: str
     audiences: dict[str, str]
-    styles: dict[str, str]
     examples: tuple[Example, ...]
     sha256: str
 
@@ -77,7 +74,6 @@ class Prompt:
     family_sha256: str
     wording: int
     audience: str
-    style: str
     before: tuple[Message, ...] = ()  # system message and worked examples
 
     @property
@@ -122,12 +118,8 @@ def forms_for(category: str, families: Sequence[PromptFamily]) -> list[str]:
     return [form for form in FORMS if form in forms]
 
 
-def fill(
-    seed: Seed, form: str, terms: Sequence[str], families: Sequence[PromptFamily], draw: random.Random
-) -> Prompt:
-    """One prompt for a seed: a family of the form that suits its category, then wording, audience and style, drawn.
-
-    ``terms`` name the seed's topic; a topic without any is called "this subject".
+def fill(seed: Seed, form: str, families: Sequence[PromptFamily], draw: random.Random) -> Prompt:
+    """One prompt for a seed: a family of the form that suits its category, then wording and audience, drawn.
 
     Raises:
         HareError: no family of that form suits the seed's category.
@@ -141,18 +133,15 @@ def fill(
         )
     family = draw.choice(suitable)
     wording = draw.randrange(len(family.prompts))
-    audience, style = draw.choice(sorted(family.audiences)), draw.choice(sorted(family.styles))
-    blanks = {
-        "terms": " and ".join(terms[:2]) or "this subject",
-        "audience": family.audiences[audience], "style": family.styles[style],
-    }
-    template, before = family.prompts[wording], [{"role": "system", "content": family.system}]
+    audience = draw.choice(sorted(family.audiences))
+    template, blanks = family.prompts[wording], {"audience": family.audiences[audience]}
+    before = [{"role": "system", "content": family.system}]
     for example in family.examples:
         before.append({"role": "user", "content": template.format(seed="", passage=example.passage, **blanks)})
         before.append({"role": "assistant", "content": example.answer})
     text = template.format(seed=shortened(seed.passage.text), passage=seed.passage.text, **blanks)
     version = f"{family.name}@{family.version}"
-    return Prompt(text, form, version, family.sha256, wording, audience, style, tuple(before))
+    return Prompt(text, form, version, family.sha256, wording, audience, tuple(before))
 
 
 def shortened(text: str, most: int = SEED_CHARACTERS) -> str:

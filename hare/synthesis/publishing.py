@@ -26,7 +26,10 @@ from hare.synthesis.tasks.items import Item, documents
 from hare.synthesis.topics import TopicModel
 
 _CARD, _PINS = "README.md", "pins.yaml"
-_PINS_SAY = "# sha256 of the files of each published set, which lie in results/<name>/synthesis.\n"
+_PINS_SAY = """\
+# sha256 of the files of each published set, which lie in results/<name>/synthesis. Where read_through_round is named,
+# texts of later rounds are published but not trained on.
+"""
 GATES_PASSED = ", ".join(OBJECTIONS)
 
 

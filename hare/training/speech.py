@@ -11,9 +11,9 @@ from hare.tokens.tokenizer import Tokenizer
 def spoken(folder: Path, tokenizer: Tokenizer, beginning: str, tokens: int = 32) -> str:
     """``beginning`` and up to ``tokens`` more, greedily, by the exported model in ``folder``; a document's end ends it.
     """
-    from transformers import MistralForCausalLM
+    from hare.model.exported import load_exported
 
-    model = MistralForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = load_exported(folder)
     ids = [tokenizer.begin, *tokenizer.encode(beginning)]
     for _ in range(tokens):
         number = int(model(torch.tensor([ids])).logits[0, -1].argmax())

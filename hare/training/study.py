@@ -193,11 +193,10 @@ def listing(study: Ablation) -> list[dict[str, object]]:
 def export_difference(trained: TrainedRun) -> float:
     """Largest absolute difference between the logits of the last checkpoint's export and those of the module in
     training."""
-    from transformers import MistralForCausalLM
+    from hare.model.exported import load_exported
 
     probe = load_file(trained.probe)
     last = trained.exports[trained.run.training.train_steps]
-    model = MistralForCausalLM.from_pretrained(last, dtype=torch.float32)
     with torch.no_grad():
-        logits = model(probe["input_ids"]).logits
+        logits = load_exported(last)(probe["input_ids"]).logits
     return float((logits - probe["logits"]).abs().max())
