@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from hare.model.products import linear
 
-
 _FEWEST_ROWS = 32  # with fewer, as in generation, torch's own product takes less time
 
 
