@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hare.core.errors import HareError
 from hare.core.files import read_jsonl, sha256_of
 from hare.core.profile import load_profile
-from hare.core.sections import Corpus
+from hare.core.sections import EVERY_BLOCK, Corpus
 from hare.corpus import pipeline, statistics
 from hare.corpus.block import EXCERPT, HERE, Removal, _removal_row
 from hare.corpus.deduplicate import held_out_rank
 from hare.corpus.executors import executor_for
-from hare.corpus.pipeline import Cleaned, clean, publish
+from hare.corpus.pipeline import Cleaned, clean, clean_without, publish
 from hare.corpus.redoing import forget_damaged
 from hare.corpus.rules import RULES
 from hare.corpus.sources.hub import HUB_SOURCES, hub_shards
@@ -126,6 +126,24 @@ def test_held_out_documents_are_chosen_by_their_id(cleaned: Cleaned) -> None:
     for row in (row for path in (cleaned.folder / "heldout").glob("*.jsonl") for row in read_jsonl(path)):
         assert held_out_rank(row["id"], 0) < CONFIG.heldout_fraction
         assert row["metadata"]["source"] in ("first", "second") and row["metadata"]["category"] in RULES
+
+
+def ids_in(folder: Path) -> set[str]:
+    return {row["id"] for path in folder.glob("*.jsonl") for row in read_jsonl(path)}
+
+
+def test_d1_without_a_block_holds_what_that_block_takes_and_nothing_held_out(cleaned: Cleaned, tmp_path: Path) -> None:
+    made = {block: tmp_path / block for block in ("exact_duplicates", "near_duplicates", EVERY_BLOCK)}
+    for block, d1 in made.items():
+        clean_without(block, CONFIG, TOY_SOURCES, tmp_path / "work", d1)
+    d1, held_out = ids_in(cleaned.folder / "d1"), ids_in(cleaned.folder / "heldout")
+    without = {block: ids_in(folder) for block, folder in made.items()}
+    assert without["exact_duplicates"] - d1 == {f"second/copy-{number}" for number in range(5)}
+    assert without["near_duplicates"] - d1 == {"second/near"}
+    everything = {row["id"] for row in statistics.removed(cleaned)} - {"first/empty"}  # the reader takes no empty row
+    assert everything - {one for one in everything if held_out_rank(one, 0) < 0.2} <= without[EVERY_BLOCK]
+    assert not any(held_out & ids for ids in without.values()), "what is held out of D1 is held out of all of them"
+    assert cleaned.folder.exists(), "the cleaning that is compared with stays"
 
 
 def test_the_outcome_does_not_depend_on_the_workers(cleaned: Cleaned, tmp_path: Path) -> None:

@@ -52,7 +52,15 @@ def test_three_outcomes(effect: float, seeds: int, noise: float, outcome: str) -
 def test_contrasts_are_those_whose_arms_are_there() -> None:
     table = transfer.contrast_table(rows({"a": 0.0, "b": 0.0, "d": 0.1}))
     assert set(table["contrast"]) == {"b-a", "d-a"}
-    assert transfer.contrast_table(rows({"a": 0.0, "x": 0.0})).empty
+    assert transfer.contrast_table(rows({"a": 0.0})).empty
+
+
+def test_arms_without_a_registered_contrast_stand_against_the_first() -> None:
+    table = transfer.contrast_table(rows({"a": 0.0, "without_language": 0.1, "tasks_10": 0.0}))
+    primary = table[table["endpoint"] == "p"].set_index("contrast")
+    assert primary["outcome"].to_dict() == {"without_language-a": "worse", "tasks_10-a": "equivalent"}
+    assert (primary["p_holm"] >= primary["p"]).all()
+    assert transfer.verdicts(table)[0].startswith("WITHOUT_LANGUAGE against A (what it reads instead): worse")
 
 
 def test_the_metrics_have_the_names_that_are_compared() -> None:

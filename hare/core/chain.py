@@ -65,10 +65,11 @@ _OF_A_RUN = tuple(name for name in _fields(Training) if name != "keep_scores")
 CHAIN = (
     Step("01_analyse_corpus", "corpus", (), _fields(Corpus)),
     Step("02_synthesise_data", "synthesis", ("corpus",), _fields(Synthesis)),
-    Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"), _fields(Decontamination)),
+    Step("03_remove_benchmarks", "decontamination", ("corpus", "synthesis"),
+         (*_fields(Decontamination), "blocks_left_out")),
     Step("04_mix_tokens", "tokens", ("corpus", "decontamination"),
          (*_fields(Tokens), "arms", "training_seeds", "train_steps", "micro_batch", "gradient_accumulation",
-          "data_parallel")),
+          "data_parallel", "blocks_left_out")),
     Step("05_pretrain_arms", "training", ("tokens",),
          (*_fields(Model, Training), "sequence_length", "stage1_share")),
     Step("06_evaluate_models", "evaluation", ("tokens", "training"), _fields(Evaluation)),

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hare.core.sections import WITHOUT
+
 if TYPE_CHECKING:
     from hare.core.profile import Profile
 
@@ -23,6 +25,7 @@ def contradictions(profile: "Profile") -> Iterator[Contradiction]:
     yield from _of_lengths(profile)
     yield from _of_names(profile)
     yield from _of_the_leak(profile)
+    yield from _of_blocks_left_out(profile)
 
 
 def _of_the_model(profile: "Profile") -> Iterator[Contradiction]:
@@ -141,3 +144,13 @@ def benchmark_names() -> frozenset[str]:
 def worth_naming(broken: Iterable[Contradiction], wrong: set[str]) -> list[str]:
     """One line per contradiction, without those that follow from a value that is wrong already."""
     return [f"{keys[0]} = {value!r}: {text}" for keys, value, text in broken if not wrong & set(keys)]
+
+
+def _of_blocks_left_out(profile: "Profile") -> Iterator[Contradiction]:
+    read = {part for weights in profile.training.arms.values() for part in weights if part.startswith(WITHOUT)}
+    lacking = sorted(read - {f"{WITHOUT}{block}" for block in profile.corpus.blocks_left_out})
+    if lacking:
+        yield (
+            ("training.arms", "corpus.blocks_left_out"), ", ".join(lacking),
+            f"add {', '.join(part.removeprefix(WITHOUT) for part in lacking)} to corpus.blocks_left_out",
+        )

@@ -25,7 +25,16 @@ from hare.core.checked import (
     Whole,
 )
 
-PARTS = ("d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted")  # what an arm may read
+CLEANING_BLOCKS = (
+    "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
+    "near_duplicates", "shared_lines",
+)
+EVERY_BLOCK = "every_block"  # stands for all of them
+LEFT_OUT = (*CLEANING_BLOCKS, EVERY_BLOCK)
+WITHOUT = "d1_without_"  # begins the name of D1 as it is when a block is left out
+PARTS = (  # what an arm may read
+    "d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted", *(f"{WITHOUT}{block}" for block in LEFT_OUT),
+)
 _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
 _TRAINED_HERE = re.compile(r"own-([1-9][0-9]{2,4})")
 _FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # each byte needs a piece; token files hold 16 bits per token
@@ -75,6 +84,7 @@ class Corpus:
     cleaning_executor: Literal["local", "slurm", "ray"] = "local"  # where cleaning runs
     cleaning_workers: Count = 2  # processes
     cleaning_sbatch: Text = ""  # with Slurm: further options of sbatch, as --name=value
+    blocks_left_out: AnyNumber[Literal[LEFT_OUT]] = ()  # type: ignore[valid-type]  # D1 is made without each, too
     corpus_seed: Seed = 0
 
 

@@ -19,8 +19,8 @@ from datatrove.pipeline.writers.jsonl import JsonlWriter
 from hare.core.code import code_of
 from hare.core.files import folder_written_whole, written_whole
 from hare.core.provenance import digest_of
-from hare.core.sections import Corpus
-from hare.corpus.block import utf8_length
+from hare.core.sections import CLEANING_BLOCKS, EVERY_BLOCK, Corpus
+from hare.corpus.block import Block, utf8_length
 from hare.corpus.blocks import single_document_blocks
 from hare.corpus.deduplicate import ExactDuplicates, HoldOut, NearDuplicates, Resolve, Sign
 from hare.corpus.executors import cluster, launch
@@ -30,11 +30,7 @@ from hare.corpus.shared_lines import ResolveLines, SharedLines, SignLines
 from hare.corpus.slurm_executor import end_jobs
 from hare.corpus.sources.source import Source
 
-BLOCKS = (
-    "soundness", "language", "personal_information", "completeness", "repetition", "exact_duplicates",
-    "near_duplicates", "shared_lines",
-)
-
+BLOCKS = CLEANING_BLOCKS
 _NO_CLEANING = ("core", "driver")  # folders of code that runs a cleaning without deciding what comes of it
 
 
@@ -90,10 +86,11 @@ def fetch_archives(sources: Iterable[Source]) -> None:
         source.prepare()
 
 
-def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
-    """Run all blocks over ``sources``; shards, removals and statistics lie in a folder under ``work``."""
+def clean(config: Corpus, sources: tuple[Source, ...], work: Path, left_out: frozenset[str] = frozenset()) -> Cleaned:
+    """Run all blocks but those ``left_out`` over ``sources``; shards, removals and statistics lie in a folder under
+    ``work``."""
     fetch_archives(sources)
-    folder = work / f"cleaning-{_digest(config, sources)}"
+    folder = work / f"cleaning-{_digest(config, sources, left_out)}"
     for stale in work.glob("cleaning-*"):
         if stale != folder:
             end_jobs(stale / "logs")
@@ -101,25 +98,37 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path) -> Cleaned:
     count, logs, filtered = len(sources), folder / "logs", folder / "filtered"
     forget_damaged(folder)
     with cluster(config.cleaning_executor):
-        launch("filter sources", filtering(config, sources, folder), config, logs / "filter", [s.work for s in sources])
+        steps = filtering(config, sources, folder, left_out)
+        launch("filter sources", steps, config, logs / "filter", [s.work for s in sources])
         remember(folder, "filter")
         launch("find duplicates", resolving(config, count, folder), config, logs / "resolve", [1.0])
         remember(folder, "resolve")
         sizes = {path.name: path.stat().st_size for path in filtered.glob("*.jsonl")}
         work = [sizes.get(f"{rank:05d}.jsonl", 0) for rank in range(count)]
-        launch("remove duplicates", deduplicating(folder), config, logs / "deduplicate", work)
+        launch("remove duplicates", deduplicating(folder, left_out), config, logs / "deduplicate", work)
         remember(folder, "deduplicate")
     return Cleaned(folder, sources)
 
 
-def filtering(config: Corpus, sources: tuple[Source, ...], folder: Path) -> list[PipelineStep]:
+def clean_without(block: str, config: Corpus, sources: tuple[Source, ...], work: Path, d1: Path) -> None:
+    """Make D1 as it is when one block, or every block, is left out: a folder of shards ``d1``. The same documents are
+    held out of it as of D1, as far as a hash of their ids decides."""
+    left_out = frozenset(BLOCKS if block == EVERY_BLOCK else [block])
+    cleaned = clean(config, sources, work / "without" / block, left_out)
+    with folder_written_whole(d1) as temporary:
+        shutil.copytree(cleaned.folder / "d1", temporary, dirs_exist_ok=True)
+
+
+def filtering(
+    config: Corpus, sources: tuple[Source, ...], folder: Path, left_out: frozenset[str] = frozenset()
+) -> list[PipelineStep]:
     """First launch, one task per source: the blocks that look at one document, then signatures of what is left."""
     soundness, *others = single_document_blocks(folder)
     return [
         ReadSource(sources, config.max_mb_per_source),
-        soundness,
+        *_but(left_out, soundness),
         Sample(folder / "raw"),
-        *others,
+        *_but(left_out, *others),
         Sign(folder / "signatures"),
         SignLines(folder / "signatures"),
         JsonlWriter(str(folder / "filtered"), "${rank}.jsonl", compression=None),
@@ -135,14 +144,19 @@ def resolving(config: Corpus, shards: int, folder: Path) -> list[PipelineStep]:
     ]
 
 
-def deduplicating(folder: Path) -> list[PipelineStep]:
+def _but(left_out: frozenset[str], *blocks: Block) -> list[Block]:
+    return [block for block in blocks if block.name not in left_out]
+
+
+def deduplicating(folder: Path, left_out: frozenset[str] = frozenset()) -> list[PipelineStep]:
     """Third launch, one task per source: remove duplicates, split off the held-out documents."""
     decisions = folder / "decisions"
     return [
         ReadShard(str(folder / "filtered"), compression=None),
-        ExactDuplicates(folder, decisions),
-        NearDuplicates(folder, decisions),
-        SharedLines(folder, decisions),
+        *_but(
+            left_out, ExactDuplicates(folder, decisions), NearDuplicates(folder, decisions),
+            SharedLines(folder, decisions),
+        ),
         Sample(folder / "kept"),
         HoldOut(folder / "heldout", decisions),
         JsonlWriter(str(folder / "d1"), "${rank}.jsonl", compression=None),
@@ -166,14 +180,14 @@ def trace_files(folder: Path) -> Iterator[Path]:
         yield from sorted((folder / block).glob("*.jsonl"))
 
 
-def _digest(config: Corpus, sources: tuple[Source, ...]) -> str:
+def _digest(config: Corpus, sources: tuple[Source, ...], left_out: frozenset[str]) -> str:
     """What decides the outcome: configuration, sources and the code that cleans; not where and on how many cores."""
     settings = dataclasses.asdict(config)
-    for free in ("cleaning_workers", "cleaning_executor", "cleaning_sbatch"):
+    for free in ("cleaning_workers", "cleaning_executor", "cleaning_sbatch", "blocks_left_out"):
         settings.pop(free)
     cards = [(s.name, s.category, s.punctuated, s.members, s.version) for s in sources]
     readers = {type(source).__module__ for source in sources} | {
         source.read.__module__ for source in sources if isinstance(source, Source)
     }
     code = code_of(__name__, *sorted(readers), leaving_out=_NO_CLEANING)
-    return digest_of([settings, cards, code])[:16]
+    return digest_of([settings, cards, code, *sorted(left_out)])[:16]

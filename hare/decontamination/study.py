@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hare.benchmarks.registry import rows_from, texts
-from hare.core.sections import Decontamination
+from hare.core.sections import WITHOUT, Decontamination
 from hare.core.statistics import wilson_interval
 from hare.data.words import word_hashes
 from hare.decontamination.coverage import ItemCoverageRule
@@ -28,9 +28,9 @@ def share_rules(config: Decontamination) -> tuple[DocumentShareRule, DocumentSha
     )
 
 
-def plans_of(config: Decontamination, coverage: ItemCoverageRule) -> list[Plan]:
+def plans_of(config: Decontamination, coverage: ItemCoverageRule, blocks_left_out: Sequence[str] = ()) -> list[Plan]:
     """D3 and its shuffled twin by D3's n, everything else by D2's, all by item coverage; only synthetic documents have
-    a longest length.
+    a longest length. D1 without a block of its cleaning is treated as D1 is.
 
     The paper treats synthetic data alone. Natural text gets the same rule here: a document of which most n-grams are
     a benchmark's is a copy of it, wherever it comes from.
@@ -39,7 +39,7 @@ def plans_of(config: Decontamination, coverage: ItemCoverageRule) -> list[Plan]:
     return [
         Plan("d1", long), Plan("heldout", long), Plan("d2", long, config.d2_max_words),
         Plan("d3", short, config.d3_max_words), Plan("d3_shuffled", short, config.d3_max_words),
-        Plan("d3_passages", long),
+        Plan("d3_passages", long), *(Plan(f"{WITHOUT}{block}", long) for block in blocks_left_out),
     ]
 
 

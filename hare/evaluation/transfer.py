@@ -49,13 +49,13 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per contrast whose two arms are there, and endpoint.
+    """One row per contrast whose two arms are there, and endpoint; with none of them, each arm against the first.
 
     Columns: contrast, endpoint, difference, low, high (95 %), equivalence_low, equivalence_high (90 %), p, p_holm (over
     the contrasts, primary endpoint only), p_equivalence, minimum_detectable_effect, outcome, items, seeds.
     """
     arms, table = list(dict.fromkeys(rows["arm"])), []
-    pairs = [pair for pair in CONTRASTS if set(pair) <= set(arms)]
+    pairs = [pair for pair in CONTRASTS if set(pair) <= set(arms)] or [(arm, arms[0]) for arm in arms[1:]]
     for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
         differences = [losses.difference(arms.index(arm), arms.index(base)) for arm, base in pairs]
@@ -110,7 +110,7 @@ def verdicts(contrasts: pd.DataFrame) -> list[str]:
     sentences = []
     for row in contrasts[contrasts["endpoint"] == PRIMARY].itertuples():
         arm, base = (name.upper() for name in row.contrast.split("-"))
-        isolates = CONTRASTS[tuple(row.contrast.split("-"))]
+        isolates = CONTRASTS.get(tuple(row.contrast.split("-")), "what it reads instead")
         sentences.append(
             f"{arm} against {base} ({isolates}): {row.outcome} on {LABELS[PRIMARY]}, {row.difference:+.4f} bits per "
             f"byte, 95 % interval {row.low:+.4f} to {row.high:+.4f}, {row.seeds} seeds; smallest detectable effect "
