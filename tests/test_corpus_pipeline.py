@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare.core.errors import HareError
-from hare.core.files import read_jsonl, sha256_of
+from hare.core.files import read_jsonl, sha256_of, write_jsonl
 from hare.core.profile import load_profile
 from hare.core.sections import EVERY_BLOCK, Corpus
 from hare.corpus import pipeline, statistics
@@ -135,7 +135,7 @@ def ids_in(folder: Path) -> set[str]:
 def test_d1_without_a_block_holds_what_that_block_takes_and_nothing_held_out(cleaned: Cleaned, tmp_path: Path) -> None:
     made = {block: tmp_path / block for block in ("exact_duplicates", "near_duplicates", EVERY_BLOCK)}
     for block, d1 in made.items():
-        clean_without(block, CONFIG, TOY_SOURCES, tmp_path / "work", d1)
+        clean_without(block, CONFIG, cleaned, tmp_path / "work", d1)
     d1, held_out = ids_in(cleaned.folder / "d1"), ids_in(cleaned.folder / "heldout")
     without = {block: ids_in(folder) for block, folder in made.items()}
     assert without["exact_duplicates"] - d1 == {f"second/copy-{number}" for number in range(5)}
@@ -144,6 +144,15 @@ def test_d1_without_a_block_holds_what_that_block_takes_and_nothing_held_out(cle
     assert everything - {one for one in everything if held_out_rank(one, 0) < 0.2} <= without[EVERY_BLOCK]
     assert not any(held_out & ids for ids in without.values()), "what is held out of D1 is held out of all of them"
     assert cleaned.folder.exists(), "the cleaning that is compared with stays"
+
+
+def test_what_is_held_out_of_d1_is_held_out_when_only_another_cleaning_would_train_on_it(
+    cleaned: Cleaned, tmp_path: Path
+) -> None:
+    one = min(ids_in(cleaned.folder / "d1"))
+    write_jsonl(tmp_path / "other" / "heldout" / "00000.jsonl", [{"id": one}])
+    clean_without("language", CONFIG, Cleaned(tmp_path / "other", TOY_SOURCES), tmp_path / "work", tmp_path / "made")
+    assert ids_in(tmp_path / "made") == ids_in(cleaned.folder / "d1") - {one}
 
 
 def test_the_outcome_does_not_depend_on_the_workers(cleaned: Cleaned, tmp_path: Path) -> None:

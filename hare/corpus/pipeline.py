@@ -17,7 +17,7 @@ from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 from hare.core.code import code_of
-from hare.core.files import folder_written_whole, written_whole
+from hare.core.files import folder_written_whole, read_jsonl, write_jsonl, written_whole
 from hare.core.provenance import digest_of
 from hare.core.sections import CLEANING_BLOCKS, EVERY_BLOCK, Corpus
 from hare.corpus.block import Block, utf8_length
@@ -110,13 +110,18 @@ def clean(config: Corpus, sources: tuple[Source, ...], work: Path, left_out: fro
     return Cleaned(folder, sources)
 
 
-def clean_without(block: str, config: Corpus, sources: tuple[Source, ...], work: Path, d1: Path) -> None:
-    """Make D1 as it is when one block, or every block, is left out: a folder of shards ``d1``. The same documents are
-    held out of it as of D1, as far as a hash of their ids decides."""
+def clean_without(block: str, config: Corpus, cleaned: Cleaned, work: Path, d1: Path) -> None:
+    """Make D1 as it is when one block, or every block, is left out: a folder of shards ``d1``.
+
+    What ``cleaned`` holds out is held out of it too: a hash of the ids sees to that, but not for a document that
+    repeats one that a block had removed.
+    """
     left_out = frozenset(BLOCKS if block == EVERY_BLOCK else [block])
-    cleaned = clean(config, sources, work / "without" / block, left_out)
+    without = clean(config, cleaned.sources, work / "without" / block, left_out)
+    held_out = {row["id"] for shard in (cleaned.folder / "heldout").glob("*.jsonl") for row in read_jsonl(shard)}
     with folder_written_whole(d1) as temporary:
-        shutil.copytree(cleaned.folder / "d1", temporary, dirs_exist_ok=True)
+        for shard in sorted((without.folder / "d1").glob("*.jsonl")):
+            write_jsonl(temporary / shard.name, (row for row in read_jsonl(shard) if row["id"] not in held_out))
 
 
 def filtering(
