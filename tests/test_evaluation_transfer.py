@@ -63,6 +63,18 @@ def test_arms_without_a_registered_contrast_stand_against_the_first() -> None:
     assert transfer.verdicts(table)[0].startswith("WITHOUT_LANGUAGE against A (what it reads instead): worse")
 
 
+def test_a_slope_per_tripling_of_topics_has_an_interval_over_seeds() -> None:
+    counts = {"topics_1": 1, "topics_3": 3, "topics_9": 9}
+    effects = {"a": 0.5, "topics_1": 0.0, "topics_3": -0.03, "topics_9": -0.06}
+    slopes = transfer.slope_table(rows(effects, seeds=5), counts).set_index("endpoint")
+    assert slopes["slope"].to_dict() == pytest.approx({"p": -0.03, "h3": -0.3}, abs=0.006)
+    assert (slopes["high"] < 0).all() and (slopes["seeds"] == 5).all()
+    noisy = transfer.slope_table(rows(effects, seeds=5, noise=0.1), counts).set_index("endpoint").loc["p"]
+    assert noisy["low"] < 0 < noisy["high"] and noisy["p"] > 0.05
+    assert transfer.slope_metrics(slopes.reset_index())["slope.h3.high"] == slopes.loc["h3", "high"]
+    assert transfer.slope_table(rows({"a": 0.0}), {}).empty and transfer.slope_metrics(pd.DataFrame()) == {}
+
+
 def test_the_metrics_have_the_names_that_are_compared() -> None:
     bits = rows({"a": 0.0, "a2": 0.0, "c": -0.05})
     named = transfer.metrics(transfer.transfer_table(bits), transfer.contrast_table(bits), transfer.noise_table(bits))

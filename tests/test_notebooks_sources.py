@@ -14,7 +14,7 @@ from hare.driver.notebooks import PARAMETERS_TAG, SPECIAL, parameters_for, param
 
 LINES_PER_CELL = 25
 LINES_PER_FUNCTION = 5
-SECTION_VARIABLES = ("config", "model", "tokens", "training", "asking")
+SECTION_VARIABLES = ("config", "corpus", "model", "tokens", "training", "asking")
 ALL_FIELDS = load_profile("laptop").fields().keys()
 EVERY_STEP = pytest.mark.parametrize("step", CHAIN, ids=lambda step: step.notebook)
 

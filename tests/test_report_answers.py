@@ -81,6 +81,15 @@ def test_the_finding_of_05_follows_its_contrasts(h3: tuple, p: tuple, sentence: 
     assert sentence in training.answer(_interval("contrast.c-a2.h3", *h3) | _interval("contrast.c-a2.p", *p))
 
 
+def test_the_answer_of_05_names_the_arms_of_a_profile_without_the_contrast_of_tasks() -> None:
+    metrics = _interval("contrast.without_language-a.p", -0.02, 0.04) | _interval("contrast.tasks_10-a.p", -0.03, -0.01)
+    assert training.answer(metrics).endswith(
+        "without language − a +0.010 [-0.020, +0.040]; tasks 10 − a -0.020 [-0.030, -0.010]."
+    )
+    metrics |= _interval("slope.n", -0.2, -0.1) | _interval("slope.h1", -0.1, 0.0)
+    assert "neutral text by -0.150 [-0.200, -0.100] and held-out text by -0.050" in training.answer(metrics)
+
+
 @pytest.mark.parametrize(("rare", "paper", "sentence"), [
     ((0.6, 0.7), (0.4, 0.6), "tokens from one reading on, in the paper's measure after 4 readings."),
     ((0.4, 0.4), (0.6, 0.4), "tokens not even after 4 readings, in the paper's measure not even after 4 readings."),

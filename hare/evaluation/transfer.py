@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import t
 
 from hare.core.errors import HareError
-from hare.core.statistics import COVERAGE, Estimate, holm
+from hare.core.statistics import COVERAGE, Estimate, Spread, estimate, holm
 from hare.evaluation.endpoints import LABELS, PRIMARY
 from hare.training.ablation import PairedLosses
 
@@ -72,6 +72,28 @@ def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:
         return frame
     return frame.assign(outcome=[outcome(row.difference, row.p_holm, row.p_equivalence, row.seeds)
                                  for row in frame.itertuples()])
+
+
+def slope_table(rows: pd.DataFrame, topics: Mapping[str, int]) -> pd.DataFrame:
+    """What a tripling of the topics that equally much text is drawn from changes, by endpoint: endpoint, slope (bits
+    per byte, least squares over the arms), low, high (95 %), p, items, seeds.
+
+    ``topics`` are numbers of topics by arm. Each seed has topics of its own and gives one slope, so that the interval
+    holds the choice of topics too.
+    """
+    chosen, table = rows[rows["arm"].isin(topics)], []
+    for endpoint in endpoints_of(chosen):
+        losses = losses_of(chosen, endpoint, list(topics))
+        triplings = np.log(list(topics.values())) / np.log(3)
+        weights = (triplings - triplings.mean()) / ((triplings - triplings.mean()) ** 2).sum()
+        slope = estimate(
+            [np.tensordot(weights, values, axes=1) for values in losses.bits.values()],
+            np.einsum("a,ras->rs", weights, losses.drawn).mean(axis=-1),
+            Spread.of_scores((weights @ losses.seed_means)[None]),
+        )
+        table.append({"endpoint": endpoint, "slope": slope.value, "low": slope.low, "high": slope.high, "p": slope.p,
+                      **_size(chosen, endpoint)})
+    return pd.DataFrame(table)
 
 
 def outcome(difference: float, p_holm: float, p_equivalence: float, seeds: int) -> str:
@@ -137,6 +159,15 @@ def noise_table(rows: pd.DataFrame) -> pd.DataFrame:
             "minimum_detectable_effect": max((one.minimum_detectable_effect for one in differences), default=np.nan),
         })
     return pd.DataFrame(table)
+
+
+def slope_metrics(slopes: pd.DataFrame) -> dict[str, float]:
+    """``slope.<endpoint>`` of a `slope_table`, with ``.low`` and ``.high``."""
+    named: dict[str, float] = {}
+    for row in slopes.itertuples():
+        key = f"slope.{row.endpoint}"
+        named |= {key: row.slope, f"{key}.low": row.low, f"{key}.high": row.high}
+    return named
 
 
 def metrics(transfer: pd.DataFrame, contrasts: pd.DataFrame, noise: pd.DataFrame) -> dict[str, float]:

@@ -21,7 +21,6 @@ TABLES = {"unigram": "unigram table", "bigram": "bigram table", "fivegram": "5-g
 MODELS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct"}
 PARTS = {"d1": "D1", "d2": "D2", "d3": "D3", "d3_passages": "D3's passages", "d3_shuffled": "D3 shuffled",
          "d1_reweighted": "D1 in D3's mix"}
-_WITHOUT = "without_"  # in the names of arms and parts
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
@@ -38,15 +37,13 @@ def arm_label(arm: str) -> str:
     """How figures name an arm: its name in capitals where it is short or a recipe; a table by what it is."""
     if arm in TABLES or arm in MODELS:
         return TABLES.get(arm) or MODELS[arm]
-    if arm.startswith(_WITHOUT):
-        return f"without {arm.removeprefix(_WITHOUT).replace('_', ' ')}"
-    return arm.upper() if len(arm) <= 2 or "+" in arm else arm
+    return arm.upper() if len(arm) <= 2 or "+" in arm else arm.replace("_", " ")
 
 
 def part_label(part: str) -> str:
     """How figures name a part of the training data."""
-    whole, without, block = part.partition(f"_{_WITHOUT}")
-    return f"{whole.upper()} without {block.replace('_', ' ')}" if without else PARTS.get(part, part.upper())
+    whole, _, which = part.partition("_")
+    return PARTS.get(part) or f"{whole.upper()} {which.replace('_', ' ')}".rstrip()
 
 
 def headline(picture: Figure, text: str) -> None:

@@ -17,7 +17,8 @@ def draw_composition(frame: pd.DataFrame) -> Figure:
     categories = table.groupby("category").tokens.sum().sort_values().index
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(categories)))
     colours = [PART_COLOURS.get(name, OTHER_COLOUR) for name in table.file]
-    shift = 0.1 * (table.file.rank(method="dense") - 3)  # parts of one size would hide one another
+    places = table.file.rank(method="dense")
+    shift = min(0.1, 0.9 / places.max()) * (places - 3)  # parts of one size would hide one another
     axes.scatter(table.tokens / 1e6, categories.get_indexer(table.category) + shift, s=40, c=colours)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
@@ -42,7 +43,7 @@ def _composition_finding(table: pd.DataFrame) -> str:
 def draw_schedule(frame: pd.DataFrame) -> Figure:
     """Tokens read along the run, stacked by file, one panel per arm. Columns: arm, step, file, tokens_read."""
     arms = list(dict.fromkeys(frame.arm))
-    picture, panels = plt.subplots(1, len(arms), figsize=(7.2, 3.4), sharey=True, squeeze=False)
+    picture, panels = plt.subplots(1, len(arms), figsize=(max(7.2, len(arms)), 3.4), sharey=True, squeeze=False)
     for axes, arm in zip(panels[0], arms, strict=True):
         table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read") / 1e6
         axes.stackplot(table.index, table.T, colors=[PART_COLOURS.get(name, OTHER_COLOUR) for name in table.columns])
@@ -59,7 +60,7 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
 
 def _schedule_finding(frame: pd.DataFrame, arm: str) -> str:
     table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read")
-    alone = table[table.drop(columns="d1").sum(axis=1) == 0].index.max()
+    alone = table[table.drop(columns="d1", errors="ignore").sum(axis=1) == 0].index.max()
     read = table.iloc[-1].sum() / 1e6
     return f"All arms read {read:,.2f} M tokens; the first {alone} of {table.index.max()} steps see D1 alone"
 

@@ -16,6 +16,7 @@ from hare.core.errors import HareError
 from hare.core.files import folder_written_whole
 from hare.core.sections import Model, Tokens, Training
 from hare.tokens.mixture import Mixture, arm_mixture
+from hare.tokens.topics import of_seed
 from hare.training.budget import Plan, budget_within
 from hare.training.inputs import Inputs
 from hare.training.kept import KeptRuns, taken_up
@@ -45,7 +46,8 @@ def run_of_arm(
 ) -> TrainingRun:
     """The run of an arm with these weights of parts, without a folder of its own yet. Runs of one seed start from the
     same weights of the model."""
-    mixture = arm_mixture(weights, inputs.folder, tokens, training.train_steps, training.global_batch, seed)
+    files = of_seed(weights, seed)
+    mixture = arm_mixture(files, inputs.folder, tokens, training.train_steps, training.global_batch, seed)
     return TrainingRun(Path(), model, training, mixture, inputs.heldout, inputs.tokenizer, seed)
 
 

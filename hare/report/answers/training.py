@@ -1,5 +1,6 @@
 """What the arms tell."""
 
+import re
 from collections.abc import Mapping
 
 from hare.report.answers.numbers import number
@@ -11,6 +12,8 @@ def answer(metrics: Mapping[str, float]) -> str:
     def contrast(pair: str, endpoint: str) -> str:
         return number(metrics, f"contrast.{pair}.{endpoint}", "+.3f")
 
+    if other := _of_other_arms(metrics):
+        return other
     return (
         f"**{_finding(metrics)}** Tasks against the same text without their form, in bits per byte (below 0 is "
         f"better): {contrast('c-a2', 'h3')} on held-out tasks, {contrast('c-a2', 'h1')} on held-out text, "
@@ -18,6 +21,21 @@ def answer(metrics: Mapping[str, float]) -> str:
         f"detected. On those answers, against plain text: {contrast('d-a', 'p')} with the paper's whole mixture, "
         f"{contrast('b-a', 'p')} with synthetic pages (D2), the mix of topics not held equal."
     )
+
+
+def _of_other_arms(metrics: Mapping[str, float]) -> str:
+    """Every contrast on benchmark answers, and what more topics change, of a profile that does not compare tasks with
+    their text; '' of all others."""
+    pairs = [match[1] for name in metrics if (match := re.fullmatch(r"contrast\.([^.]+)\.p", name))]
+    if not pairs or "c-a2" in pairs:
+        return ""
+    listed = "; ".join(f"{pair.replace('-', ' − ').replace('_', ' ')} {number(metrics, f'contrast.{pair}.p', '+.3f')}"
+                       for pair in pairs)
+    text = f"Arms compared on the answers of five benchmarks, in bits per byte (below 0 is better): {listed}."
+    if "slope.n" not in metrics:
+        return text
+    return (f"{text} Equally much text of three times as many topics changes neutral text by "
+            f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
 
 
 def _finding(metrics: Mapping[str, float]) -> str:
