@@ -59,6 +59,14 @@ def test_lengths_and_weights_name_the_extremes_and_the_gaps() -> None:
     assert "60 % of the paper's weight\nhas a counterpart;\nempty: Academic" in corpus.weights(weights).get_suptitle()
 
 
+def test_many_parts_and_an_arm_that_reads_no_d1_are_drawn() -> None:
+    parts = [*(f"d1_without_{number}" for number in range(12)), "d1", "d2", "d3"]
+    tokens.draw_composition(table("file source category tokens", *((part, "s", "law", 5) for part in parts)))
+    rows = [(part, step, part, 1e6 * step) for part in parts for step in (0, 2)]
+    picture = tokens.draw_schedule(table("arm step file tokens_read", *rows))
+    assert picture.get_figwidth() >= len(parts) and "All arms read 2.00 M tokens" in picture.get_suptitle()
+
+
 def test_the_worst_block_decides_what_all_blocks_find() -> None:
     rows = [(block, kind, share, share, share - 0.02, share + 0.01)
             for block, share in (("language", 0.97), ("soundness", 0.99)) for kind in ("(all)", "(clean)")]

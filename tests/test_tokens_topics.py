@@ -1,11 +1,20 @@
 """D1's text of few topics or of many: equally much in all and of each topic, and another draw per seed."""
 
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
+import training_runs as toys
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hare.core.sections import Tokens
 from hare.tokens.topics import TopicText, of_seed, topics_of
+from hare.training.inputs import Inputs
+from hare.training.study import run_of_arm
 
 
 def text(sizes: list[int], tokens: int = 10) -> TopicText:
@@ -53,3 +62,19 @@ def test_an_arm_reads_a_file_per_seed_of_what_is_drawn_per_seed() -> None:
     arms = {"a": {"d1": 1.0}, "few": {"d1_topics_3": 2.0}, "without": {"d1_without_language": 1.0, "d3": 1.0}}
     assert topics_of(arms) == {"few": 3}
     assert of_seed(arms["few"], 4) == {"d1_topics_3-seed4": 2.0} and of_seed(arms["without"], 4) == arms["without"]
+
+
+def test_a_run_reads_the_file_of_its_seed(tmp_path: Path) -> None:
+    path = toys.toy_tokens(tmp_path / "d1_topics_3-seed4.ds", seed=4)
+    inputs = Inputs(tmp_path, {}, toys.toy_tokenizer(tmp_path / "tokenizer"))
+    tokens = dataclasses.replace(Tokens(), sequence_length=toys.SEQUENCE_LENGTH)
+    run = run_of_arm({"d1_topics_3": 1.0}, 4, toys.SHAPE, tokens, toys.OPTIMISATION, inputs)
+    assert run.mixture.files == {path.stem: str(path)} and run.mixture.seed == 4
+    assert [stage.weights for stage in run.mixture.stages] == [{path.stem: 1.0}]
+
+
+def test_tokens_of_a_document_are_counted_with_its_begin_and_end() -> None:
+    words = SimpleNamespace(encode=str.split)
+    rows = [{"id": "a", "text": "one two three"}, {"id": "b", "text": "four"}, {"id": "c", "text": "five six"}]
+    documents = TopicText.of(rows, np.array([1, 0, 1]), words)
+    assert documents.sizes.to_dict() == {1: 9, 0: 3} and list(documents.sizes.index) == [1, 0]

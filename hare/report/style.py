@@ -37,13 +37,12 @@ def arm_label(arm: str) -> str:
     """How figures name an arm: its name in capitals where it is short or a recipe; a table by what it is."""
     if arm in TABLES or arm in MODELS:
         return TABLES.get(arm) or MODELS[arm]
-    return arm.upper() if len(arm) <= 2 or "+" in arm else arm.replace("_", " ")
+    return arm.upper() if len(arm) <= 2 or "+" in arm else arm
 
 
 def part_label(part: str) -> str:
     """How figures name a part of the training data."""
-    whole, _, which = part.partition("_")
-    return PARTS.get(part) or f"{whole.upper()} {which.replace('_', ' ')}".rstrip()
+    return PARTS.get(part, part.upper())
 
 
 def headline(picture: Figure, text: str) -> None:

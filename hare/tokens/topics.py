@@ -63,7 +63,7 @@ class TopicText:
         return min(most, *(int(self.sizes[self.order(seed)[0]]) for seed in seeds))
 
     def drawn(self, topics: int, tokens: int, seed: int) -> frozenset[str]:
-        """Ids of documents of so many topics that together have ``tokens`` and little more.
+        """Ids of documents of so many topics that together have ``tokens``, the last going beyond.
 
         The next document is always of the topic that has given least so far, so that all give alike, and a topic that
         has no more is made up for by the others.
