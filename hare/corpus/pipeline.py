@@ -185,7 +185,7 @@ def trace_files(folder: Path) -> Iterator[Path]:
         yield from sorted((folder / block).glob("*.jsonl"))
 
 
-def _digest(config: Corpus, sources: tuple[Source, ...], left_out: frozenset[str]) -> str:
+def _digest(config: Corpus, sources: tuple[Source, ...], left_out: frozenset[str] = frozenset()) -> str:
     """What decides the outcome: configuration, sources and the code that cleans; not where and on how many cores."""
     settings = dataclasses.asdict(config)
     for free in ("cleaning_workers", "cleaning_executor", "cleaning_sbatch", "blocks_left_out"):
