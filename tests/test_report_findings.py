@@ -99,9 +99,13 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
     metrics = {"planted.items": 1200, "planted.runs": 9, "auc.min_k.dose_1": 0.5, "hidden_192.auc.min_k.dose_1": 0.6,
                "hidden_256.auc.min_k.dose_1": 0.75, "hidden_256.auc.min_k.dose_1.low": 0.5,
                "hidden_256.auc.min_k.dose_1.high": 1.0}
+    for prefix, lows in (("", {2: 0.49, 4: 0.52, 16: 0.6}), ("hidden_256.", {2: 0.51, 4: 0.55, 16: 0.7})):
+        metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}": 0.7 for dose in lows}
+        metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}.low": low for dose, low in lows.items()}
     path = recorded.folder.parent / facts.NIGHT / "leakage" / "metrics.json"
     write_json(path, sealed({"metrics": metrics, "provenance": {"parameters": sizes}}))
     assert facts.full_leak(Recorded(facts.NIGHT)) == {}, "it does not stand beside itself"
     sentence = _of_full_leak(Recorded("laptop"))
     assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, 6 layers each ([overnight]")
+    assert "shows it from 4 readings on in the narrowest models and from 2 readings on in the widest" in sentence
     assert "one reading 0.50 and 0.75 [0.50, 1.00] by the rarest tokens" in sentence

@@ -1,6 +1,6 @@
 """An exported run as a transformers model, which multiplies as training does (`hare.model.products`).
 
-So what a run was trained to say and what its export says differ by rounding alone, and reading it takes less time.
+So what a run was trained to say and what its export says differ by rounding alone.
 """
 
 from pathlib import Path

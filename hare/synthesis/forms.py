@@ -130,8 +130,8 @@ FORMS: dict[str, Form] = {
     "summary": _rewrite(summary, 15),
 }
 """By the name that a prompt file gives."""
-# Shares of the requests of D2, about as the kept tokens per second of each form, measured before any training: a page
-# has some six times those of a rewrite. The embedded generator passes the gates with hardly any FAQ, table or worked
-# problem, and a tutorial costs a long prompt.
+# Shares of the requests of D2, about as the kept tokens per second of each form, set before any arm has read what is
+# written by them. The embedded generator passes the gates with hardly any FAQ, table or worked problem, and a tutorial
+# costs a long prompt.
 WEIGHTS: dict[str, float] = {"textbook": 0.75, "rephrasing": 0.15, "summary": 0.1}
 EVEN: dict[str, float] = dict.fromkeys(FORMS, 1.0)

@@ -176,7 +176,8 @@ natural language (D3, {len(d3):,} items), made by notebook 02 of this repository
 **D2** was written by {_listed(d2["model"])} with {_listed(d2["engine"])} and passed the gates named in each row.
 Of a rewrite only the sentences that its seed passage bears out are kept; a textbook page is fluent and often wrong.
 Notebook 02 gives the share of texts with a false or unsupported statement, by form. Each row has its seed passage,
-prompt, decoding, random seed, engine settings and instruction sets of the processor.
+prompt, decoding, random seed, engine settings and instruction sets of the processor. `round` counts the rounds in which
+the set grew; `hare/synthesis/published.yaml` says up to which one studies read it.
 
 **D3** was built without a model; `support` is the passage as it stands, `evidence` what shows the answer to be right.
 

@@ -120,10 +120,13 @@ def _of_full_leak(recorded: Recorded) -> str:
     def of_both(name: str, spec: str) -> str:
         return f"{number(there, name, spec)} and {number(there, f'widest.{name}', spec)}"
 
+    widest = {name.removeprefix("widest."): value for name, value in there.items() if name.startswith("widest.")}
     return (
         f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
         f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, {there['layers']:.0f} layers each "
-        f"([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('leakage').notebook}.ipynb)), 16 readings "
+        f"([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('leakage').notebook}.ipynb)), the "
+        f"paper's measure shows it {leakage.seen_from(there, 'fivegram_five_starts')} in the narrowest models and "
+        f"{leakage.seen_from(widest, 'fivegram_five_starts')} in the widest; 16 readings "
         f"give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} by the paper's "
         f"measure, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "
         f"{of_both('gain.accuracy.dose_16', '+.0f')} points of accuracy on the leaked items."
