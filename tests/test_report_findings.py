@@ -102,6 +102,7 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
     for prefix, lows in (("", {2: 0.49, 4: 0.52, 16: 0.6}), ("hidden_256.", {2: 0.51, 4: 0.55, 16: 0.7})):
         metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}": 0.7 for dose in lows}
         metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}.low": low for dose, low in lows.items()}
+        metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}.high": 0.9 for dose in lows}
     path = recorded.folder.parent / facts.NIGHT / "leakage" / "metrics.json"
     write_json(path, sealed({"metrics": metrics, "provenance": {"parameters": sizes}}))
     assert facts.full_leak(Recorded(facts.NIGHT)) == {}, "it does not stand beside itself"
