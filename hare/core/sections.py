@@ -33,9 +33,10 @@ EVERY_BLOCK = "every_block"  # stands for all of them
 LEFT_OUT = (*CLEANING_BLOCKS, EVERY_BLOCK)
 WITHOUT = "d1_without_"  # begins the name of D1 as it is when a block is left out
 OF_TOPICS = "d1_topics_"  # begins the name of D1's text of so many topics, drawn anew for each seed
+OF_FORM = {f"d2_{form}": form for form in ("textbook", "rephrasing", "summary")}  # D2's texts of one form
 PARTS = (  # what an arm may read
     "d1", "d2", "d3", "d3_shuffled", "d3_passages", "d1_reweighted", *(f"{WITHOUT}{block}" for block in LEFT_OUT),
-    *(f"{OF_TOPICS}{count}" for count in (1, 3, 9, 27)),
+    *(f"{OF_TOPICS}{count}" for count in (1, 3, 9, 27)), *OF_FORM,
 )
 _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
 _TRAINED_HERE = re.compile(r"own-([1-9][0-9]{2,4})")
