@@ -134,7 +134,8 @@ def test_losses_of_every_layout_equal_one_process(trained: dict[str, TrainedRun]
 
 @pytest.mark.parametrize("name", [*LAYOUTS, *TIED_LAYOUTS, "one", "tied"])
 def test_exports_equal_the_module_in_training(trained: dict[str, TrainedRun], name: str) -> None:
-    assert export_difference(trained[name]) < 1e-5
+    difference, largest = export_difference(trained[name])
+    assert difference < 1e-5 and difference < 8e-7 * largest, (difference, largest)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -156,7 +156,7 @@ def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
     """Copy each arm's export to the artifact ``<arm>-seed<k>/hf`` and compare it with the module in training.
 
     Returns one row per run whose weights are here: arm, seed, hf, megabytes, logit_difference (the largest absolute
-    one).
+    one), relative_difference (by the largest absolute logit, since rounding grows with what is rounded).
     """
     rows = []
     for (arm, seed), trained in study.here().items():
@@ -164,11 +164,10 @@ def publish(study: Ablation, output: Callable[[str], Path]) -> pd.DataFrame:
         with folder_written_whole(output(name)) as folder:
             shutil.copytree(trained.hf, folder, dirs_exist_ok=True)
         size = sum(file.stat().st_size for file in trained.hf.iterdir())
-        rows.append({
-            "arm": arm, "seed": seed, "hf": name, "megabytes": size / 1e6,
-            "logit_difference": export_difference(trained),
-        })
-    return pd.DataFrame(rows, columns=["arm", "seed", "hf", "megabytes", "logit_difference"])
+        difference, largest = export_difference(trained)
+        rows.append((arm, seed, name, size / 1e6, difference, difference / largest))
+    columns = ["arm", "seed", "hf", "megabytes", "logit_difference", "relative_difference"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def export_metrics(exports: pd.DataFrame) -> dict[str, float]:
@@ -192,13 +191,13 @@ def listing(study: Ablation) -> list[dict[str, object]]:
     ]
 
 
-def export_difference(trained: TrainedRun) -> float:
+def export_difference(trained: TrainedRun) -> tuple[float, float]:
     """Largest absolute difference between the logits of the last checkpoint's export and those of the module in
-    training."""
+    training, and the largest of the latter."""
     from hare.model.exported import load_exported
 
     probe = load_file(trained.probe)
     last = trained.exports[trained.run.training.train_steps]
     with torch.no_grad():
         logits = load_exported(last)(probe["input_ids"]).logits
-    return float((logits - probe["logits"]).abs().max())
+    return float((logits - probe["logits"]).abs().max()), float(probe["logits"].abs().max())
