@@ -103,6 +103,24 @@ def test_costs_agree_with_the_models_own_formulas() -> None:
     assert shape.flops_per_token(2048) == sizes.training_flops_per_token(Paper, 2048, 32_000)
 
 
+def test_the_record_costs_the_cores_that_were_held_or_the_runs_made_before() -> None:
+    def record(name: str, seconds: dict[str, float], metrics: dict[str, float], runs: list[float] | None) -> Recorded:
+        recorded = Recorded(name)
+        recorded.__dict__["_stages"] = {
+            stage: {"metrics": metrics, "provenance": {"wall_seconds": wall, "hardware": {"cores": 2}}}
+            for stage, wall in seconds.items()}
+        tables = {} if runs is None else {("training", "runs"): pd.DataFrame({"seconds": runs})}
+        object.__setattr__(recorded, "table", lambda *names: tables.get(names))
+        return recorded
+
+    one = record("one", {"corpus": 1800, "training": 3600}, {}, [900.0, 900.0])
+    two = record("two", {"training": 60, "leakage": 1800}, {"planted.seconds": 9000.0}, [3600.0, 7200.0])
+    table = cost.spent([one, two, record("nothing", {}, {}, None)], 0.5)
+    assert list(table.index) == ["one", "two", "all"]
+    assert table.loc["one", ["corpus", "training", "core hours", "money"]].tolist() == [1.0, 2.0, 3.0, 1.5]
+    assert table.loc["two", ["training", "leakage"]].tolist() == [3.0, 2.5] and table.loc["all", "core hours"] == 8.5
+
+
 def test_a_cost_is_consistent_with_itself() -> None:
     gpu = cost.Gpu("any", peak_flops=1e15, mfu=0.5, price_per_hour=2.0, watts=500)
     run_cost = cost.cost(1e10, 3.6e9, gpu, gpus=4)

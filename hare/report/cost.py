@@ -1,15 +1,18 @@
-"""What would this cost me? From a model, a number of tokens and a GPU to hours, money and energy.
+"""What would this cost me, and what did the record cost? From a model, a number of tokens and a GPU to hours, money and
+energy; from recorded stages to core hours.
 
 FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B): 6 per weight and token for the matrices, and
 12 · layers · hidden · sequence length for attention counted in full; the embedding look-up is not counted. MFU is the
 share of the GPU's dense peak in the precision used.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from hare.report.paper.published import published, setup
+from hare.report.recorded import STAGES, Recorded
 
 H800_BF16_FLOPS = 989e12  # dense peak by the maker's data sheet; the paper trained on this GPU
 _SECONDS_PER_HOUR = 3600.0
@@ -93,6 +96,32 @@ def costs(shapes: dict[str, tuple[Shape, int]], tokens: float, gpu: Gpu, gpus: i
             "tokens/s and GPU": price.tokens_per_second_and_gpu,
         }
     return pd.DataFrame(rows).T.rename_axis("model")
+
+
+def spent(records: Iterable[Recorded], price_per_core_hour: float) -> pd.DataFrame:
+    """One row per profile that has recorded anything, and their sum: core hours by stage and in all, and money in the
+    currency of the price.
+
+    A stage holds all cores of its machine while its notebook runs. Where its training runs took more than that, they
+    were made in earlier sittings or on another machine, and their own seconds count, one core each.
+    """
+    rows = {recorded.profile: {stage: hours for stage in STAGES if (hours := _core_hours(recorded, stage))}
+            for recorded in records}
+    table = pd.DataFrame.from_dict({name: row for name, row in rows.items() if row}, orient="index")
+    table = table.reindex(columns=[stage for stage in STAGES if stage in table])
+    table.loc["all"] = table.sum()
+    table["core hours"] = table.sum(axis="columns")
+    return table.assign(money=table["core hours"] * price_per_core_hour).rename_axis("profile")
+
+
+def _core_hours(recorded: Recorded, stage: str) -> float:
+    """Core hours of a stage; 0 where it has recorded nothing."""
+    provenance, runs = recorded.provenance(stage), recorded.table(stage, "runs")
+    if not provenance:
+        return 0.0
+    held = provenance["wall_seconds"] * provenance["hardware"]["cores"]
+    of_runs = runs.seconds.sum() if runs is not None else recorded.metrics(stage).get("planted.seconds", 0.0)
+    return max(held, of_runs) / _SECONDS_PER_HOUR
 
 
 def shape_of(parameters: dict[str, int], vocabulary: int) -> Shape:
