@@ -25,6 +25,7 @@ def contradictions(profile: "Profile") -> Iterator[Contradiction]:
     yield from _of_lengths(profile)
     yield from _of_names(profile)
     yield from _of_the_leak(profile)
+    yield from _of_the_grid(profile)
     yield from _of_blocks_left_out(profile)
 
 
@@ -130,6 +131,33 @@ def _of_the_leak(profile: "Profile") -> Iterator[Contradiction]:
         yield (
             ("leakage.leak_hidden_sizes", "model.attention_heads"), leakage.leak_hidden_sizes,
             f"{uneven[0]} is no multiple of {heads} attention heads; choose multiples",
+        )
+
+
+def _of_the_grid(profile: "Profile") -> Iterator[Contradiction]:
+    model, training = profile.model, profile.training
+    sizes, steps = profile.scaling.scaling_hidden_sizes, profile.scaling.scaling_train_steps
+    keys = ("scaling.scaling_hidden_sizes", "scaling.scaling_train_steps")
+    if not (sizes and steps):
+        if sizes or steps:
+            yield keys if sizes else keys[::-1], sizes or steps, f"{keys[bool(sizes)]} is empty; give both or neither"
+        return
+    uneven = [size for size in sizes if size % (2 * model.attention_heads)]
+    if uneven:
+        yield (
+            (keys[0], "model.attention_heads"), sizes,
+            f"{uneven[0]} is no even multiple of {model.attention_heads} attention heads; choose even multiples",
+        )
+    for key, values, other, value in (
+        (keys[0], sizes, "model.hidden_size", model.hidden_size),
+        (keys[1], steps, "training.train_steps", training.train_steps),
+    ):
+        if value not in values:
+            yield (key, other), values, f"add {value}, which is {other}: the study's own runs are one cell of the grid"
+    if len(training.arms) != 2:
+        yield (
+            ("training.arms", *keys), ", ".join(training.arms),
+            "a grid compares two arms; leave two, or empty scaling.scaling_hidden_sizes and scaling_train_steps",
         )
 
 

@@ -26,6 +26,7 @@ from hare.core.sections import (
     Finetuning,
     Leakage,
     Model,
+    Scaling,
     Synthesis,
     Tokens,
     Training,
@@ -49,6 +50,7 @@ class Profile:
     tokens: Tokens = Field(default_factory=Tokens)
     model: Model = Field(default_factory=Model)
     training: Training = Field(default_factory=Training)
+    scaling: Scaling = Field(default_factory=Scaling)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     leakage: Leakage = Field(default_factory=Leakage)
     finetuning: Finetuning = Field(default_factory=Finetuning)

@@ -42,6 +42,7 @@ _ARM_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,39}")
 _TRAINED_HERE = re.compile(r"own-([1-9][0-9]{2,4})")
 _FEWEST_PIECES, _MOST_PIECES = 300, 65_536  # each byte needs a piece; token files hold 16 bits per token
 _URLS = ("http://", "https://")
+_DOSES = {0: 136, 1: 66, 2: 66, 4: 66, 8: 33, 16: 33}  # of the leak experiment
 
 
 def _a_generator(value: str) -> str:
@@ -208,6 +209,14 @@ class Training:
 
 
 @dataclass(frozen=True, config=CLOSED)
+class Scaling:
+    """A grid of sizes and lengths on which two arms are trained beside the study; empty: none."""
+
+    scaling_hidden_sizes: AnyNumber[Count] = ()  # one model each; the feed-forward layer follows
+    scaling_train_steps: AnyNumber[Count] = ()  # one length of run each; what else counts in steps follows
+
+
+@dataclass(frozen=True, config=CLOSED)
 class Evaluation:
     """lm-eval on local benchmark files."""
 
@@ -220,16 +229,12 @@ class Evaluation:
     tasks_from_hub: Flag = False  # whether their rows are read from the Hugging Face hub, not from index archives
 
 
-def _the_leaks_doses() -> dict[int, int]:
-    return {0: 136, 1: 66, 2: 66, 4: 66, 8: 33, 16: 33}
-
-
 @dataclass(frozen=True, config=CLOSED)
 class Leakage:
     """The 5-gram leakage measure and its controls."""
 
     # {dose: items}: how many items a run reads that many times; 0: never, the control
-    leak_items: Annotated[ByNumber[Count], Field(min_length=2, default_factory=_the_leaks_doses)]
+    leak_items: Annotated[ByNumber[Count], Field(min_length=2, default_factory=lambda: dict(_DOSES))]
     leakage_benchmarks: AtLeastOne[Text] = ("arc_challenge", "gsm8k", "hellaswag")
     leakage_samples: Count = 48  # items per benchmark and split at the most; the method's paper: 3000
     leakage_peer_samples: CountOrZero = 0  # the same for the peer model; 0: leave it out

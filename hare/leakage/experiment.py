@@ -25,6 +25,7 @@ from hare.tokens.mixture import MixtureSpec, MixtureStage
 from hare.tokens.packed import fingerprint
 from hare.tokens.tokenizer import Tokenizer
 from hare.training.run import TrainedRun, TrainingRun
+from hare.training.study import resized
 
 _TEXTS_TOGETHER = 32  # in one call of the model
 
@@ -62,14 +63,8 @@ def chosen_items(leakage: Leakage, tokenizer: Tokenizer, positions: int) -> Leak
 def leaked_runs(items: LeakItems, leakage: Leakage, model: Model, training: Training, d1: Path, tokenizer: Path,
                 folder: Path) -> list[LeakedRun]:
     """Every run of the experiment, its token file written: one for each hidden size and seed."""
-    return [_leaked_run(items, leakage, _resized(model, size), training, (d1, tokenizer, folder), seed)
+    return [_leaked_run(items, leakage, resized(model, size), training, (d1, tokenizer, folder), seed)
             for size in leakage.leak_hidden_sizes for seed in leakage.leak_seeds]
-
-
-def _resized(model: Model, hidden_size: int) -> Model:
-    """The shape at another width, the feed-forward layer in proportion (a multiple of 8)."""
-    wide = 8 * round(model.intermediate_size * hidden_size / model.hidden_size / 8)
-    return dataclasses.replace(model, hidden_size=hidden_size, intermediate_size=wide)
 
 
 def _leaked_run(items: LeakItems, leakage: Leakage, model: Model, training: Training, paths: tuple[Path, Path, Path],

@@ -7,13 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
-from hare.report.style import TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
+from hare.report.style import OTHER_COLOUR, TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
 
 ENDPOINTS = {
     "p": "P: benchmark\nanswers", "n": "N: neutral\ntext", "h1": "H1: held-out\ntext", "h2": "H2: held-out\nD2 pages",
     "h3": "H3: held-out\ntasks",
 }
 _SMOOTHED_OVER = 0.05  # of a run's steps
+_GRID_ENDPOINTS = ("p", "h1", "h3")
+_APART = 0.06  # of the tokens: widths stand beside each other, so that their intervals do
 _OUTCOMES = {"better": "#009E73", "worse": "#D55E00", "equivalent": "#0072B2", "undecided": "#777777"}
 
 
@@ -147,3 +149,63 @@ def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([row.difference], [place], "o", color=colour, markersize=5)
     axes.locator_params(axis="x", nbins=3)
+
+
+@figure("training", "scaling")
+def scaling(frame: pd.DataFrame) -> Figure:
+    """The difference between two arms in every cell of a grid, one line per width, and what the law makes of them at
+    ten times the size. A filled mark's interval holds no zero.
+
+    Columns: contrast, endpoint, kind, hidden_size, tokens, difference, low, high, held, outcome.
+    """
+    endpoints = [name for name in _GRID_ENDPOINTS if name in set(frame["endpoint"])]
+    picture, panels = plt.subplots(1, len(endpoints), figsize=(3.4 * len(endpoints), 4.0), squeeze=False)
+    for axes, endpoint in zip(panels[0], endpoints, strict=True):
+        _grid_panel(axes, frame[frame["endpoint"] == endpoint])
+        axes.set_title(ENDPOINTS[endpoint].replace("\n", " "), fontsize=9, fontweight="normal")
+    arms = " − ".join(arm_label(arm) for arm in frame["contrast"].iloc[0].split("-"))
+    panels[0][0].set_ylabel(f"{arms}, bits per byte (below 0: better)")
+    panels[0][0].legend(fontsize=8)
+    picture.supxlabel("training tokens (millions); bars: 95 %; filled: the interval holds no zero", fontsize=9)
+    headline(picture, _scaling_finding(frame[frame["endpoint"] == endpoints[0]], arms))
+    return picture
+
+
+def _grid_panel(axes: Axes, part: pd.DataFrame) -> None:
+    measured, beyond = (part[part["kind"] == kind] for kind in ("measured", "extrapolated"))
+    axes.axhline(0, color="black", linewidth=0.8)
+    sizes = sorted(measured["hidden_size"].unique())
+    for place, size in enumerate(sizes):
+        line = measured[measured["hidden_size"] == size].sort_values("tokens")
+        aside = (1 + _APART) ** (place - (len(sizes) - 1) / 2)
+        _marked(axes, line.assign(tokens=line["tokens"] * aside), f"C{place}", "o-", f"hidden size {size:.0f}")
+    _marked(axes, beyond, OTHER_COLOUR, "D", "law at 10 times\nparameters and tokens")
+    axes.set_xscale("log")
+    ticks = sorted({*measured["tokens"], *beyond["tokens"]})
+    axes.set_xticks(ticks, [f"{tick / 1e6:.2g}" for tick in ticks])
+
+
+def _marked(axes: Axes, line: pd.DataFrame, colour: str, style: str, label: str) -> None:
+    """Points with intervals, those filled whose interval holds no zero."""
+    if line.empty:
+        return
+    ends = np.abs(line[["low", "high"]].to_numpy().T - line["difference"].to_numpy())
+    axes.errorbar(line["tokens"], line["difference"], ends, fmt=style, color=colour, markerfacecolor="white",
+                  markersize=5, linewidth=1.4, elinewidth=1, label=label)
+    sure = line[(line["low"] > 0) | (line["high"] < 0)]
+    axes.plot(sure["tokens"], sure["difference"], style[0], color=colour, markersize=5, zorder=3)
+
+
+def _scaling_finding(part: pd.DataFrame, arms: str) -> str:
+    """Only what the law's check and interval leave standing."""
+    where = f"{arms} on {ENDPOINTS[part['endpoint'].iloc[0]].split(': ')[1].replace(chr(10), ' ')}"
+    measured, beyond = (part[part["kind"] == kind] for kind in ("measured", "extrapolated"))
+    better, worse = int((measured["high"] < 0).sum()), int((measured["low"] > 0).sum())
+    seen = f"{where}: better in {better} and worse in {worse} of {len(measured)} cells"
+    if beyond.empty:
+        return f"{seen}; too few for a law"
+    row = beyond.iloc[0]
+    if row["outcome"] in ("better", "worse"):
+        return f"{seen};\nat ten times the size {row['outcome']} by {abs(row['difference']):.3f} bits per byte"
+    why = "the law fails its check" if not row["held"] else "the interval holds zero"
+    return f"{seen};\nat ten times the size nothing can be told, since {why}"

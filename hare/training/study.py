@@ -1,10 +1,12 @@
-"""The ablation of the paper's Figure 3 as a list of runs: arms by seeds, and a pair that checks the layouts."""
+"""The ablation of the paper's Figure 3 as a list of runs: arms by seeds, and a pair that checks the layouts; and a grid
+of the same arms at several sizes and lengths."""
 
 import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +15,21 @@ import torch
 from safetensors.torch import load_file
 
 from hare.core.errors import HareError
-from hare.core.files import folder_written_whole
-from hare.core.sections import Model, Tokens, Training
+from hare.core.files import folder_written_whole, remove
+from hare.core.sections import Model, Scaling, Tokens, Training
+from hare.model.sizes import layer_parameters
 from hare.tokens.mixture import Mixture, arm_mixture
 from hare.tokens.topics import of_seed
 from hare.training.budget import Plan, budget_within
 from hare.training.inputs import Inputs
-from hare.training.kept import KeptRuns, taken_up
+from hare.training.kept import KeptRuns, Key, taken_up
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
 
 _PARITY_BATCH = 16  # sequences at the most, since beside one GPU the pair trains on the processor
+_IN_STEPS = ("warmup_steps", "checkpoint_interval", "validation_interval")
+Cell = tuple[int, int]  # hidden size and steps
+Grid = dict[Cell, dict[Key, TrainedRun]]
 PARITY = "parity"  # stands for an arm: the pair of runs that checks the layouts
 
 
@@ -132,6 +138,64 @@ def train_study(
         parity={key[1]: run for key, run in trained.items() if key[0] == PARITY},
         budget=metrics,
     )
+
+
+def resized(model: Model, hidden_size: int) -> Model:
+    """The shape at another width, the feed-forward layer in proportion (a multiple of 8)."""
+    wide = 8 * round(model.intermediate_size * hidden_size / model.hidden_size / 8)
+    return dataclasses.replace(model, hidden_size=hidden_size, intermediate_size=wide)
+
+
+def lengthened(training: Training, steps: int) -> Training:
+    """The optimisation over another number of steps: warm-up, checkpoints and validations at the same shares of it."""
+    scaled = {name: max(1, round(getattr(training, name) * steps / training.train_steps)) for name in _IN_STEPS}
+    return training if steps == training.train_steps else dataclasses.replace(training, train_steps=steps, **scaled)
+
+
+def grid_shapes(scaling: Scaling, model: Model, training: Training) -> dict[Cell, tuple[Model, Training]]:
+    """Shape and optimisation of every cell, the cheapest first; none where the profile has no grid."""
+    cells = {
+        (size, steps): (resized(model, size), lengthened(training, steps))
+        for size, steps in product(scaling.scaling_hidden_sizes, scaling.scaling_train_steps)
+    }
+    return dict(sorted(cells.items(), key=lambda cell: (layer_parameters(cell[1][0]) * cell[0][1], cell[0])))
+
+
+def train_grid(
+    study: Ablation, shapes: Mapping[Cell, tuple[Model, Training]], tokens: Tokens, inputs: Inputs, kept: KeptRuns
+) -> Grid:
+    """Train every cell that is neither trained yet nor kept, with the study's arms and seeds: all cells of a seed
+    before the next seed, the arms of a cell side by side. The runs of one cell are the study's own.
+
+    Once kept, a run's folder goes, its checkpoints and weights with it: only what was kept of it is read later.
+    """
+    known, folder = {run.run.folder: run for run in study.arms.values()}, first_run(study).run.folder.parent
+    grid: Grid = {cell: {} for cell in shapes}
+    turns = list(product(dict.fromkeys(seed for _, seed in study.arms), shapes.items()))
+    for number, (seed, (cell, (model, training))) in enumerate(turns, 1):
+        runs = {
+            (arm, seed): run_of_arm(weights, seed, model, tokens, training, inputs).keyed(folder, f"{arm}-seed{seed}")
+            for arm, weights in training.arms.items()
+        }
+        others = {key: run for key, run in runs.items() if run.folder not in known}
+        if others:
+            print(f"cell {number} of {len(turns)}: hidden size {cell[0]}, {cell[1]} steps, seed {seed}", flush=True)
+        trained = {key: known[run.folder] for key, run in runs.items() if run.folder in known}
+        trained |= _trained_and_kept(others, kept)
+        grid[cell] |= {key: trained[key] for key in runs}
+    return grid
+
+
+def _trained_and_kept(runs: Mapping[Key, TrainingRun], kept: KeptRuns) -> dict[Key, TrainedRun]:
+    """Those of the runs that are not kept trained and kept; without a place to keep them, trained."""
+    missing = {key: run for key, run in runs.items() if taken_up(kept.folder, run) is None}
+    trained = dict(zip(missing, train_all(list(missing.values())), strict=True)) if missing else {}
+    kept.keep(trained)
+    if kept.folder is None:
+        return trained
+    for run in runs.values():
+        remove(run.folder)
+    return {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
 
 
 def first_run(study: Ablation) -> TrainedRun:

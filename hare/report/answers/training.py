@@ -24,18 +24,31 @@ def answer(metrics: Mapping[str, float]) -> str:
 
 
 def _of_other_arms(metrics: Mapping[str, float]) -> str:
-    """Every contrast on benchmark answers, and what more topics change, of a profile that does not compare tasks with
-    their text; '' of all others."""
+    """Every contrast on benchmark answers, what more topics change and what a grid says beyond its sizes, of a profile
+    that does not compare tasks with their text; '' of all others."""
     pairs = [match[1] for name in metrics if (match := re.fullmatch(r"contrast\.([^.]+)\.p", name))]
     if not pairs or "c-a2" in pairs:
         return ""
     listed = "; ".join(f"{pair.replace('-', ' − ').replace('_', ' ')} {number(metrics, f'contrast.{pair}.p', '+.3f')}"
                        for pair in pairs)
     text = f"Arms compared on the answers of five benchmarks, in bits per byte (below 0 is better): {listed}."
-    if "slope.n" not in metrics:
-        return text
-    return (f"{text} Equally much text of three times as many topics changes neutral text by "
-            f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
+    if "slope.n" in metrics:
+        text += (f" Equally much text of three times as many topics changes neutral text by "
+                 f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
+    return text + _beyond_the_grid(metrics)
+
+
+def _beyond_the_grid(metrics: Mapping[str, float]) -> str:
+    """What the law through a grid of sizes says, as far as its check lets it; '' without a grid."""
+    name = "scaling.p.extrapolated"
+    if name not in metrics:
+        return ""
+    if not metrics["scaling.p.held"]:
+        return (" Whether this lasts at ten times the size cannot be told: the law through the grid does not predict "
+                "the longest run that was left out of it.")
+    told = _told(metrics, name)
+    verdict = told if told in ("better", "worse") else "cannot be told, since the interval holds zero"
+    return f" At ten times the size, by a law through the grid: {number(metrics, name, '+.3f')}, {verdict}."
 
 
 def _finding(metrics: Mapping[str, float]) -> str:
