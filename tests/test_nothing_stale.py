@@ -123,6 +123,7 @@ def test_a_changed_artifact_runs_the_notebooks_that_read_it(roots: Path, step: A
 @pytest.mark.parametrize(("section", "field", "value"), [
     ("corpus", "max_mb_per_source", 0.5), ("synthesis", "topics", 7), ("decontamination", "indexed_items", 101),
     ("tokens", "heldout_items", 9), ("model", "layers", 3), ("training", "weight_decay", 0.2),
+    ("scaling", "scaling_train_steps", (12,)),
     ("evaluation", "evaluation_seed", 7), ("leakage", "leakage_samples", 9), ("finetuning", "tool_steps", 5),
     ("deployment", "speed_repeats", 3),
 ])

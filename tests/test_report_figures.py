@@ -152,6 +152,27 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
     assert title == "On benchmark answers: 1 better, 1 equivalent"
 
 
+@pytest.mark.parametrize(("outcome", "held", "told"), [
+    ("worse", True, "at ten times the size worse by 0.040 bits per byte"),
+    ("cannot tell", True, "nothing can be told, since the interval holds zero"),
+    ("cannot tell", False, "nothing can be told, since the law fails its check"),
+])
+def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held: bool, told: str) -> None:
+    columns = "contrast endpoint kind hidden_size parameters tokens difference low high seeds held outcome"
+    endpoints, lengths = ("p", "n", "h1", "h3"), ((5e5, -0.01), (4e6, 0.01))
+    cells = [("c-a", endpoint, "measured", size, size**2, tokens, -0.03, -0.05, high, 3, None, None)
+             for endpoint in endpoints for size in (128, 256) for tokens, high in lengths]
+    law = [("c-a", endpoint, "extrapolated", None, 1e7, 4e7, 0.04, 0.01, 0.07, 3, held, outcome)
+           for endpoint in endpoints]
+    picture = training.scaling(table(columns, *cells, *law))
+    title = picture.get_suptitle().replace("\n", " ")
+    assert title.startswith("C − A on benchmark answers: better in 2 and worse in 0 of 4 cells") and told in title
+    assert [axes.get_title() for axes in picture.axes] == [
+        "P: benchmark answers", "H1: held-out text", "H3: held-out tasks"]
+    alone = training.scaling(table(columns, *cells[:1])).get_suptitle().replace("\n", " ")
+    assert "too few for a law" in alone
+
+
 def test_a_precision_costs_and_saves_what_its_row_says() -> None:
     columns = ("precision size_mb memory_mb token_ms slowest_ms worse_by low high tool_worse_by tool_low tool_high")
     frame = table(columns, ("fp32", 40.0, 90.0, 2.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
