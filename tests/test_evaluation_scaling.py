@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare.evaluation import scaling
-from hare.evaluation.scaling import EXTRAPOLATED, MEASURED, PREDICTED
+from hare.evaluation.scaling import ALONE, EXTRAPOLATED, MEASURED, PREDICTED
 from hare.report import training_figures
 
 WIDTHS = {128: 1_056_768, 192: 2_377_728, 256: 4_227_072}
@@ -106,12 +106,24 @@ def test_no_difference_is_not_told_from_none() -> None:
     assert row_of(table, EXTRAPOLATED)["outcome"] == "cannot tell" and row_of(table, PREDICTED)["held"]
 
 
-@pytest.mark.parametrize(("low", "high", "held", "told"), [
-    (0.1, 0.2, True, "worse"), (-0.2, -0.1, True, "better"), (-0.1, 0.1, True, "cannot tell"),
-    (0.0, 0.1, True, "cannot tell"), (0.1, 0.2, False, "cannot tell"),
+def test_a_difference_with_exponents_of_its_own_widens_what_the_differences_alone_say() -> None:
+    def other(sizes: np.ndarray) -> np.ndarray:
+        return 0.05 - 0.02 * sizes[..., 0] ** -0.1 - 0.02 * sizes[..., 1] ** -0.6
+
+    table = scaling.scaling_table(grid(other, noise=0.006))
+    joint, alone = row_of(table, EXTRAPOLATED), row_of(table, ALONE)
+    assert alone["high"] - alone["low"] > joint["high"] - joint["low"]
+    assert alone["low"] < other(np.array([10.0, 10.0])) < alone["high"]
+
+
+@pytest.mark.parametrize(("intervals", "held", "told"), [
+    ([(0.1, 0.2), (0.05, 0.3)], True, "worse"), ([(-0.2, -0.1), (-0.3, -0.05)], True, "better"),
+    ([(-0.1, 0.1), (-0.2, 0.2)], True, "cannot tell"), ([(0.0, 0.1), (0.1, 0.2)], True, "cannot tell"),
+    ([(0.1, 0.2), (-0.1, 0.3)], True, "cannot tell"), ([(0.1, 0.2), (-0.2, -0.1)], True, "cannot tell"),
+    ([(0.1, 0.2), (0.1, 0.2)], False, "cannot tell"),
 ])
-def test_the_outcomes(low: float, high: float, held: bool, told: str) -> None:
-    assert scaling.outcome(low, high, held) == told
+def test_the_outcomes(intervals: list, held: bool, told: str) -> None:
+    assert scaling.outcome(intervals, held) == told
 
 
 @pytest.mark.parametrize("less", [
@@ -151,7 +163,7 @@ def test_every_run_has_its_row_and_every_law_its_metrics() -> None:
     table = scaling.scaling_table(rows)
     named = scaling.metrics(table)
     assert {"scaling.p.extrapolated", "scaling.h3.extrapolated.low", "scaling.h3.extrapolated.high", "scaling.p.alpha",
-            "scaling.p.predicted", "scaling.p.measured", "scaling.p.held"} <= set(named)
+            "scaling.p.predicted", "scaling.p.measured", "scaling.p.held", "scaling.p.alone.high"} <= set(named)
     assert all(np.isfinite(value) for value in named.values())
     signs = scaling.sign_table(table)
     assert signs.shape == (3, 4) and set(signs.to_numpy().ravel()) <= {"−", "(−)", "+", "(+)"}

@@ -90,17 +90,17 @@ def test_the_answer_of_05_names_the_arms_of_a_profile_without_the_contrast_of_ta
     assert "neutral text by -0.150 [-0.200, -0.100] and held-out text by -0.050" in training.answer(metrics)
 
 
-@pytest.mark.parametrize(("low", "high", "held", "sentence"), [
-    (0.02, 0.06, 1.0, "by a law through the grid: +0.040 [+0.020, +0.060], worse."),
-    (-0.06, -0.02, 1.0, "-0.040 [-0.060, -0.020], better."),
-    (-0.02, 0.06, 1.0, "+0.020 [-0.020, +0.060], cannot be told, since the interval holds zero."),
-    (0.02, 0.06, 0.0, "cannot be told: the law through the grid does not predict the longest run"),
+@pytest.mark.parametrize(("law", "alone", "held", "sentence"), [
+    ((0.02, 0.06), (0.01, 0.07), 1.0, "[+0.020, +0.060], by the differences alone +0.040 [+0.010, +0.070]: worse."),
+    ((-0.06, -0.02), (-0.07, -0.01), 1.0, "alone -0.040 [-0.070, -0.010]: better."),
+    ((-0.02, 0.06), (-0.03, 0.07), 1.0, "it cannot be told."), ((0.02, 0.06), (-0.01, 0.07), 1.0, "it cannot be told."),
+    ((0.02, 0.06), (0.01, 0.07), 0.0, "cannot be told: the law through the grid does not predict the longest run"),
 ])
 def test_the_answer_of_05_goes_beyond_a_grid_only_as_far_as_its_law_holds(
-    low: float, high: float, held: float, sentence: str
+    law: tuple, alone: tuple, held: float, sentence: str
 ) -> None:
-    metrics = _interval("contrast.c-a.p", -0.02, 0.04) | _interval("scaling.p.extrapolated", low, high)
-    assert sentence in training.answer(metrics | {"scaling.p.held": held})
+    metrics = _interval("contrast.c-a.p", -0.02, 0.04) | _interval("scaling.p.extrapolated", *law)
+    assert sentence in training.answer(metrics | _interval("scaling.p.alone", *alone) | {"scaling.p.held": held})
 
 
 @pytest.mark.parametrize(("rare", "paper", "sentence"), [

@@ -154,7 +154,7 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
 
 @pytest.mark.parametrize(("outcome", "held", "told"), [
     ("worse", True, "at ten times the size worse by 0.040 bits per byte"),
-    ("cannot tell", True, "nothing can be told, since the interval holds zero"),
+    ("cannot tell", True, "nothing can be told, since an interval holds zero"),
     ("cannot tell", False, "nothing can be told, since the law fails its check"),
 ])
 def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held: bool, told: str) -> None:
@@ -162,8 +162,8 @@ def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held:
     endpoints, lengths = ("p", "n", "h1", "h3"), ((5e5, -0.01), (4e6, 0.01))
     cells = [("c-a", endpoint, "measured", size, size**2, tokens, -0.03, -0.05, high, 3, None, None)
              for endpoint in endpoints for size in (128, 256) for tokens, high in lengths]
-    law = [("c-a", endpoint, "extrapolated", None, 1e7, 4e7, 0.04, 0.01, 0.07, 3, held, outcome)
-           for endpoint in endpoints]
+    law = [("c-a", endpoint, kind, None, 1e7, 4e7, 0.04, 0.01, 0.07, 3, held, outcome)
+           for endpoint in endpoints for kind in ("extrapolated", "alone")]
     picture = training.scaling(table(columns, *cells, *law))
     title = picture.get_suptitle().replace("\n", " ")
     assert title.startswith("C − A on benchmark answers: better in 2 and worse in 0 of 4 cells") and told in title

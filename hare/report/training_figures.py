@@ -172,7 +172,7 @@ def scaling(frame: pd.DataFrame) -> Figure:
 
 
 def _grid_panel(axes: Axes, part: pd.DataFrame) -> None:
-    measured, beyond = (part[part["kind"] == kind] for kind in ("measured", "extrapolated"))
+    measured, beyond, alone = (part[part["kind"] == kind] for kind in ("measured", "extrapolated", "alone"))
     axes.axhline(0, color="black", linewidth=0.8)
     sizes = sorted(measured["hidden_size"].unique())
     for place, size in enumerate(sizes):
@@ -180,6 +180,7 @@ def _grid_panel(axes: Axes, part: pd.DataFrame) -> None:
         aside = (1 + _APART) ** (place - (len(sizes) - 1) / 2)
         _marked(axes, line.assign(tokens=line["tokens"] * aside), f"C{place}", "o-", f"hidden size {size:.0f}")
     _marked(axes, beyond, OTHER_COLOUR, "D", "law at 10 times\nparameters and tokens")
+    _marked(axes, alone.assign(tokens=alone["tokens"] * (1 + 3 * _APART)), "black", "s", "of the differences alone")
     axes.set_xscale("log")
     ticks = sorted({*measured["tokens"], *beyond["tokens"]})
     axes.set_xticks(ticks, [f"{tick / 1e6:.2g}" for tick in ticks])
@@ -207,5 +208,5 @@ def _scaling_finding(part: pd.DataFrame, arms: str) -> str:
     row = beyond.iloc[0]
     if row["outcome"] in ("better", "worse"):
         return f"{seen};\nat ten times the size {row['outcome']} by {abs(row['difference']):.3f} bits per byte"
-    why = "the law fails its check" if not row["held"] else "the interval holds zero"
+    why = "the law fails its check" if not row["held"] else "an interval holds zero"
     return f"{seen};\nat ten times the size nothing can be told, since {why}"

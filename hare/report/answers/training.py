@@ -46,9 +46,10 @@ def _beyond_the_grid(metrics: Mapping[str, float]) -> str:
     if not metrics["scaling.p.held"]:
         return (" Whether this lasts at ten times the size cannot be told: the law through the grid does not predict "
                 "the longest run that was left out of it.")
-    told = _told(metrics, name)
-    verdict = told if told in ("better", "worse") else "cannot be told, since the interval holds zero"
-    return f" At ten times the size, by a law through the grid: {number(metrics, name, '+.3f')}, {verdict}."
+    told, alone = _told(metrics, name), _told(metrics, "scaling.p.alone")
+    verdict = told if told == alone and told in ("better", "worse") else "it cannot be told"
+    return (f" At ten times the size, by a law through the grid: {number(metrics, name, '+.3f')}, by the differences "
+            f"alone {number(metrics, 'scaling.p.alone', '+.3f')}: {verdict}.")
 
 
 def _finding(metrics: Mapping[str, float]) -> str:
