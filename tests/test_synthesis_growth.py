@@ -249,14 +249,3 @@ def test_rounds_take_the_categories_in_turn_each_passage_once_in_each_form_and_t
 def test_nothing_staged_installs_nothing(toy):
     publishing.install("toy", toy / "nowhere")
     assert published.PINS.read_text() == ""
-
-
-def test_a_study_reads_the_rounds_up_to_the_one_that_is_named_and_growing_reads_all(toy):
-    everything(toy)
-    whole, pins = texts(toy), yaml.safe_load(published.PINS.read_text())
-    published.PINS.write_text(yaml.safe_dump({"toy": pins["toy"] | {published.LAST_ROUND: 1}}))
-    read = published.read("toy").d2
-    assert list(read["id"]) == list(whole["id"][whole["round"] == 1]) and 0 < len(read) < len(whole)
-    assert published.read_all("toy").d2.equals(whole)
-    assert "offers no more" in everything(toy) and texts(toy).equals(whole)
-    assert yaml.safe_load(published.PINS.read_text())["toy"][published.LAST_ROUND] == 1

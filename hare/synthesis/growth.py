@@ -75,7 +75,7 @@ def grow(profile: Profile, wanted: int) -> str:
 
 def _grown(work: _Work, wanted: int, standing: Path) -> Published:
     """The set, published round by round until it has ``wanted`` tokens; the file ``standing`` says how far it is."""
-    known = published.read_all(work.name) if work.name in read_yaml(published.PINS) else None
+    known = published.read(work.name) if work.name in read_yaml(published.PINS) else None
     first, number, started = _tokens(known), _rounds(known), time.monotonic()
     passages = seed_passages(work.d1, work.config.synthesis_seed) if first < wanted else []
     while known is None or _tokens(known) < wanted:

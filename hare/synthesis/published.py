@@ -6,7 +6,7 @@ digests are in ``published.yaml``, beside this module, so that a file that diffe
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from hare.synthesis.tasks.items import Item, rendered
 
 PINS = Path(__file__).with_name("published.yaml")
 FILES = ("d2.parquet", "d3.parquet", "d2_requests.parquet")
-LAST_ROUND = "read_through_round"
 
 
 @dataclass(frozen=True)
@@ -40,28 +39,13 @@ def folder_of(name: str) -> Path:
 
 
 def read(name: str) -> Published | None:
-    """The published set of that name as studies read it, its digests checked; None when ``name`` is empty.
-
-    Texts of rounds later than ``read_through_round`` in ``published.yaml``, where that is named, are left out: the set
-    grows over several sittings, and what is trained on changes once.
+    """The published set of that name, its digests checked; None when ``name`` is empty.
 
     Raises:
         HareError: no such set is known, or a file is missing or differs from what was published.
     """
     if not name:
         return None
-    known, last = read_all(name), read_yaml(PINS)[name].get(LAST_ROUND)
-    if last is None or "round" not in known.d2:
-        return known
-    return replace(known, d2=known.d2[known.d2["round"] <= last].drop(columns="round").reset_index(drop=True))
-
-
-def read_all(name: str) -> Published:
-    """The published set of that name with the texts of every round, its digests checked.
-
-    Raises:
-        HareError: no such set is known, or a file is missing or differs from what was published.
-    """
     pins = read_yaml(PINS)
     if name not in pins:
         raise HareError(

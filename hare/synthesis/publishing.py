@@ -26,10 +26,7 @@ from hare.synthesis.tasks.items import Item, documents
 from hare.synthesis.topics import TopicModel
 
 _CARD, _PINS = "README.md", "pins.yaml"
-_PINS_SAY = """\
-# sha256 of the files of each published set, which lie in results/<name>/synthesis. Where read_through_round is named,
-# texts of later rounds are published but not trained on.
-"""
+_PINS_SAY = "# sha256 of the files of each published set, which lie in results/<name>/synthesis.\n"
 GATES_PASSED = ", ".join(OBJECTIONS)
 
 
@@ -176,8 +173,8 @@ natural language (D3, {len(d3):,} items), made by notebook 02 of this repository
 **D2** was written by {_listed(d2["model"])} with {_listed(d2["engine"])} and passed the gates named in each row.
 Of a rewrite only the sentences that its seed passage bears out are kept; a textbook page is fluent and often wrong.
 Notebook 02 gives the share of texts with a false or unsupported statement, by form. Each row has its seed passage,
-prompt, decoding, random seed, engine settings and instruction sets of the processor. `round` counts the rounds in which
-the set grew; `hare/synthesis/published.yaml` says up to which one studies read it.
+prompt, decoding, random seed, engine settings and instruction sets of the processor; `round` counts the rounds in which
+the set grew.
 
 **D3** was built without a model; `support` is the passage as it stands, `evidence` what shows the answer to be right.
 
