@@ -127,7 +127,7 @@ def test_composition_schedule_and_epochs_say_what_was_read() -> None:
     assert title == "All arms read 10.00 M tokens; the first 5 of 10 steps see D1 alone"
     epochs = table("arm file epochs", ("a", "d1", 0.5), ("b", "d3", 3.0), ("paper", "D3: SFT", 8.0))
     title = tokens.draw_epochs(epochs).get_suptitle().replace("\n", " ")
-    assert title == "D3 is read 3 times in arm B; the paper reads SFT 8 times"
+    assert title == "Most is read of D3: 3 times, in arm B; the paper reads SFT 8 times"
 
 
 def test_curves_say_how_far_apart() -> None:

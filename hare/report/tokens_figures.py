@@ -93,7 +93,7 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
     ours = frame[frame.arm != "paper"]
     paper = frame[frame.arm == "paper"]
     most = ours.loc[ours.epochs.idxmax()]
-    finding = f"{part_label(most.file)} is read {most.epochs:.2g} times in arm {arm_label(most.arm)}"
+    finding = f"Most is read of {part_label(most.file)}: {most.epochs:.2g} times, in arm {arm_label(most.arm)}"
     if len(paper):
         repeated = paper.loc[paper.epochs.idxmax()]
         finding += f"; the paper reads {repeated.file.split(': ')[-1]} {repeated.epochs:.2g} times"
