@@ -167,3 +167,8 @@ def test_every_run_has_its_row_and_every_law_its_metrics() -> None:
     assert all(np.isfinite(value) for value in named.values())
     signs = scaling.sign_table(table)
     assert signs.shape == (3, 4) and set(signs.to_numpy().ravel()) <= {"−", "(−)", "+", "(+)"}
+    measured = table[(table["kind"] == MEASURED) & (table["endpoint"] == "p")]
+    alone = (measured["low"] > 0) | (measured["high"] < 0)
+    sure = measured["p_holm"] < 0.05
+    assert alone.sum() > sure.sum(), "twelve cells are corrected for their number"
+    assert not (sure & ~alone).any() and sum("(" not in sign for sign in signs.to_numpy().ravel()) == sure.sum()

@@ -82,10 +82,11 @@ def test_the_metrics_have_the_names_that_are_compared() -> None:
     assert all(np.isfinite(value) for value in named.values())
 
 
-def test_runs_of_two_processors_are_not_compared() -> None:
+def test_runs_of_one_seed_on_two_processors_are_not_compared() -> None:
     transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "one"})
-    with pytest.raises(HareError, match="2 kinds of processor .*one: a-seed0; other: c-seed0"):
-        transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "other"})
+    transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "one", ("a", 1): "other", ("c", 1): "other"})
+    with pytest.raises(HareError, match="different kinds of processor .one: a-seed0; other: c-seed0.[.]"):
+        transfer.refuse_mixed_processors({("a", 0): "one", ("c", 0): "other", ("a", 1): "one", ("c", 1): "one"})
 
 
 def test_the_seeds_that_an_effect_takes() -> None:

@@ -158,11 +158,11 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
     ("cannot tell", False, "nothing can be told, since the law fails its check"),
 ])
 def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held: bool, told: str) -> None:
-    columns = "contrast endpoint kind hidden_size parameters tokens difference low high seeds held outcome"
-    endpoints, lengths = ("p", "n", "h1", "h3"), ((5e5, -0.01), (4e6, 0.01))
-    cells = [("c-a", endpoint, "measured", size, size**2, tokens, -0.03, -0.05, high, 3, None, None)
-             for endpoint in endpoints for size in (128, 256) for tokens, high in lengths]
-    law = [("c-a", endpoint, kind, None, 1e7, 4e7, 0.04, 0.01, 0.07, 3, held, outcome)
+    columns = "contrast endpoint kind hidden_size parameters tokens difference low high seeds p_holm held outcome"
+    endpoints, lengths = ("p", "n", "h1", "h3"), ((5e5, 0.01), (4e6, 0.06))
+    cells = [("c-a", endpoint, "measured", size, size**2, tokens, -0.03, -0.05, -0.01, 3, p_holm, None, None)
+             for endpoint in endpoints for size in (128, 256) for tokens, p_holm in lengths]
+    law = [("c-a", endpoint, kind, None, 1e7, 4e7, 0.04, 0.01, 0.07, 3, None, held, outcome)
            for endpoint in endpoints for kind in ("extrapolated", "alone")]
     picture = training.scaling(table(columns, *cells, *law))
     title = picture.get_suptitle().replace("\n", " ")

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from hare.core.statistics import COVERAGE
+from hare.core.statistics import COVERAGE, holm
 from hare.evaluation.endpoints import LABELS, PRIMARY
 from hare.evaluation.transfer import endpoints_of, losses_of
 from hare.model.sizes import layer_parameters
@@ -164,12 +164,12 @@ def fitted(sizes: np.ndarray, losses: np.ndarray, spread: np.ndarray) -> Law:
 def scaling_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What a grid says of the second arm against the first, in bits per byte with 95 % intervals.
 
-    Columns: contrast, endpoint, kind, hidden_size, parameters, tokens, difference, low, high, seeds, and for all but
-    measured rows alpha, beta, held, outcome. Kinds: *measured*, a row per cell; *predicted*, what the law through all
-    but the longest runs says of the longest run of the widest model; *extrapolated*, what the law through all cells
-    says at ten times the parameters and tokens of the largest; *alone*, what the law of the differences alone says
-    there. ``held``: the prediction's interval holds what was measured. All but the first kind are left out where
-    seeds, sizes or lengths are too few for a law.
+    Columns: contrast, endpoint, kind, hidden_size, parameters, tokens, difference, low, high, seeds, for measured rows
+    p_holm (over the cells of the endpoint), and for all others alpha, beta, held, outcome. Kinds: *measured*, a row per
+    cell; *predicted*, what the law through all but the longest runs says of the longest run of the widest model;
+    *extrapolated*, what the law through all cells says at ten times the parameters and tokens of the largest; *alone*,
+    what the law of the differences alone says there. ``held``: the prediction's interval holds what was measured. All
+    but the first kind are left out where seeds, sizes or lengths are too few for a law.
     """
     arms, table = list(dict.fromkeys(rows["arm"])), []
     for endpoint in endpoints_of(rows):
@@ -179,8 +179,8 @@ def scaling_table(rows: pd.DataFrame) -> pd.DataFrame:
             parts += _by_the_law(Cells.of(chosen, endpoint, arms))
         table += [{"contrast": f"{arms[1]}-{arms[0]}", "endpoint": endpoint, **part,
                    "seeds": chosen["seed"].nunique()} for part in parts]
-    columns = ["contrast", "endpoint", "kind", *_CELL, "difference", "low", "high", "seeds", "alpha", "beta", "held",
-               "outcome"]
+    columns = ["contrast", "endpoint", "kind", *_CELL, "difference", "low", "high", "seeds", "p_holm", "alpha", "beta",
+               "held", "outcome"]
     return pd.DataFrame(table, columns=columns)
 
 
@@ -190,12 +190,15 @@ def _has_a_law(rows: pd.DataFrame) -> bool:
 
 
 def _measured(rows: pd.DataFrame, endpoint: str, arms: list[str]) -> list[dict[str, object]]:
-    parts = []
-    for cell, part in rows.groupby(_CELL):
-        change = losses_of(part, endpoint, arms).difference(1, 0)
-        parts.append({"kind": MEASURED, **dict(zip(_CELL, cell, strict=True)), "difference": change.value,
-                      "low": change.low, "high": change.high})
-    return parts
+    cells, changes = zip(*(
+        (cell, losses_of(part, endpoint, arms).difference(1, 0)) for cell, part in rows.groupby(_CELL)
+    ), strict=True)
+    corrected = holm([change.p for change in changes])
+    return [
+        {"kind": MEASURED, **dict(zip(_CELL, cell, strict=True)), "difference": change.value, "low": change.low,
+         "high": change.high, "p_holm": p_holm}
+        for cell, change, p_holm in zip(cells, changes, corrected, strict=True)
+    ]
 
 
 def _by_the_law(cells: Cells) -> list[dict[str, object]]:
@@ -253,12 +256,11 @@ def outcome(intervals: Sequence[tuple[float, float]], held: bool) -> str:
 
 
 def sign_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The sign of every measured difference on the primary endpoint, hidden sizes by tokens: − or + where the interval
-    holds no zero, else (−) or (+)."""
+    """The sign of every measured difference on the primary endpoint, hidden sizes by tokens: − or + where it survives
+    Holm's correction over the cells, else (−) or (+)."""
     cells = table[(table["kind"] == MEASURED) & (table["endpoint"] == PRIMARY)]
-    sure = (cells["low"] > 0) | (cells["high"] < 0)
     signs = cells["difference"].map(lambda value: "−" if value < 0 else "+")
-    return cells.assign(sign=signs.where(sure, "(" + signs + ")")).pivot(
+    return cells.assign(sign=signs.where(cells["p_holm"] < 1 - COVERAGE, "(" + signs + ")")).pivot(
         index="hidden_size", columns="tokens", values="sign")
 
 

@@ -187,18 +187,24 @@ def metrics(transfer: pd.DataFrame, contrasts: pd.DataFrame, noise: pd.DataFrame
 
 
 def refuse_mixed_processors(processors: Mapping[tuple[str, int], str]) -> None:
-    """Runs that are compared were made on one kind of processor: sums of floating-point numbers depend on it.
+    """Runs of one seed were made on one kind of processor, since sums of floating-point numbers depend on it.
+
+    Arms are compared within a seed, so what a processor does to all arms alike cancels; seeds may differ in it.
 
     Raises:
         HareError: they were not; the runs are named by processor.
     """
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[int, dict[str, list[str]]] = {}
     for (arm, seed), processor in processors.items():
-        kinds.setdefault(processor, []).append(f"{arm}-seed{seed}")
-    if len(kinds) > 1:
-        listed = "; ".join(f"{kind}: {', '.join(runs)}" for kind, runs in kinds.items())
+        kinds.setdefault(seed, {}).setdefault(processor, []).append(f"{arm}-seed{seed}")
+    mixed = [
+        f"{kind}: {', '.join(runs)}" for by_kind in kinds.values() if len(by_kind) > 1
+        for kind, runs in by_kind.items()
+    ]
+    if mixed:
         raise HareError(
-            f"The runs to be compared were made on {len(kinds)} kinds of processor ({listed}).",
-            "train them on one: delete the folders of the others' runs under work/<profile>/training/runs and run "
+            f"Runs of one seed, which are compared, were made on different kinds of processor ({'; '.join(mixed)}).",
+            "train a seed on one: delete the folders of the others' runs of that seed under "
+            "work/<profile>/training/runs and, where runs are kept, results/<profile>/training/runs, and run "
             "notebook 05 again",
         )

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hare.core.statistics import COVERAGE
 from hare.report.figures import figure
 from hare.report.style import OTHER_COLOUR, TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
 
@@ -154,9 +155,9 @@ def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
 @figure("training", "scaling")
 def scaling(frame: pd.DataFrame) -> Figure:
     """The difference between two arms in every cell of a grid, one line per width, and what the law makes of them at
-    ten times the size. A filled mark's interval holds no zero.
+    ten times the size. Filled marks are sure of their sign.
 
-    Columns: contrast, endpoint, kind, hidden_size, tokens, difference, low, high, held, outcome.
+    Columns: contrast, endpoint, kind, hidden_size, tokens, difference, low, high, p_holm (of a cell), held, outcome.
     """
     endpoints = [name for name in _GRID_ENDPOINTS if name in set(frame["endpoint"])]
     picture, panels = plt.subplots(1, len(endpoints), figsize=(3.4 * len(endpoints), 4.0), squeeze=False)
@@ -165,8 +166,10 @@ def scaling(frame: pd.DataFrame) -> Figure:
         axes.set_title(ENDPOINTS[endpoint].replace("\n", " "), fontsize=9, fontweight="normal")
     arms = " − ".join(arm_label(arm) for arm in frame["contrast"].iloc[0].split("-"))
     panels[0][0].set_ylabel(f"{arms}, bits per byte (below 0: better)")
-    panels[0][0].legend(fontsize=8)
-    picture.supxlabel("training tokens (millions); bars: 95 %; filled: the interval holds no zero", fontsize=9)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    panels[0][len(endpoints) // 2].set_xlabel(
+        "training tokens (millions); bars: 95 %; filled: no zero, by Holm's correction over the cells", fontsize=9)
     headline(picture, _scaling_finding(frame[frame["endpoint"] == endpoints[0]], arms))
     return picture
 
@@ -179,29 +182,36 @@ def _grid_panel(axes: Axes, part: pd.DataFrame) -> None:
         line = measured[measured["hidden_size"] == size].sort_values("tokens")
         aside = (1 + _APART) ** (place - (len(sizes) - 1) / 2)
         _marked(axes, line.assign(tokens=line["tokens"] * aside), f"C{place}", "o-", f"hidden size {size:.0f}")
-    _marked(axes, beyond, OTHER_COLOUR, "D", "law at 10 times\nparameters and tokens")
-    _marked(axes, alone.assign(tokens=alone["tokens"] * (1 + 3 * _APART)), "black", "s", "of the differences alone")
+    _marked(axes, beyond, OTHER_COLOUR, "D", "law at 10 times the size")
+    _marked(axes, alone.assign(tokens=alone["tokens"] * (1 + 3 * _APART)), "black", "s", "law of the differences alone")
     axes.set_xscale("log")
+    axes.minorticks_off()
     ticks = sorted({*measured["tokens"], *beyond["tokens"]})
     axes.set_xticks(ticks, [f"{tick / 1e6:.2g}" for tick in ticks])
 
 
 def _marked(axes: Axes, line: pd.DataFrame, colour: str, style: str, label: str) -> None:
-    """Points with intervals, those filled whose interval holds no zero."""
+    """Points with intervals, those filled that are sure of their sign."""
     if line.empty:
         return
     ends = np.abs(line[["low", "high"]].to_numpy().T - line["difference"].to_numpy())
     axes.errorbar(line["tokens"], line["difference"], ends, fmt=style, color=colour, markerfacecolor="white",
                   markersize=5, linewidth=1.4, elinewidth=1, label=label)
-    sure = line[(line["low"] > 0) | (line["high"] < 0)]
+    sure = line[_sure(line)]
     axes.plot(sure["tokens"], sure["difference"], style[0], color=colour, markersize=5, zorder=3)
+
+
+def _sure(line: pd.DataFrame) -> pd.Series:
+    """Whether a sign is more than chance: of a cell by Holm's correction over the cells, of a law by its interval."""
+    return (line["p_holm"] < 1 - COVERAGE) | (line["p_holm"].isna() & ((line["low"] > 0) | (line["high"] < 0)))
 
 
 def _scaling_finding(part: pd.DataFrame, arms: str) -> str:
     """Only what the law's check and interval leave standing."""
     where = f"{arms} on {ENDPOINTS[part['endpoint'].iloc[0]].split(': ')[1].replace(chr(10), ' ')}"
     measured, beyond = (part[part["kind"] == kind] for kind in ("measured", "extrapolated"))
-    better, worse = int((measured["high"] < 0).sum()), int((measured["low"] > 0).sum())
+    sure = measured.loc[_sure(measured), "difference"]
+    better, worse = int((sure < 0).sum()), int((sure > 0).sum())
     seen = f"{where}: better in {better} and worse in {worse} of {len(measured)} cells"
     if beyond.empty:
         return f"{seen}; too few for a law"

@@ -107,7 +107,8 @@ def summary(arms: Mapping[tuple[str, int], TrainedRun]) -> dict[str, float]:
 
 
 def run_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
-    """One row per run: arm, seed, steps, tokens, seconds, tokens_per_s (median), training_loss, bits_per_byte.
+    """One row per run: arm, seed, steps, tokens, seconds, tokens_per_s (median), training_loss, bits_per_byte,
+    processor.
 
     The training loss is the mean of the last tenth of the steps, in nats per token; bits per byte are of the held-out
     text, mean over categories.
@@ -120,7 +121,7 @@ def run_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
             "arm": arm, "seed": seed, "steps": len(metrics), "tokens": trained.run.tokens,
             "seconds": metrics["seconds"].sum(), "tokens_per_s": metrics["tokens_per_s"].median(),
             "training_loss": metrics["loss"].tail(max(1, len(metrics) // 10)).mean(),
-            "bits_per_byte": last["bits_per_byte"].mean(),
+            "bits_per_byte": last["bits_per_byte"].mean(), "processor": trained.processor,
         })
     return pd.DataFrame(rows)
 
