@@ -17,6 +17,7 @@ from hare.report.pages.findings import (
     _at_larger_size,
     _of_full_leak,
     _of_mix,
+    _with_every_control,
     _worth,
     findings,
     write_findings,
@@ -73,20 +74,27 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
 ) -> None:
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
     recorded = Recorded("laptop")
-    assert facts.larger(recorded) == {} and _at_larger_size(recorded) == ""
+    assert facts.arms_of(facts.LARGER, recorded) == {} and _at_larger_size(recorded) == ""
+    assert _with_every_control(recorded) == ""
     contrasts = {f"contrast.d-a.{name}": 0.25 for name in ("h1", "h3", "p")}
     study = {"tokens_per_run": 4e6, "seeds_per_arm": 3, "mde.p": 0.125} | contrasts
     tokens = {"tokens_per_run": 4e6, "tokens_read.d.d3": 1e6, "epochs.d.d3": 2.0, "vocabulary_size": 300}
-    for profile, metrics in (("laptop", study | {"tokens_per_run": 1e6}), (facts.LARGER, study)):
+    here = study | {"tokens_per_run": 1e6}
+    for profile, metrics in (("laptop", here), (facts.LARGER, study), (facts.NIGHT, study | {"contrast.c-c0.p": -0.5})):
         for stage, held in (("training", metrics), ("tokens", tokens)):
             shape = dataclasses.asdict(load_profile("smoke").model) if stage == "training" else {}
             content = {"metrics": held, "provenance": {"parameters": shape}}
             write_json(recorded.folder.parent / profile / stage / "metrics.json", sealed(content))
-    assert facts.larger(Recorded(facts.LARGER)) == {}, "it does not stand beside itself"
+    assert facts.arms_of(facts.LARGER, Recorded(facts.LARGER)) == {}, "it does not stand beside itself"
     sentence = _at_larger_size(Recorded("laptop"))
     assert sentence.startswith(" With 4 times the tokens and 0.0 million parameters ([on one GPU]")
     assert "3 seeds) the whole mixture, 25% of it tasks that are read 2 times" in sentence
     assert "benchmark answers by +0.250, where 0.125 could be detected;" in sentence
+    table = "contrast,endpoint,outcome\nc-c0,p,better\nc-c0,h1,worse\nd-a,p,undecided\n"
+    (recorded.folder.parent / facts.NIGHT / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
+    controlled = _with_every_control(Recorded("laptop"))
+    assert "against tasks with shuffled answers -0.500, better; " in controlled
+    assert "against plain text +0.250, undecided; " in controlled and "where 0.125 could be detected" in controlled
 
 
 def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(

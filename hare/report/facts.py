@@ -6,8 +6,8 @@ from hare.report import cost
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
-LARGER = "single-gpu"  # the profile whose runs stand beside those of the others
-NIGHT = "overnight"  # the profile whose leak experiment does
+# Profiles whose arms stand beside those of the others; the second's leak experiment does, too.
+LARGER, NIGHT = "single-gpu", "overnight"
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,23 @@ def heldout(recorded: Recorded) -> dict[str, float]:
             **{name: float(last[name]) for name in TABLES if name in last.index}}
 
 
-def larger(recorded: Recorded) -> dict[str, float]:
-    """What notebook 05 measured at profile `single-gpu`: its metrics by their names, ``heldout.<name>``, parameters,
+def outcomes(recorded: Recorded) -> dict[str, str]:
+    """Of each contrast on the primary endpoint, by name: better, worse, equivalent or undecided, as registered."""
+    table = recorded.table("training", "contrasts")
+    if table is None:
+        return {}
+    primary = table[table.endpoint == "p"]
+    return dict(zip(primary.contrast, primary.outcome, strict=True))
+
+
+def arms_of(profile: str, recorded: Recorded) -> dict[str, float]:
+    """What notebook 05 measured at another profile: its metrics by their names, ``heldout.<name>``, parameters,
     times_the_tokens (of this profile's runs), tasks_share and tasks_epochs of arm D. Nothing where that is this
     profile, or was not run."""
-    other = Recorded(LARGER)
+    other = Recorded(profile)
     there, here, tokens = other.metrics("training"), recorded.metrics("training"), other.metrics("tokens")
     size = parameters(other)
-    if recorded.profile == LARGER or not (there and here and tokens and size):
+    if recorded.profile == profile or not (there and here and tokens and size):
         return {}
     return there | {f"heldout.{name}": value for name, value in heldout(other).items()} | {
         "parameters": size, "times_the_tokens": there["tokens_per_run"] / here["tokens_per_run"],

@@ -69,8 +69,9 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         metrics["models"] = {"parameters": parameters}
     if heldout := facts.heldout(recorded):
         metrics["heldout"] = heldout
-    if larger := facts.larger(recorded):
-        metrics["larger"] = larger
+    for name, profile in (("larger", facts.LARGER), ("night-arms", facts.NIGHT)):
+        if arms := facts.arms_of(profile, recorded):
+            metrics[name] = arms
     if night := facts.full_leak(recorded):
         metrics["night"] = night
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
@@ -78,17 +79,10 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
         "printed": json.dumps(printed), "figures": json.dumps(_figures(recorded)),
         "table": str(table) if table.exists() else "", "verified": json.dumps(verified["of"]),
-        "outcomes": json.dumps(_outcomes(recorded)), "excess": excess.category if excess else "",
+        "outcomes": json.dumps({"training": facts.outcomes(recorded),
+                                "night-arms": facts.outcomes(Recorded(facts.NIGHT))}),
+        "excess": excess.category if excess else "",
     }
-
-
-def _outcomes(recorded: Recorded) -> dict[str, str]:
-    """Of each contrast on the primary endpoint, by name: better, worse, equivalent or undecided, as registered."""
-    table = recorded.table("training", "contrasts")
-    if table is None:
-        return {}
-    primary = table[table.endpoint == "p"]
-    return dict(zip(primary.contrast, primary.outcome, strict=True))
 
 
 def _verification(recorded: Recorded) -> dict[str, Any]:

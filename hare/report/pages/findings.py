@@ -80,7 +80,7 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
 def _beside(stage: str, recorded: Recorded) -> str:
     """What else a reader of a stage's answer should know, some of it from other profiles."""
     if stage == "training":
-        return _of_mix(recorded) + _at_larger_size(recorded)
+        return _of_mix(recorded) + _with_every_control(recorded) + _at_larger_size(recorded)
     return _of_full_leak(recorded) if stage == "leakage" else ""
 
 
@@ -92,9 +92,31 @@ def _of_mix(recorded: Recorded) -> str:
     return (f" Of D2's tokens {excess.of_d2:.0%} are of category {excess.category}, of D1's {excess.of_d1:.0%}.")
 
 
+def _with_every_control(recorded: Recorded) -> str:
+    """The contrasts of the study with all its controls on benchmark answers, each with its registered outcome."""
+    there, outcomes = facts.arms_of(facts.NIGHT, recorded), facts.outcomes(Recorded(facts.NIGHT))
+    if not there:
+        return ""
+    asked = {
+        "c-a2": "tasks against their text without the form", "c-c0": "against tasks with shuffled answers",
+        "d-a1": "the whole mixture against text in the tasks' mix of categories", "d-a": "against plain text",
+        "b-a": "synthetic pages against plain text",
+    }
+    listed = "; ".join(
+        f"{comparison} {number(there, f'contrast.{pair}.p', '+.3f')}, {outcomes.get(pair, 'no outcome')}"
+        for pair, comparison in asked.items()
+    )
+    return (
+        f" With every control, {there['times_the_tokens']:.1f} times the tokens and {there['parameters'] / 1e6:.1f} "
+        f"million parameters ([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('training').notebook}"
+        f".ipynb), {there['seeds_per_arm']:.0f} seeds) on benchmark answers, by the registered rule: {listed}, where "
+        f"{number(there, 'mde.p', '.3f')} could be detected."
+    )
+
+
 def _at_larger_size(recorded: Recorded) -> str:
     """What the paper's whole mixture does with more tokens and parameters, with what else is different there."""
-    there = facts.larger(recorded)
+    there = facts.arms_of(facts.LARGER, recorded)
     if not there:
         return ""
 
