@@ -113,7 +113,8 @@ def train_study(
     """Train everything that is neither trained yet nor kept, or what fits into ``training_minutes``; runs lie under
     ``folder``.
 
-    Where runs are kept, as many are trained as train side by side, kept, and so on; else all of them at once.
+    Where runs are kept, the parity pair comes first, then as many arms as train side by side, which are kept, and so
+    on; else all runs at once.
     """
     runs, metrics = study_runs(folder, model, tokens, training, inputs), {}
     trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
@@ -127,8 +128,9 @@ def train_study(
         pair = [key for key in missing if key[0] == PARITY]
         trained |= zip(pair, train_all([runs[key] for key in pair], on_processor=True), strict=True)
         missing = [key for key in missing if key not in trained]
-    together = training.runs_at_once if kept.folder else len(runs)
-    for keys in (missing[start : start + together] for start in range(0, len(missing), together)):
+    pair, others = ([key for key in missing if (key[0] == PARITY) is is_pair] for is_pair in (True, False))
+    together = [others[start : start + training.runs_at_once] for start in range(0, len(others), training.runs_at_once)]
+    for keys in filter(None, [pair, *together] if kept.folder else [missing]):
         finished = dict(zip(keys, train_all([runs[key] for key in keys]), strict=True))
         kept.keep({key: run for key, run in finished.items() if key[0] != PARITY})
         trained |= finished
