@@ -16,7 +16,9 @@ from hare.report.pages.findings import (
     README,
     _at_larger_size,
     _of_full_leak,
+    _of_grid,
     _of_mix,
+    _of_priors,
     _with_every_control,
     _worth,
     findings,
@@ -118,3 +120,23 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
     assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, 6 layers each ([overnight]")
     assert "shows it from 4 readings on in the narrowest models and from 2 readings on in the widest" in sentence
     assert "one reading 0.50 and 0.75 [0.50, 1.00] by the rarest tokens" in sentence
+
+
+def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
+    recorded = Recorded("laptop")
+    assert _of_priors(recorded) == "" and _of_grid(recorded) == ""
+    priors = {"seeds_per_arm": 5, "mde.p": 0.02, "slope.n": -0.01, "slope.h1": -0.02}
+    grid = {f"scaling.p.{kind}{end}": 0.04 for kind in ("extrapolated", "alone") for end in ("", ".low", ".high")}
+    for profile, metrics in ((facts.PRIORS, priors), (facts.GRID, grid | {"scaling.p.held": 1.0})):
+        path = tmp_path / profile / "training" / "metrics.json"
+        write_json(path, sealed({"metrics": metrics, "provenance": {}}))
+    table = "contrast,endpoint,outcome\nwithout_links-a,p,equivalent\ntasks_10-a,p,worse\ntasks_10-a,n,better\n"
+    (tmp_path / facts.PRIORS / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
+    sentence = _of_priors(Recorded("laptop"))
+    assert "A's data changed in 2 ways" in sentence and "text of three times as many topics" in sentence
+    assert "better none; worse tasks 10; 1 equivalent, 0 undecided, where 0.020 could" in sentence
+    assert "At ten times the size, by a law through the grid: +0.040" in _of_grid(Recorded("laptop"))
+    assert _of_priors(Recorded(facts.PRIORS)) == "" and _of_grid(Recorded(facts.GRID)) == ""

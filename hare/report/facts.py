@@ -8,6 +8,7 @@ from hare.report.style import TABLES
 
 # Profiles whose arms stand beside those of the others; the second's leak experiment does, too.
 LARGER, NIGHT = "single-gpu", "overnight"
+PRIORS, GRID = "priors", "scaling"  # profiles with questions of their own
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,18 @@ def _of_other_arms(metrics: Mapping[str, float]) -> str:
     listed = "; ".join(f"{pair.replace('-', ' − ').replace('_', ' ')} {number(metrics, f'contrast.{pair}.p', '+.3f')}"
                        for pair in pairs)
     text = f"Arms compared on the answers of five benchmarks, in bits per byte (below 0 is better): {listed}."
-    if "slope.n" in metrics:
-        text += (f" Equally much text of three times as many topics changes neutral text by "
-                 f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
-    return text + _beyond_the_grid(metrics)
+    return text + of_topics(metrics) + beyond_the_grid(metrics)
 
 
-def _beyond_the_grid(metrics: Mapping[str, float]) -> str:
+def of_topics(metrics: Mapping[str, float]) -> str:
+    """What more topics at equal tokens change; '' where no arm reads few."""
+    if "slope.n" not in metrics:
+        return ""
+    return (f" Equally much text of three times as many topics changes neutral text by "
+            f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
+
+
+def beyond_the_grid(metrics: Mapping[str, float]) -> str:
     """What the law through a grid of sizes says, as far as its check lets it; '' without a grid."""
     name = "scaling.p.extrapolated"
     if name not in metrics:

@@ -72,6 +72,9 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
     for name, profile in (("larger", facts.LARGER), ("night-arms", facts.NIGHT)):
         if arms := facts.arms_of(profile, recorded):
             metrics[name] = arms
+    for profile in (facts.PRIORS, facts.GRID):
+        if profile != recorded.profile and (there := Recorded(profile).metrics("training")):
+            metrics[profile] = there
     if night := facts.full_leak(recorded):
         metrics["night"] = night
     table, verified = recorded.folder / "study" / "table_comparison.csv", _verification(recorded)
@@ -79,8 +82,10 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         "profile": recorded.profile, "records": json.dumps(metrics | {"verification": verified["metrics"]}),
         "printed": json.dumps(printed), "figures": json.dumps(_figures(recorded)),
         "table": str(table) if table.exists() else "", "verified": json.dumps(verified["of"]),
-        "outcomes": json.dumps({"training": facts.outcomes(recorded),
-                                "night-arms": facts.outcomes(Recorded(facts.NIGHT))}),
+        "outcomes": json.dumps({"training": facts.outcomes(recorded), **{
+            name: facts.outcomes(Recorded(profile))
+            for name, profile in (("night-arms", facts.NIGHT), (facts.PRIORS, facts.PRIORS))
+        }}),
         "excess": excess.category if excess else "",
     }
 
@@ -98,10 +103,12 @@ def _verification(recorded: Recorded) -> dict[str, Any]:
 
 
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:
-    """By ``stage/name``, and by ``night/stage/name`` those of profile `overnight`: absolute path of the picture, the
-    notebook or command that drew it, its commit, cut, and its profile."""
+    """By ``stage/name``, and those of the profiles beside it by ``night/stage/name``, ``priors/stage/name`` and
+    ``scaling/stage/name``: absolute path of the picture, the notebook or command that drew it, its commit, cut, and its
+    profile."""
     drawn = {}
-    for before, of in (("", recorded), ("night/", Recorded(facts.NIGHT))):
+    others = (("night/", facts.NIGHT), *((f"{profile}/", profile) for profile in (facts.PRIORS, facts.GRID)))
+    for before, of in (("", recorded), *((before, Recorded(profile)) for before, profile in others)):
         for path in sorted(of.folder.glob("*/*.pdf")):  # they embed their font
             origin = read_sealed(path.with_suffix(".json"))
             drawn[f"{before}{path.parent.name}/{path.stem}"] = {

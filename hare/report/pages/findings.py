@@ -80,7 +80,8 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
 def _beside(stage: str, recorded: Recorded) -> str:
     """What else a reader of a stage's answer should know, some of it from other profiles."""
     if stage == "training":
-        return _of_mix(recorded) + _with_every_control(recorded) + _at_larger_size(recorded)
+        return (_of_mix(recorded) + _with_every_control(recorded) + _of_priors(recorded) + _of_grid(recorded)
+                + _at_larger_size(recorded))
     return _of_full_leak(recorded) if stage == "leakage" else ""
 
 
@@ -108,10 +109,42 @@ def _with_every_control(recorded: Recorded) -> str:
     )
     return (
         f" With every control, {there['times_the_tokens']:.1f} times the tokens and {there['parameters'] / 1e6:.1f} "
-        f"million parameters ([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('training').notebook}"
-        f".ipynb), {there['seeds_per_arm']:.0f} seeds) on benchmark answers, by the registered rule: {listed}, where "
-        f"{number(there, 'mde.p', '.3f')} could be detected."
+        f"million parameters ({_link(facts.NIGHT, 'training')}, {there['seeds_per_arm']:.0f} seeds) on benchmark "
+        f"answers, by the registered rule: {listed}, where {number(there, 'mde.p', '.3f')} could be detected."
     )
+
+
+def _of_priors(recorded: Recorded) -> str:
+    """Which changes to A's data help or hurt on benchmark answers by the registered rule, and what topics do."""
+    other = Recorded(facts.PRIORS)
+    there, outcomes = other.metrics("training"), facts.outcomes(other)
+    if recorded.profile == facts.PRIORS or not outcomes:
+        return ""
+    named = {
+        outcome: [pair.split("-")[0].replace("_", " ") for pair, told in outcomes.items() if told == outcome]
+        for outcome in ("better", "worse", "equivalent", "undecided")
+    }
+    listed = "; ".join(f"{outcome} {', '.join(named[outcome]) or 'none'}" for outcome in ("better", "worse"))
+    listed += f"; {len(named['equivalent'])} equivalent, {len(named['undecided'])} undecided"
+    return (
+        f" What each prior buys ({_link(facts.PRIORS, 'training')}, {there['seeds_per_arm']:.0f} seeds), A's data "
+        f"changed in {len(outcomes)} ways, on benchmark answers by the registered rule: {listed}, where "
+        f"{number(there, 'mde.p', '.3f')} could be detected.{training.of_topics(there)}"
+    )
+
+
+def _of_grid(recorded: Recorded) -> str:
+    """Whether tasks keep the sign of what they do beyond the sizes that were trained."""
+    there = Recorded(facts.GRID).metrics("training")
+    told = training.beyond_the_grid(there)
+    if recorded.profile == facts.GRID or not told:
+        return ""
+    return f" Tasks against plain text over a grid of sizes and lengths ({_link(facts.GRID, 'training')}).{told}"
+
+
+def _link(profile: str, stage: str) -> str:
+    """A profile's name as a link to its executed notebook."""
+    return f"[{profile}](results/{profile}/notebooks/{step_of_stage(stage).notebook}.ipynb)"
 
 
 def _at_larger_size(recorded: Recorded) -> str:
@@ -146,7 +179,7 @@ def _of_full_leak(recorded: Recorded) -> str:
     return (
         f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
         f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, {there['layers']:.0f} layers each "
-        f"([{facts.NIGHT}](results/{facts.NIGHT}/notebooks/{step_of_stage('leakage').notebook}.ipynb)), the "
+        f"({_link(facts.NIGHT, 'leakage')}), the "
         f"paper's measure shows it {leakage.seen_from(there, 'fivegram_five_starts')} in the narrowest models and "
         f"{leakage.seen_from(widest, 'fivegram_five_starts')} in the widest; 16 readings "
         f"give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} by the paper's "
