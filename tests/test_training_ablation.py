@@ -1,13 +1,16 @@
 """Bits per byte, paired differences, and their intervals, on made-up runs whose truth is known."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import t
 
-from hare.training.ablation import PairedLosses, bits, curve_table
+from hare.training.ablation import MOST_POINTS, PairedLosses, bits, curve_table, loss_table
 
 ARMS = ("a", "b", "d")
 
@@ -80,3 +83,17 @@ def test_curves_hold_every_validation_and_the_tables() -> None:
     table = curve_table(pd.concat([early, made_up({"a": 0.0, "b": -0.1}, 2)]), {"bigram": 2.5})
     assert table["bits_per_byte"].tolist() == pytest.approx([2.65, 2.75, 2.25, 2.15, 2.5])
     assert table["tokens"].tolist() == [500, 500, 1000, 1000, 0] and table["arm"].tolist()[-1] == "bigram"
+
+
+@given(st.integers(1, 4 * MOST_POINTS), st.integers(0, 2**32 - 1))
+def test_a_long_curve_keeps_its_mean_its_end_and_few_points(steps: int, seed: int) -> None:
+    losses = np.random.default_rng(seed).uniform(2, 9, steps)
+    run = SimpleNamespace(global_batch=4, mixture=SimpleNamespace(sequence_length=8))
+    metrics = pd.DataFrame({"step": np.arange(1, steps + 1), "loss": losses})
+    table = loss_table({("a", 0): SimpleNamespace(run=run, metrics=lambda: metrics)})  # type: ignore[dict-item]
+    assert len(table) <= MOST_POINTS and table["tokens"].is_monotonic_increasing
+    assert table["tokens"].iloc[-1] == 32 * steps
+    weights = np.diff(table["tokens"], prepend=0)
+    assert np.average(table["loss"], weights=weights) == pytest.approx(losses.mean())
+    if steps <= MOST_POINTS:
+        assert table["loss"].tolist() == losses.tolist()

@@ -16,6 +16,7 @@ from hare.core.statistics import Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
 RESAMPLES = 2000
+MOST_POINTS = 500  # of a run's curve: what its figure smooths anyway would be most of a night's record
 
 
 def heldout_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
@@ -127,10 +128,13 @@ def run_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
 
 
 def loss_table(arms: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
-    """Training loss of every run and step: arm, seed, tokens, loss (nats per token)."""
+    """Training loss of every run along its tokens: arm, seed, tokens, loss (nats per token). Neighbouring steps are
+    averaged where there are more than MOST_POINTS, and the row stands at the last of them."""
     frames = []
     for (arm, seed), trained in arms.items():
         metrics = trained.metrics()
-        tokens = metrics["step"] * trained.run.global_batch * trained.run.mixture.sequence_length
-        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "tokens": tokens, "loss": metrics["loss"]}))
+        together = (metrics["step"] - 1) // -(-len(metrics) // MOST_POINTS)
+        along = metrics.groupby(together).agg(step=("step", "max"), loss=("loss", "mean"))
+        tokens = along["step"] * trained.run.global_batch * trained.run.mixture.sequence_length
+        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "tokens": tokens, "loss": along["loss"]}))
     return pd.concat(frames)
