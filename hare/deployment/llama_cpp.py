@@ -17,6 +17,7 @@ import xllamacpp
 from hare.core.errors import HareError
 
 _BIAS = 100.0  # nats; puts every other token out of reach, and keeps float32 exact to 1e-5
+_BYTES = 256  # among as many first tokens of a vocabulary there is one that is a whole character
 _EVERY_TOKEN = 1_000_000  # more than any vocabulary has
 _LEAST = 1e-30  # probability reported as 0
 
@@ -62,13 +63,16 @@ class Llama:
     def _loss(self, prompt: Sequence[int], target: int) -> tuple[float, int]:
         """Loss in nats of ``target`` after ``prompt``, and the likeliest token there.
 
-        The end of a text is sampled but not reported: its log-probability is looked up in the list of all tokens.
+        The end of a text and a part of a character are sampled but not reported: their log-probability is looked up in
+        the list of all tokens, which comes with whichever token is reported; a bias leaves it as it is.
         """
         asked = {"max_tokens": 1, "temperature": 0.0}
         forced = self._reported(prompt, {**asked, "logprobs": 1, "logit_bias": [[target, _BIAS]], "ignore_eos": False})
         if forced and forced[0]["id"] == target:
             return -forced[0]["logprob"], forced[0]["top_logprobs"][0]["id"]
-        listed = self._reported(prompt, {**asked, "logprobs": _EVERY_TOKEN})[0]["top_logprobs"]
+        biases = ([], *([[token, _BIAS]] for token in range(_BYTES)))
+        reports = (self._reported(prompt, {**asked, "logprobs": _EVERY_TOKEN, "logit_bias": bias}) for bias in biases)
+        listed = next(filter(None, reports))[0]["top_logprobs"]
         return -next(token["logprob"] for token in listed if token["id"] == target), listed[0]["id"]
 
     def _reported(self, prompt: Sequence[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
