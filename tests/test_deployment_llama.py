@@ -61,6 +61,27 @@ def test_losses_choices_and_greedy_tokens_are_hugging_faces(folder: Path, files:
         model.greedy(IDS, 60)
 
 
+def test_a_likeliest_token_that_is_not_reported_is_looked_up(folder: Path, tmp_path: Path) -> None:
+    """llama.cpp waits for the rest of a character whose first byte it has sampled, and says nothing of that byte."""
+    first_byte, prompt, end = 200, IDS[:5], 2
+    theirs = MistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        hidden = theirs.model(torch.tensor([prompt])).last_hidden_state[0, -1]
+        theirs.lm_head.weight[first_byte] = 20 * hidden / (hidden @ hidden)
+        nats = theirs(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+    changed = save_toy(tmp_path / "hf")
+    theirs.save_pretrained(changed)
+    model = Llama(export_gguf(changed, tmp_path / "x.gguf", "fp32"), ROOM)
+    for target in (end, first_byte, 17):
+        loss, likeliest = model._loss(prompt, target)
+        assert loss == pytest.approx(-float(nats[target]), abs=1e-4) and likeliest == first_byte
+    wanted = theirs.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, 5), max_new_tokens=4, do_sample=False,
+                             eos_token_id=None, pad_token_id=0)
+    assert [token for token, _ in model.greedy(prompt, 4)] == wanted[0, 5:].tolist()
+    choices = [first_byte, 17]
+    assert model.among(prompt, choices) == pytest.approx(nats[choices].log_softmax(-1).tolist(), abs=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_llama_cpp_tokenizes_as_we_do(kind: str, tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "hf", kind)

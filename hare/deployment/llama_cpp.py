@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import xllamacpp
+from scipy.special import log_softmax
 
 from hare.core.errors import HareError
 
@@ -47,8 +48,14 @@ class Llama:
 
     def greedy(self, prompt: Sequence[int], new_tokens: int) -> list[tuple[int, float]]:
         """The ``new_tokens`` likeliest next tokens after ``prompt``, each with its log-probability in nats."""
-        answer = self._completed(prompt, {"max_tokens": new_tokens, "logprobs": 1, "temperature": 0.0})
-        return [(token["id"], token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"]]
+        asked = {"logprobs": 1, "temperature": 0.0}
+        tokens = self._reported(prompt, {**asked, "max_tokens": new_tokens})
+        if len(tokens) < new_tokens:  # some were not reported: one by one, each looked up where it is not
+            row, tokens = list(prompt), []
+            for _ in range(new_tokens):
+                tokens += self._reported(row, {**asked, "max_tokens": 1})[:1] or [self._listed(row)[0]]
+                row.append(tokens[-1]["id"])
+        return [(token["id"], token["logprob"]) for token in tokens]
 
     def losses(self, window: Sequence[int]) -> tuple[list[float], list[int]]:
         """Loss in nats of each token of ``window`` but the first, given all before it, and the likeliest token there:
@@ -63,17 +70,23 @@ class Llama:
     def _loss(self, prompt: Sequence[int], target: int) -> tuple[float, int]:
         """Loss in nats of ``target`` after ``prompt``, and the likeliest token there.
 
-        The end of a text and a part of a character are sampled but not reported: their log-probability is looked up in
-        the list of all tokens, which comes with whichever token is reported; a bias leaves it as it is.
+        The end of a text and the first byte of a longer character are sampled but not reported: their log-probability
+        is looked up in the list of all tokens.
         """
         asked = {"max_tokens": 1, "temperature": 0.0}
         forced = self._reported(prompt, {**asked, "logprobs": 1, "logit_bias": [[target, _BIAS]], "ignore_eos": False})
         if forced and forced[0]["id"] == target:
             return -forced[0]["logprob"], forced[0]["top_logprobs"][0]["id"]
-        biases = ([], *([[token, _BIAS]] for token in range(_BYTES)))
-        reports = (self._reported(prompt, {**asked, "logprobs": _EVERY_TOKEN, "logit_bias": bias}) for bias in biases)
-        listed = next(filter(None, reports))[0]["top_logprobs"]
+        listed = self._listed(prompt)
         return -next(token["logprob"] for token in listed if token["id"] == target), listed[0]["id"]
+
+    def _listed(self, prompt: Sequence[int]) -> list[dict[str, Any]]:
+        """All tokens after ``prompt``, the likeliest first. They come with a token that is reported, so such a one is
+        forced where the likeliest is not; a bias leaves the list as it is."""
+        biases = ([], *([[token, _BIAS]] for token in range(_BYTES)))
+        asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": _EVERY_TOKEN}
+        reports = (self._reported(prompt, {**asked, "logit_bias": bias}) for bias in biases)
+        return next(filter(None, reports))[0]["top_logprobs"]
 
     def _reported(self, prompt: Sequence[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
         """The tokens sampled after ``prompt``, as far as the server reports them."""
@@ -81,12 +94,14 @@ class Llama:
 
     def among(self, prompt: Sequence[int], choices: Sequence[int]) -> list[float]:
         """Log-probabilities of ``choices`` among each other after ``prompt``: float[choices]."""
-        answer = self._completed(prompt, {
+        reported = self._reported(prompt, {
             "max_tokens": 1, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "post_sampling_probs": True,
             "logprobs": len(choices), "logit_bias": [[choice, _BIAS] for choice in choices],
         })
-        listed = answer["choices"][0]["logprobs"]["content"][0]["top_probs"]
-        shares = {token["id"]: token["prob"] for token in listed}
+        if not reported:
+            listed = {token["id"]: token["logprob"] for token in self._listed(prompt)}
+            return log_softmax([listed[choice] for choice in choices]).tolist()
+        shares = {token["id"]: token["prob"] for token in reported[0]["top_probs"]}
         return [math.log(max(_LEAST, shares.get(choice, 0.0))) for choice in choices]
 
     def speed(self, prompt: Sequence[int], new_tokens: int) -> dict[str, float]:
