@@ -65,3 +65,9 @@ def test_seeds_that_do_not_fit_into_the_minutes_are_not_left(folder: Path, monke
 def test_before_there_are_tokens_nothing_can_begin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlook, "read_manifest", lambda *_: None)
     assert outlook.outlook(load_profile("overnight")) == ["  runs: none can begin before notebook 04 has run"]
+    run_folder = folder / "results" / "overnight" / "training" / KEPT_FOLDER / "a-seed0-1"
+    run_folder.mkdir(parents=True)
+    (run_folder / "scores.parquet").touch()
+    assert outlook.outlook(load_profile("overnight"))[-1].endswith(
+        "; 1 kept, taken up by notebook 05 once its tokens are the same"
+    )

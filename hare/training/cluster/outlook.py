@@ -18,15 +18,17 @@ from hare.training.study import PARITY, study_runs
 
 def outlook(profile: Profile) -> list[str]:
     """One line per run of the arms that has begun, and what is left in runs and hours; before notebook 04 has run,
-    only that."""
+    only that, and how many are kept."""
     workspace = Workspace(profile.name)
+    kept = workspace.results / "training" / KEPT_FOLDER
     if read_manifest(workspace, "tokens") is None:
-        return ["  runs: none can begin before notebook 04 has run"]
+        there = sum(1 for _ in kept.glob("*/scores.parquet"))
+        taken = f"; {there} kept, taken up by notebook 05 once its tokens are the same" if there else ""
+        return [f"  runs: none can begin before notebook 04 has run{taken}"]
     runs = study_runs(
         workspace.work / "training" / "runs", profile.model, profile.tokens, profile.training,
         Inputs.of(workspace.work / "tokens"),
     )
-    kept = workspace.results / "training" / KEPT_FOLDER
     states = {key: _State.of(run, kept) for key, run in runs.items() if key[0] != PARITY}
     if profile.training.training_minutes:
         arms = {key: runs[key] for key in states}
