@@ -1,6 +1,7 @@
 """The grid of sizes and lengths: its cells, the order of its runs, and what is trained, taken up and let go."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training_runs import OPTIMISATION, SEQUENCE_LENGTH, SHAPE, toy_tokenizer, t
 from hare.core.profile import check_profile, load_profile
 from hare.core.sections import Scaling, Tokens, Training
 from hare.evaluation import scaling
+from hare.training import kept as kept_runs
 from hare.training import study
 from hare.training.inputs import Inputs
 from hare.training.kept import KeptRuns
@@ -29,7 +31,8 @@ SHAPES = study.grid_shapes(GRID, SHAPE, TRAINING)
 class Trainer:
     """Stands for the processes that train: notes what it was given, and leaves what `train_all` leaves of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, processor: str = "one") -> None:
+        self.processor = processor
         self.given: list[TrainingRun] = []
         self.launches: list[int] = []
 
@@ -43,7 +46,8 @@ class Trainer:
         for folder in (checkpoint, hf):
             folder.mkdir(parents=True)
         for name in (METRICS_FILE, HELDOUT_FILE):
-            (checkpoint / name).write_text('{"step": 1, "loss": 2.5, "seconds": 3.0, "processor": "one"}\n')
+            row = {"step": 1, "loss": 2.5, "seconds": 3.0, "processor": self.processor}
+            (checkpoint / name).write_text(json.dumps(row) + "\n")
         return TrainedRun(run, checkpoint, hf)
 
     def cells(self) -> list[tuple[int, int, int]]:
@@ -69,11 +73,14 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(tmp_path / "tokens", {}, toy_tokenizer(tmp_path / "tokens" / "tokenizer"))
 
 
-def trained(root: Path, inputs: Inputs, kept: KeptRuns, monkeypatch: pytest.MonkeyPatch) -> tuple[Trainer, study.Grid]:
+def trained(
+    root: Path, inputs: Inputs, kept: KeptRuns, monkeypatch: pytest.MonkeyPatch, processor: str = "one"
+) -> tuple[Trainer, study.Grid]:
     """The study and then its grid, with a trainer of their own."""
-    trainer = Trainer()
+    trainer = Trainer(processor)
     monkeypatch.setattr(study, "train_all", trainer)
     monkeypatch.setattr(study, "parity_runs", lambda *_: {})
+    monkeypatch.setattr(kept_runs, "processor", lambda: trainer.processor)
     arms = study.train_study(root / "runs", SHAPE, TOKENS, TRAINING, inputs, kept)
     return trainer, study.train_grid(arms, SHAPES, TOKENS, inputs, kept)
 
@@ -130,6 +137,18 @@ def test_a_killed_grid_goes_on_from_what_was_kept(
     assert [run.folder.name for run in again.given] == [lost]
 
 
+def test_both_arms_of_a_cell_and_seed_are_of_one_kind_of_processor(
+    tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptRuns(tmp_path / "results", score)
+    _, grid = trained(tmp_path / "one", inputs, kept, monkeypatch)
+    (tmp_path / "results" / grid[64, 20]["c", 1].run.folder.name / "scores.parquet").unlink()
+    again, mixed = trained(tmp_path / "two", inputs, kept, monkeypatch, "other")
+    assert again.cells() == [(1, 64, 20)] and again.launches == [2]
+    assert [run.processor for run in mixed[64, 20].values()] == ["one", "one", "other", "other"]
+    assert {run.processor for run in mixed[64, 40].values()} == {"one"}
+
+
 @pytest.mark.parametrize("kept_folder", ["results", ""])
 def test_a_grid_becomes_rows_and_a_table(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, kept_folder: str
@@ -137,8 +156,7 @@ def test_a_grid_becomes_rows_and_a_table(
     kept = KeptRuns(tmp_path / kept_folder if kept_folder else None, score)
     _, grid = trained(tmp_path / "one", inputs, kept, monkeypatch)
     rows = scaling.grid_rows(grid, kept)
-    assert len(rows) == 16 * 4 and set(scaling.processors(grid).values()) == {"one"} and len(
-        scaling.processors(grid)) == 16
+    assert len(rows) == 16 * 4
     runs = scaling.cell_table(rows)
     assert runs.groupby("hidden_size")["parameters"].first().tolist() == [23_040, 92_160]
     assert sorted(set(runs["tokens"])) == [20 * 4 * 32, 40 * 4 * 32] and runs["readings"].max() > 1

@@ -1,6 +1,7 @@
 """What finished runs have come to is kept as they come, and taken up elsewhere without their weights."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from training_runs import toy_run
 
 from hare.core.sections import Training
 from hare.training import budget, study
+from hare.training import kept as kept_runs
 from hare.training.kept import KeptRuns
 from hare.training.run import HELDOUT_FILE, METRICS_FILE, TrainedRun, TrainingRun
 
@@ -25,28 +27,30 @@ def score(runs: Mapping[tuple[str, int], TrainedRun]) -> pd.DataFrame:
     ])
 
 
-def trained(run: TrainingRun) -> TrainedRun:
+def trained(run: TrainingRun, processor: str) -> TrainedRun:
     """As `train_all` leaves a run: its curves and its export."""
     checkpoint, hf = run.folder / "checkpoints" / "20", run.folder / "hf"
     for folder in (checkpoint, hf):
         folder.mkdir(parents=True, exist_ok=True)
     for name in (METRICS_FILE, HELDOUT_FILE):
-        (checkpoint / name).write_text('{"step": 1, "loss": 2.5, "seconds": 3.0, "processor": "one"}\n')
+        row = {"step": 1, "loss": 2.5, "seconds": 3.0, "processor": processor}
+        (checkpoint / name).write_text(json.dumps(row) + "\n")
     return TrainedRun(run, checkpoint, hf)
 
 
 class Trainer:
-    """Stands for the processes that train: notes what it was given, and dies at the run named ``deadly``."""
+    """Stands for the processes that train on a kind of processor: notes what it was given, and dies at the run named
+    ``deadly``."""
 
-    def __init__(self, deadly: str = "") -> None:
-        self.deadly = deadly
+    def __init__(self, deadly: str = "", processor: str = "one") -> None:
+        self.deadly, self.processor = deadly, processor
         self.given: list[str] = []
 
     def __call__(self, runs: list[TrainingRun], each_step: object = None) -> list[TrainedRun]:
         if any(run.folder.name == self.deadly for run in runs):
             raise KeyboardInterrupt
         self.given += [run.folder.name for run in runs]
-        return [trained(run) for run in runs]
+        return [trained(run, self.processor) for run in runs]
 
 
 def train(
@@ -57,6 +61,7 @@ def train(
     monkeypatch.setattr(study, "study_runs", lambda *_: runs)
     for module in (study, budget):
         monkeypatch.setattr(module, "train_all", trainer)
+    monkeypatch.setattr(kept_runs, "processor", lambda: trainer.processor)
     training = Training(runs_at_once=2, training_seeds=(0, 1), training_minutes=minutes)
     return study.train_study(root, toy.model, None, training, None, kept)  # type: ignore[arg-type]
 
@@ -91,6 +96,22 @@ def test_a_run_that_is_kept_in_part_is_trained_again(
     trainer = Trainer()
     train(monkeypatch, tmp_path / "two", kept, trainer)
     assert trainer.given == ["c-seed0-2"]
+
+
+def test_a_begun_seed_is_trained_again_on_another_kind_of_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = KeptRuns(tmp_path / "results", score)
+    train(monkeypatch, tmp_path / "one", kept, Trainer())
+    (tmp_path / "results" / "c-seed1-4" / "scores.parquet").unlink()
+    other = Trainer(processor="other")
+    ablation = train(monkeypatch, tmp_path / "two", kept, other)
+    assert other.given == ["a-seed1-3", "c-seed1-4"]
+    assert [run.processor for run in ablation.arms.values()] == ["one", "one", "other", "other"]
+    assert "a, seed 1: trained again here" in capsys.readouterr().out
+    third = Trainer(processor="third")
+    again = train(monkeypatch, tmp_path / "three", kept, third)
+    assert third.given == [] and [run.processor for run in again.arms.values()] == ["one", "one", "other", "other"]
 
 
 def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from training_runs import toy_run
 
 from hare.core.profile import load_profile
+from hare.training import kept
 from hare.training.cluster import outlook
 from hare.training.kept import KEPT_FOLDER
 from hare.training.run import METRICS_FILE
@@ -24,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runs = {key: dataclasses.replace(toy, folder=tmp_path / "runs" / name) for key, name in NAMES.items()}
     monkeypatch.setattr(outlook, "study_runs", lambda *_: runs)
     monkeypatch.setattr(outlook, "read_manifest", lambda *_: {})
+    monkeypatch.setattr(kept, "processor", lambda: "another make")
     return tmp_path
 
 
@@ -45,6 +47,21 @@ def test_runs_are_listed_as_they_come(folder: Path) -> None:
         "  a, seed 0    done elsewhere, on another make; its scored rows are taken up",
         "  c, seed 0    step 8 of 20 is saved",
         "  runs: 2 left, some 8.0 hours of training, 2 side by side",
+    ]
+
+
+def test_what_another_kind_of_processor_made_of_a_begun_seed_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a-seed0-1", "a-seed1-3"):
+        run_folder = folder / "results" / "overnight" / "training" / KEPT_FOLDER / name
+        run_folder.mkdir(parents=True)
+        for table in ("metrics", "heldout", "scores"):
+            pd.DataFrame(metrics(20)).to_parquet(run_folder / f"{table}.parquet")
+    monkeypatch.setattr(kept, "processor", lambda: "this make")
+    assert outlook.outlook(load_profile("overnight")) == [
+        "  a, seed 1    done elsewhere, on another make; its scored rows are taken up",
+        "  runs: 2 left, some 10.0 hours of training, 2 side by side",
     ]
 
 

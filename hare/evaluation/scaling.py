@@ -59,14 +59,6 @@ def grid_rows(grid: Grid, kept: KeptRuns) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["endpoint", "arm", *_CELL])
 
 
-def processors(grid: Grid) -> dict[tuple[str, int], str]:
-    """Which processor made each run: by arm with its cell, and seed."""
-    return {
-        (f"{arm}-{size}x{steps}", seed): run.processor
-        for (size, steps), runs in grid.items() for (arm, seed), run in runs.items()
-    }
-
-
 def cell_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Every run: arm, hidden_size, parameters, tokens, seed, readings, endpoint, bits_per_byte (mean over groups)."""
     run = ["arm", *_CELL, "seed", "readings", "endpoint"]

@@ -1,13 +1,14 @@
 """What a finished run has come to, as small files: committed as they come, so that no run is lost with a machine, and
 taken up by any clone of the same code and data instead of being trained again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from hare.core.files import folder_written_whole
+from hare.core.provenance import processor
 from hare.training.run import HF, TrainedRun, TrainingRun
 
 Key = tuple[str, int]  # arm and seed
@@ -23,6 +24,13 @@ def taken_up(folder: Path | None, run: TrainingRun) -> TrainedRun | None:
         return None
     place = folder / run.folder.name
     return TrainedRun(run, place, place / HF)
+
+
+def comparable(arms: Iterable[Key], known: Mapping[Key, TrainedRun]) -> dict[Key, TrainedRun]:
+    """``known`` without what another kind of processor made of a seed that is to be finished on this machine: arms are
+    compared within a seed, and sums of floating-point numbers depend on the processor."""
+    begun, here = {key[1] for key in arms if key not in known}, processor()
+    return {key: run for key, run in known.items() if key[1] not in begun or run.processor == here}
 
 
 @dataclass(frozen=True)

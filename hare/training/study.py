@@ -22,7 +22,7 @@ from hare.tokens.mixture import Mixture, arm_mixture
 from hare.tokens.topics import of_seed
 from hare.training.budget import Plan, budget_within
 from hare.training.inputs import Inputs
-from hare.training.kept import KeptRuns, Key, taken_up
+from hare.training.kept import KeptRuns, Key, comparable, taken_up
 from hare.training.launch import train_all
 from hare.training.run import TrainedRun, TrainingRun
 
@@ -117,8 +117,8 @@ def train_study(
     on; else all runs at once.
     """
     runs, metrics = study_runs(folder, model, tokens, training, inputs), {}
-    trained = {key: run for key in runs if (run := taken_up(kept.folder, runs[key])) is not None}
     arms = {key: run for key, run in runs.items() if key[0] != PARITY}
+    trained = _taken_up(arms, kept)
     if training.training_minutes and arms.keys() - trained.keys():  # a kept run's minutes were another machine's
         budget = budget_within(Plan(training.training_minutes, training.training_seeds, arms, trained))
         runs = {key: run for key, run in runs.items() if key not in arms or key[1] in budget.kept}
@@ -188,9 +188,20 @@ def train_grid(
     return grid
 
 
+def _taken_up(arms: Mapping[Key, TrainingRun], kept: KeptRuns) -> dict[Key, TrainedRun]:
+    """The kept ones of the arms' runs, as far as they are comparable with those that this machine will train."""
+    known = {key: run for key in arms if (run := taken_up(kept.folder, arms[key])) is not None}
+    chosen = comparable(arms, known)
+    for arm, seed in known.keys() - chosen.keys():
+        print(f"{arm}, seed {seed}: trained again here, since another kind of processor made it and its seed is not "
+              "whole", flush=True)
+    return chosen
+
+
 def _trained_and_kept(runs: Mapping[Key, TrainingRun], kept: KeptRuns) -> dict[Key, TrainedRun]:
     """Those of the runs that are not kept trained and kept; without a place to keep them, trained."""
-    missing = {key: run for key, run in runs.items() if taken_up(kept.folder, run) is None}
+    there = _taken_up(runs, kept)
+    missing = {key: run for key, run in runs.items() if key not in there}
     trained = dict(zip(missing, train_all(list(missing.values())), strict=True)) if missing else {}
     kept.keep(trained)
     if kept.folder is None:

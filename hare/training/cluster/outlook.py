@@ -2,7 +2,6 @@
 
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 
 from hare.core.files import read_jsonl
 from hare.core.manifest import read_manifest
@@ -11,7 +10,7 @@ from hare.core.profile import Profile
 from hare.training.budget import Key, Plan
 from hare.training.checkpoints import checkpoints
 from hare.training.inputs import Inputs
-from hare.training.kept import KEPT_FOLDER, taken_up
+from hare.training.kept import KEPT_FOLDER, comparable, taken_up
 from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun, finished
 from hare.training.study import PARITY, study_runs
 
@@ -29,12 +28,13 @@ def outlook(profile: Profile) -> list[str]:
         workspace.work / "training" / "runs", profile.model, profile.tokens, profile.training,
         Inputs.of(workspace.work / "tokens"),
     )
-    states = {key: _State.of(run, kept) for key, run in runs.items() if key[0] != PARITY}
+    arms = {key: run for key, run in runs.items() if key[0] != PARITY}
+    elsewhere = {key: done for key, run in arms.items() if (done := taken_up(kept, run)) is not None}
+    known = comparable(arms, elsewhere)
+    states = {key: _State.of(run, known.get(key)) for key, run in arms.items()}
     if profile.training.training_minutes:
-        arms = {key: runs[key] for key in states}
-        known = {key: done for key, run in arms.items() if (done := taken_up(kept, run)) is not None}
-        plan = Plan(profile.training.training_minutes, profile.training.training_seeds, arms, known)
-        states = _within_minutes(plan, states)
+        states = _within_minutes(
+            Plan(profile.training.training_minutes, profile.training.training_seeds, arms, known), states)
     lines = [f"  {f'{arm}, seed {seed}':<12} {state}" for (arm, seed), state in states.items() if state.saved]
     return [*lines, _left(list(states.values()), profile.training.runs_at_once)]
 
@@ -57,8 +57,8 @@ class _State:
     done: TrainedRun | None
 
     @classmethod
-    def of(cls, run: TrainingRun, kept: Path) -> "_State":
-        steps, done = run.training.train_steps, finished(run) or taken_up(kept, run)
+    def of(cls, run: TrainingRun, kept: TrainedRun | None) -> "_State":
+        steps, done = run.training.train_steps, finished(run) or kept
         if done is not None:
             return cls(steps, steps, float(done.metrics()["seconds"].median()), done)
         newest = next(iter(checkpoints(run.folder / "checkpoints")), None)
