@@ -151,8 +151,11 @@ def test_the_progress_line_gives_task_share_rate_and_time_left(
 ) -> None:
     clock = types.SimpleNamespace(now=100.0)
     monkeypatch.setattr("hare.driver.watch.time", types.SimpleNamespace(monotonic=lambda: clock.now))
-    state = {"task": "training d1", "unit": "tokens", "done": 250.0, "total": 1000.0, "seconds": 10.0, "at": 110.0}
+    state = {"task": "training d1", "unit": "tokens", "done": 250.0, "earlier": 0.0, "total": 1000.0}
+    state |= {"seconds": 10.0, "at": 110.0}
     assert describe(state) == ["training d1 25%", "25 tokens/s", "30 s left"]
+    assert describe(state | {"earlier": 150.0}) == ["training d1 25%", "10 tokens/s", "1 min 15 s left"]
+    assert describe(state | {"earlier": 250.0}) == ["training d1 25%"], "nothing is known of the pace yet"
     assert describe(state | {"total": None}) == ["training d1 250 tokens", "25 tokens/s"]
     file = tmp_path / "progress.json"
     watch = Watch("[5/8] 05_pretrain_arms", Cursor(9, since=clock.now), file, sys.stderr)

@@ -1,6 +1,7 @@
 """Modules that longer tests use in passing, each tested directly."""
 
 import gc
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,3 +115,25 @@ def test_a_closing_line_tells_done_time_and_rate_in_plain_digits(
     with progress.Progress("read", 3, "texts") as shown:
         shown.advance(done)
     assert f"read: {line}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("batch", "done", "line"), [
+    (True, 100, "1,000 texts, 900 of them earlier, in 4.0 s (25 texts/s)"), (False, 100, None),
+    (True, 0, "900 texts, at once"),
+])
+def test_what_was_done_earlier_is_counted_and_is_no_part_of_the_rate(
+        batch: bool, done: float, line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    state, clock = tmp_path / "progress.json", iter((0.0, *[4.0] * 9))
+    monkeypatch.setenv("HARE_PROGRESS", str(state)) if batch else monkeypatch.delenv("HARE_PROGRESS", raising=False)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(progress.Progress, "_open", 0)
+    with progress.Progress("read", 1000, "texts") as shown:
+        shown.resume(900)
+        shown.advance(done)
+        bar = shown._bar
+    if batch:
+        assert f"read: {line}\n" in capsys.readouterr().out
+        assert json.loads(state.read_text())["earlier"] == 900
+    else:
+        assert (bar.n, bar.initial) == (1000, 900), "tqdm leaves out of the rate what a bar begins with"

@@ -1,5 +1,6 @@
 """A run under torchrun that is asked to end saves what it reached, and goes on from there to the same bits."""
 
+import json
 import os
 import signal
 import socket
@@ -73,3 +74,18 @@ def test_each_run_keeps_its_own_lines(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (runs[0].folder / "train.log").read_text() == "starting\na step 3/20 loss 1\nwarning\n"
     assert (runs[1].folder / "train.log").read_text() == "b step 1/20 loss 2\nanother\nb step 20/20 loss 1\n"
     assert capsys.readouterr().out.splitlines()[0] == "b step 20/20 loss 1", "one line of each run"
+
+
+def test_the_pace_of_a_run_that_goes_on_counts_its_own_steps_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "progress.json"
+    monkeypatch.setenv("HARE_PROGRESS", str(state))
+    monkeypatch.setattr("hare.core.progress._SECONDS_BETWEEN_REPORTS", 0)
+    begun, new = toy_run(tmp_path, "begun", train_steps=20), toy_run(tmp_path, "new", train_steps=20)
+    (begun.folder / "checkpoints" / "15").mkdir(parents=True)
+    seen = []
+    steps = [("begun", 16), ("new", 1), ("begun", 20)]
+    lines = [f'@news {{"run": "{name}", "step": {step}}}\n' for name, step in steps]
+    watch(lines, [begun, new], lambda: seen.append(json.loads(state.read_text())))
+    assert [(at["done"], at["earlier"], at["total"]) for at in seen] == [(16, 15, 40), (17, 15, 40), (21, 15, 40)]

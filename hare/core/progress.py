@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, task: str, total: float | None, unit: str):
         self.task, self.total, self.unit = task, total, unit
-        self.done = 0.0
+        self.done = self.earlier = 0.0
         self._started = time.monotonic()
         self._reported = 0.0
         self._file = os.environ.get("HARE_PROGRESS")
@@ -53,11 +53,12 @@ class Progress:
             print(f"{self.task}: {self._counted(seconds)}", flush=True)
 
     def _counted(self, seconds: float) -> str:
-        """How much was done, in how long, at which rate; what took no time was at hand already and has no rate."""
+        """How much was done, in how long, at which rate; what was at hand already has no rate."""
         done = f"{_rounded(self.done)} {self.unit}"
-        if seconds < _SHORTEST:
+        if seconds < _SHORTEST or self.done == self.earlier:
             return f"{done}, at once"
-        return f"{done} in {seconds:,.1f} s ({_rounded(self.done / seconds)} {self.unit}/s)"
+        earlier = f", {_rounded(self.earlier)} of them earlier," if self.earlier else ""
+        return f"{done}{earlier} in {seconds:,.1f} s ({_rounded((self.done - self.earlier) / seconds)} {self.unit}/s)"
 
     def advance(self, amount: float = 1) -> None:
         """Report that ``amount`` more units are done."""
@@ -66,6 +67,15 @@ class Progress:
             self._bar.update(amount)
         elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
             self._report()
+
+    def resume(self, amount: float) -> None:
+        """Report that ``amount`` units had been done before: they are no part of the rate."""
+        self.earlier += amount
+        self.done += amount
+        if self._bar is not None:
+            self._bar.initial += amount
+            self._bar.update(amount)
+        self._report()
 
     def describe(self, task: str) -> None:
         """Change the description of the task."""
@@ -79,8 +89,8 @@ class Progress:
             return
         self._reported = time.monotonic()
         state = {
-            "task": self.task, "unit": self.unit, "done": self.done, "total": self.total,
-            "seconds": self._reported - self._started, "at": self._reported,
+            "task": self.task, "unit": self.unit, "done": self.done, "earlier": self.earlier,
+            "total": self.total, "seconds": self._reported - self._started, "at": self._reported,
         }
         temporary = Path(f"{self._file}.{os.getpid()}")
         temporary.write_text(json.dumps(state), encoding="utf-8")

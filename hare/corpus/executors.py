@@ -187,19 +187,21 @@ def _run_to_the_end(task: str, executor: PipelineExecutor) -> None:
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             failures.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    tasks, done, ended = executor.world_size, 0, False
-    with Progress(task, tasks, "tasks") as progress:
+    thread, ended = threading.Thread(target=run, daemon=True), False
+    with Progress(task, executor.world_size, "tasks") as progress:
+        progress.resume(_completed(executor))
         thread.start()
         while not ended:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             ended = not thread.is_alive() and (bool(failures) or not _is_queued(executor))
-            finished = tasks - len(executor.get_incomplete_ranks(skip_completed=True))
             progress.describe(task + _reason(executor))
-            progress.advance(finished - done)
-            done = finished
+            progress.advance(_completed(executor) - progress.done)
     if failures:
         raise failures[0]
+
+
+def _completed(executor: PipelineExecutor) -> int:
+    return executor.world_size - len(executor.get_incomplete_ranks(skip_completed=True))
 
 
 def _is_queued(executor: PipelineExecutor) -> bool:

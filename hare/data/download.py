@@ -59,7 +59,7 @@ def _append(archive: "Archive", partial: Path) -> None:
             partial.open("ab" if done else "wb") as file,
             Progress(f"download {archive.filename}", megabytes, "MB") as progress,
         ):
-            progress.advance(done / 1e6)
+            progress.resume(done / 1e6)
             for chunk in answer.iter_content(_CHUNK_BYTES):
                 file.write(chunk)
                 progress.advance(len(chunk) / 1e6)

@@ -117,7 +117,7 @@ def read_progress(file: Path, since: float) -> dict[str, Any] | None:
 def describe(state: dict[str, Any]) -> list[str]:
     """Task, progress, rate and time left, as parts of a line."""
     done, total, unit = state["done"], state["total"], state["unit"]
-    rate = done / state["seconds"] if state["seconds"] > 0 else 0.0
+    rate = (done - state["earlier"]) / state["seconds"] if state["seconds"] > 0 else 0.0
     parts = [state["task"] + (f" {done / total:.0%}" if total else f" {done:,.6g} {unit}")]
     if rate > 0:
         parts.append(f"{rate:,.3g} {unit}/s")

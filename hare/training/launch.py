@@ -21,7 +21,7 @@ from hare.core.provenance import cores
 from hare.core.secrets import masked
 from hare.core.sections import Training
 from hare.training.averaging import averaged_steps, export_mean
-from hare.training.checkpoints import last_good, prune
+from hare.training.checkpoints import checkpoints, last_good, prune
 from hare.training.journal import NEWS
 from hare.training.preflight import refuse_faults, refuse_more_processes_than_gpus
 from hare.training.processes import Ranks, started
@@ -152,10 +152,11 @@ def watch(
     Returns the last lines that were no news.
     """
     tail: list[str] = []
-    steps, taken = sum(run.training.train_steps for run in runs), {run.folder.name: 0 for run in runs}
+    steps, taken = sum(run.training.train_steps for run in runs), {run.folder.name: _reached(run) for run in runs}
     folders, current = {run.folder.name: run.folder for run in runs}, runs[0].folder
     task = f"train {len(runs)} runs" if len(runs) > 1 else f"train {runs[0].folder.name}"
     with Progress(task, steps, "steps") as progress:
+        progress.resume(sum(taken.values()))
         for line in lines:
             if news := _news(line):
                 current, taken[news["run"]] = folders[news["run"]], news["step"]
@@ -171,6 +172,11 @@ def watch(
             if _LAST_STEP.match(line):
                 print(line, end="", flush=True)
     return tail
+
+
+def _reached(run: TrainingRun) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    return max((checkpoint.step for checkpoint in checkpoints(run.folder / "checkpoints")), default=0)
 
 
 def _news(line: str) -> dict[str, Any] | None:

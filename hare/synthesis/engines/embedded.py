@@ -102,7 +102,7 @@ class EmbeddedGenerator:
         with finished_generations(keys) as finished, Progress("generate", len(requests), "texts") as progress:
             chunks = [range(len(keys))[start : start + self.block] for start in range(0, len(keys), self.block)]
             due = [chunk for chunk in chunks if any(keys[i] not in finished for i in chunk)]
-            progress.advance(len(requests) - sum(map(len, due)))
+            progress.resume(len(requests) - sum(map(len, due)))
             for chunk in due:
                 answers = answer_together([requests[i] for i in chunk], decoding, progress)
                 finished.add(dict(zip([keys[i] for i in chunk], answers, strict=True)))
