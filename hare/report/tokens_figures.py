@@ -52,8 +52,9 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
     panels[0][len(arms) // 2].set_xlabel("optimizer step")
     panels[0][0].set_ylabel("tokens read, millions")
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
-    shares = last / last.sum()
-    _legend(panels[0][-1], {name: f"{part_label(name)}, {share:.1%} in all" for name, share in shares.items()})
+    shares, arm = last / last.sum(), arm_label(arms[-1])
+    labels = {name: part_label(name) for name in dict.fromkeys(frame.file)}
+    _legend(panels[0][-1], labels | {name: f"{labels[name]}, {share:.1%} of {arm}" for name, share in shares.items()})
     headline(picture, _schedule_finding(frame, arms[-1]))
     return picture
 
@@ -62,7 +63,7 @@ def _schedule_finding(frame: pd.DataFrame, arm: str) -> str:
     table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read")
     alone = table[table.drop(columns="d1", errors="ignore").sum(axis=1) == 0].index.max()
     read = table.iloc[-1].sum() / 1e6
-    return f"All arms read {read:,.2f} M tokens; the first {alone} of {table.index.max()} steps see D1 alone"
+    return f"All arms read {read:,.2f} M tokens; the first {alone:,} of {table.index.max():,} steps see D1 alone"
 
 
 @figure("tokens", "epochs")
