@@ -35,7 +35,10 @@ def test_a_constant_letter_is_shown_as_what_it_is() -> None:
         "gold": [0, 1, 2, 2] * 2, "preferred": [1] * 4 + [0, 1, 1, 1],
     })
     frame = letter_table(items)
-    assert frame[frame["arm"] == "a"].to_dict("records") == [{"arm": "a", "letter": "B", "share": 1.0, "right": 0.25}]
+    assert frame[frame["arm"] == "a"].to_dict("records") == [
+        {"arm": "a", "letter": letter, "share": share, "right": right}
+        for letter, share, right in (("A", 0.0, 0.25), ("B", 1.0, 0.25), ("C", 0.0, 0.5))
+    ], "a letter that is right and that no arm answers is told too"
     assert draw_letters(frame).get_suptitle() == "Arm A answers B to 100% of MMLU's questions"
 
 

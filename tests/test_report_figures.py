@@ -148,8 +148,10 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
     assert "1.900\n-0.100*" in [text.get_text() for text in picture.axes[0].texts]
     rows = table("contrast endpoint difference low high outcome margin",
                  ("b-a", "p", -0.1, -0.15, -0.05, "better", 0.01), ("c-b", "p", 0.0, -0.005, 0.005, "equivalent", 0.01))
-    title = training.contrasts(rows).get_suptitle().replace("\n", " ")
-    assert title == "On benchmark answers: 1 better, 1 equivalent"
+    picture = training.contrasts(rows)
+    assert picture.get_suptitle().replace("\n", " ") == "On benchmark answers: 1 better, 1 equivalent"
+    keys = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert keys == ["better", "equivalent", "within 0.01: too small to matter"]
 
 
 @pytest.mark.parametrize(("outcome", "held", "told"), [

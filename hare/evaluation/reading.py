@@ -63,17 +63,20 @@ def leaderboard(scores: pd.DataFrame, measure: str) -> Styler:
 
 
 def letter_table(items: pd.DataFrame) -> pd.DataFrame:
-    """Which letter each arm answers MMLU with, over its seeds; empty where MMLU was not asked.
+    """Which letter each arm answers MMLU with, over its seeds, and those that are right and never answered; empty
+    where MMLU was not asked.
 
     Columns: arm, letter, share (of the answers), right (share of the items that it is right for).
     """
     rows = items[items["benchmark"] == "mmlu"]
     right = rows.drop_duplicates(["task", "item"])["gold"].value_counts(normalize=True)
-    shares = rows.groupby("arm", sort=False)["preferred"].value_counts(normalize=True).rename("share").reset_index()
-    letters = shares["preferred"].astype(int).map(lambda number: ascii_uppercase[number])
-    return shares.assign(letter=letters, right=shares["preferred"].map(right).fillna(0))[
-        ["arm", "letter", "share", "right"]
+    numbers = sorted({*rows["gold"], *rows["preferred"]})
+    shares = [
+        {"arm": arm, "letter": ascii_uppercase[int(number)], "share": share, "right": right.get(number, 0.0)}
+        for arm, answers in rows.groupby("arm", sort=False)["preferred"]
+        for number, share in answers.value_counts(normalize=True).reindex(numbers, fill_value=0.0).items()
     ]
+    return pd.DataFrame(shares, columns=["arm", "letter", "share", "right"])
 
 
 def examples(items: pd.DataFrame, benchmarks: list[Benchmark], arm: str, count: int) -> pd.DataFrame:

@@ -18,6 +18,7 @@ _SMOOTHED_OVER = 0.05  # of a run's steps
 _GRID_ENDPOINTS = ("p", "h1", "h3")
 _APART = 0.06  # of the tokens: widths stand beside each other, so that their intervals do
 _OUTCOMES = {"better": "#009E73", "worse": "#D55E00", "equivalent": "#0072B2", "undecided": "#777777"}
+_BAND = {"color": "#bbbbbb", "alpha": 0.4, "linewidth": 0}
 
 
 @figure("training", "heldout_curves")
@@ -126,7 +127,7 @@ def contrasts(frame: pd.DataFrame) -> Figure:
     """
     endpoints = [name for name in ENDPOINTS if name in set(frame["endpoint"])]
     names = list(dict.fromkeys(frame["contrast"]))
-    size = (9.4, 1.4 + 0.36 * len(names))
+    size = (9.4, 1.7 + 0.36 * len(names))
     picture, panels = plt.subplots(1, len(endpoints), figsize=size, sharey=True, squeeze=False)
     for axes, endpoint in zip(panels[0], endpoints, strict=True):
         _contrast_panel(axes, frame[frame["endpoint"] == endpoint], names)
@@ -137,13 +138,18 @@ def contrasts(frame: pd.DataFrame) -> Figure:
     primary = frame[frame["endpoint"] == endpoints[0]]["outcome"].value_counts()
     headline(picture, f"On {ENDPOINTS[endpoints[0]].split(': ')[1].replace(chr(10), ' ')}: "
                      + ", ".join(f"{count} {outcome}" for outcome, count in primary.items()))
-    picture.supxlabel("difference in bits per byte (left of 0: better); bars: 95 %", fontsize=9)
+    panels[0][len(endpoints) // 2].set_xlabel("difference in bits per byte (left of 0: better); bars: 95 %", fontsize=9)
+    shown = [outcome for outcome in _OUTCOMES if outcome in set(frame["outcome"])]
+    handles = [plt.Line2D([], [], color=_OUTCOMES[outcome], marker="o", label=outcome) for outcome in shown]
+    band = f"within {frame['margin'].iloc[0]:g}: too small to matter"
+    handles.append(plt.Rectangle((0, 0), 1, 1, **_BAND, label=band))
+    picture.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return picture
 
 
 def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
     margin = part["margin"].iloc[0]
-    axes.axvspan(-margin, margin, color="#bbbbbb", alpha=0.4, linewidth=0)
+    axes.axvspan(-margin, margin, **_BAND)
     axes.axvline(0, color="black", linewidth=0.8)
     for row in part.itertuples():
         place, colour = names.index(row.contrast), _OUTCOMES[row.outcome]
