@@ -160,13 +160,8 @@ def test_an_archive_that_the_index_lost_is_named_with_its_digest_and_its_place(i
 
 
 def test_a_full_disk_is_named(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def __init__(self, *_: object) -> None: ...
-        def __enter__(self) -> "Full":
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-        def advance(self, amount: float) -> None:
+    class Full(download.Progress):
+        def advance(self, amount: float = 1) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(download, "Progress", Full)
