@@ -61,10 +61,43 @@ def test_lengths_and_weights_name_the_extremes_and_the_gaps() -> None:
 
 def test_many_parts_and_an_arm_that_reads_no_d1_are_drawn() -> None:
     parts = [*(f"d1_without_{number}" for number in range(12)), "d1", "d2", "d3"]
-    tokens.draw_composition(table("file source category tokens", *((part, "s", "law", 5) for part in parts)))
+    picture = tokens.draw_composition(table("file source category tokens", *((part, "s", "law", 5) for part in parts)))
+    named = [text.get_text() for text in picture.axes[0].get_legend().get_texts()]
+    assert named == [f"{part}: 0.00 M tokens" for part in ("D1", "D1, 12 versions", "D2", "D3")]
     rows = [(part, step, part, 1e6 * step) for part in parts for step in (0, 2)]
     picture = tokens.draw_schedule(table("arm step file tokens_read", *rows))
-    assert picture.get_figwidth() >= len(parts) and "All arms read 2.00 M tokens" in picture.get_suptitle()
+    shown = [axes.get_title() for axes in picture.axes if axes.get_visible()]
+    assert len(shown) == len(parts) and shown[0] == "d1 without 0"
+    assert picture.get_suptitle() == "All arms read 2.00 M tokens, each in one mix from the first step to the last"
+
+
+def test_a_version_of_a_part_is_named_after_it() -> None:
+    named = [part_label(part) for part in ("d1_without_every_block", "d1_topics_9-seed3", "d2_summary", "other_text")]
+    assert named == ["D1, without every block", "D1, topics 9", "D2, summary", "OTHER_TEXT"]
+    epochs = table("arm file epochs", ("topics_9", "d1_topics_9-seed0", 0.5), ("tasks_40", "d3", 3.0))
+    assert [text.get_text() for text in tokens.draw_epochs(epochs).axes[0].get_yticklabels()] == [
+        "tasks 40 · D3", "D1, topics 9"]
+
+
+def test_of_more_arms_than_colours_the_first_and_the_ends_are_told_apart() -> None:
+    rows = [(f"arm_{number}", 1000 * k, 2.0 + abs(number - 7)) for number in range(20) for k in (1, 2)]
+    axes = training.heldout_curves(table("arm tokens bits_per_byte", *rows)).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["17 other arms", "arm 0", "arm 7", "arm 19"]
+    assert len(axes.get_lines()) == 20
+    few = training.heldout_curves(table("arm tokens bits_per_byte", *rows[:24])).axes[0]
+    assert len(few.get_legend().get_texts()) == 12
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [
+    (-0.03, -0.01, "better"), (-0.01, 0.03, "no effect seen"), (0.01, 0.03, "worse"),
+])
+def test_topics_say_only_what_the_slope_s_interval_leaves(low: float, high: float, told: str) -> None:
+    columns = "endpoint topics difference difference_low difference_high slope slope_low slope_high"
+    rows = [(endpoint, topics, 0.1 * topics, 0.0, 1.0, (low + high) / 2, low, high)
+            for endpoint in ("p", "h1", "n") for topics in (1, 3)]
+    picture = training.topics(table(columns, *rows))
+    title = picture.get_suptitle().replace("\n", " ")
+    assert title == f"More topics at equal tokens: held-out text {told}, neutral text {told}"
 
 
 def test_the_worst_block_decides_what_all_blocks_find() -> None:

@@ -96,6 +96,15 @@ def slope_table(rows: pd.DataFrame, topics: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def topic_table(rows: pd.DataFrame, topics: Mapping[str, int]) -> pd.DataFrame:
+    """The `transfer_table` of the arms that read so many topics, with ``topics``, their number, and the endpoint's
+    slope, slope_low and slope_high of `slope_table`."""
+    table = transfer_table(rows[rows["arm"].isin(topics)])
+    slopes = slope_table(rows, topics).rename(columns={"low": "slope_low", "high": "slope_high"})
+    table["topics"] = table["arm"].map(topics)
+    return table.merge(slopes[["endpoint", "slope", "slope_low", "slope_high"]], on="endpoint")
+
+
 def outcome(difference: float, p_holm: float, p_equivalence: float, seeds: int) -> str:
     """The pre-registered three outcomes; fewer bits per byte are better. One seed decides nothing."""
     if seeds < 2:

@@ -1,12 +1,16 @@
 """Figures of the tokens stage: what the files hold, how a run reads them, how often."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
-from hare.report.style import OTHER_COLOUR, PART_COLOURS, arm_label, headline, part_label
+from hare.report.style import arm_label, headline, one_of_each_kind, part_colour, part_label
 
+_PANELS_PER_ROW = 7
+_LETTERS_PER_PANEL = 14
 _MANY_EPOCHS = 4  # up to about here, repeating data costs little (Muennighoff et al. 2023)
 
 
@@ -16,15 +20,17 @@ def draw_composition(frame: pd.DataFrame) -> Figure:
     table = frame.fillna({"category": "other"}).groupby(["file", "category"], as_index=False).tokens.sum()
     categories = table.groupby("category").tokens.sum().sort_values().index
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(categories)))
-    colours = [PART_COLOURS.get(name, OTHER_COLOUR) for name in table.file]
-    places = table.file.rank(method="dense")
-    shift = min(0.1, 0.9 / places.max()) * (places - 3)  # parts of one size would hide one another
+    colours = [part_colour(name) for name in table.file]
+    kinds = one_of_each_kind(frame.file.sort_values())
+    places = table.file.map({name: place for place, names in enumerate(kinds.values()) for name in names})
+    shift = min(0.1, 0.9 / len(kinds)) * (places - (len(kinds) - 1) / 2)  # parts of one size would hide one another
     axes.scatter(table.tokens / 1e6, categories.get_indexer(table.category) + shift, s=40, c=colours)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
     axes.set_xlabel("tokens, millions (log scale)")
     sums = frame.groupby("file").tokens.sum() / 1e6
-    _legend(axes, {name: f"{part_label(name)}: {sums[name]:,.2f} M tokens" for name in sums.index})
+    _legend(axes, {names[0]: f"{_kind_label(kind, names)}: {_between(sums[names])} M tokens"
+                   for kind, names in kinds.items()})
     headline(picture, _composition_finding(table))
     return picture
 
@@ -43,18 +49,25 @@ def _composition_finding(table: pd.DataFrame) -> str:
 def draw_schedule(frame: pd.DataFrame) -> Figure:
     """Tokens read along the run, stacked by file, one panel per arm. Columns: arm, step, file, tokens_read."""
     arms = list(dict.fromkeys(frame.arm))
-    picture, panels = plt.subplots(1, len(arms), figsize=(max(7.2, len(arms)), 3.4), sharey=True, squeeze=False)
-    for axes, arm in zip(panels[0], arms, strict=True):
+    columns = min(len(arms), _PANELS_PER_ROW)
+    rows = -(-len(arms) // columns)
+    size = (7.2 if columns < _PANELS_PER_ROW else 9.4, 1.4 + 2.0 * rows)
+    picture, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    panels = grid.flatten()
+    for axes, arm in zip(panels, arms, strict=False):
         table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read") / 1e6
-        axes.stackplot(table.index, table.T, colors=[PART_COLOURS.get(name, OTHER_COLOUR) for name in table.columns])
-        axes.set_title(arm_label(arm))
+        axes.stackplot(table.index, table.T, colors=[part_colour(name) for name in table.columns])
+        axes.set_title(textwrap.fill(arm_label(arm), _LETTERS_PER_PANEL), fontsize=11 if rows == 1 else 8)
         axes.margins(x=0)
-    panels[0][len(arms) // 2].set_xlabel("optimizer step")
-    panels[0][0].set_ylabel("tokens read, millions")
+    for axes in panels[len(arms):]:
+        axes.set_visible(False)
+    grid[-1][columns // 2].set_xlabel("optimizer step")
+    grid[rows // 2][0].set_ylabel("tokens read, millions")
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
     shares, arm = last / last.sum(), arm_label(arms[-1])
-    labels = {name: part_label(name) for name in dict.fromkeys(frame.file)}
-    _legend(panels[0][-1], labels | {name: f"{labels[name]}, {share:.1%} of {arm}" for name, share in shares.items()})
+    labels = {names[0]: _kind_label(kind, names) for kind, names in one_of_each_kind(frame.file).items()}
+    _legend(grid[0][-1], labels | {name: f"{part_label(name)}, {shares[name]:.1%} of {arm}" for name in labels
+                                   if name in shares})
     headline(picture, _schedule_finding(frame, arms[-1]))
     return picture
 
@@ -62,8 +75,10 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
 def _schedule_finding(frame: pd.DataFrame, arm: str) -> str:
     table = frame[frame.arm == arm].pivot(index="step", columns="file", values="tokens_read")
     alone = table[table.drop(columns="d1", errors="ignore").sum(axis=1) == 0].index.max()
-    read = table.iloc[-1].sum() / 1e6
-    return f"All arms read {read:,.2f} M tokens; the first {alone:,} of {table.index.max():,} steps see D1 alone"
+    read = f"All arms read {table.iloc[-1].sum() / 1e6:,.2f} M tokens"
+    if not alone:
+        return f"{read}, each in one mix from the first step to the last"
+    return f"{read}; the first {alone:,} of {table.index.max():,} steps see D1 alone"
 
 
 @figure("tokens", "epochs")
@@ -72,7 +87,7 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
     table = frame.iloc[::-1].reset_index(drop=True)
     ours = table.arm != "paper"
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(table)))
-    colours = [PART_COLOURS.get(name.split(":")[0].lower(), OTHER_COLOUR) for name in table.file]
+    colours = [part_colour(name.split(":")[0].lower()) for name in table.file]
     for row, colour, is_ours in zip(table.itertuples(), colours, ours, strict=True):
         axes.plot([1, row.epochs], [row.Index, row.Index], color=colour, alpha=0.5)
         axes.plot(row.epochs, row.Index, "o" if is_ours else "D", color=colour)
@@ -80,14 +95,21 @@ def draw_epochs(frame: pd.DataFrame) -> Figure:
                       ha="center", fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
     axes.axvline(1, color="black", linewidth=1)
     axes.axvline(_MANY_EPOCHS, color="black", linewidth=1, linestyle=":")
-    for times, label in ((1, "once"), (_MANY_EPOCHS, f"{_MANY_EPOCHS} times")):
-        axes.annotate(label, (times, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
-    axes.set_yticks(range(len(table)), [f"{arm_label(row.arm)} · {part_label(row.file)}" for row in table.itertuples()])
+    for times, label, side in ((1, "once", "right"), (_MANY_EPOCHS, f"{_MANY_EPOCHS} times", "left")):
+        axes.annotate(label, (times, 1), xycoords=("data", "axes fraction"), ha=side, va="bottom", fontsize=8)
+    read = zip(table.arm.map(arm_label), table.file.map(part_label), strict=True)
+    axes.set_yticks(range(len(table)), [_reading(arm, part) for arm, part in read])
     axes.set_xscale("log")
-    axes.margins(x=0.1, y=0.08)
-    axes.set_xlabel("epochs in the whole run (log scale); ● ours, ◆ the paper's plan")
+    axes.margins(x=0.1)
+    axes.set_ylim(-1, len(table))
+    picture.supxlabel("epochs in the whole run (log scale); ● ours, ◆ the paper's plan", fontsize=10)
     headline(picture, _epochs_finding(frame))
     return picture
+
+
+def _reading(arm: str, part: str) -> str:
+    """An arm and a part that it reads; an arm that is named as the version of a part is that part alone."""
+    return part if part.endswith(f", {arm}") else f"{arm} · {part}"
 
 
 def _epochs_finding(frame: pd.DataFrame) -> str:
@@ -101,6 +123,15 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
     return finding
 
 
+def _kind_label(kind: str, parts: list[str]) -> str:
+    return part_label(parts[0]) if len(parts) == 1 else f"{kind.removesuffix('versions')}{len(parts)} versions"
+
+
+def _between(numbers: pd.Series) -> str:
+    """One number, or the ends of several."""
+    return " to ".join(dict.fromkeys(f"{number:,.2f}" for number in (numbers.min(), numbers.max())))
+
+
 def _legend(axes: plt.Axes, labels: dict[str, str]) -> None:
-    handles = [plt.Rectangle((0, 0), 1, 1, color=PART_COLOURS.get(name, OTHER_COLOUR)) for name in labels]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=part_colour(name)) for name in labels]
     axes.legend(handles, labels.values(), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

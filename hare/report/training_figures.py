@@ -1,5 +1,7 @@
 """Figures of pretraining: learning curves, the transfer matrix and its contrasts."""
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,13 +10,14 @@ from matplotlib.figure import Figure
 
 from hare.core.statistics import COVERAGE
 from hare.report.figures import figure
-from hare.report.style import OTHER_COLOUR, TABLE_COLOUR, TABLES, arm_colours, arm_label, headline
+from hare.report.style import OTHER_COLOUR, TABLE_COLOUR, TABLES, arm_label, first_and_ends, headline, line_label
 
 ENDPOINTS = {
     "p": "P: benchmark\nanswers", "n": "N: neutral\ntext", "h1": "H1: held-out\ntext", "h2": "H2: held-out\nD2 pages",
     "h3": "H3: held-out\ntasks",
 }
 _SMOOTHED_OVER = 0.05  # of a run's steps
+_TOPIC_ENDPOINTS = ("h1", "n")
 _GRID_ENDPOINTS = ("p", "h1", "h3")
 _APART = 0.06  # of the tokens: widths stand beside each other, so that their intervals do
 _OUTCOMES = {"better": "#009E73", "worse": "#D55E00", "equivalent": "#0072B2", "undecided": "#777777"}
@@ -29,15 +32,16 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     """
     picture, axes = plt.subplots(figsize=(7.2, 4.2))
     arms = frame[~frame["arm"].isin(TABLES)]
-    colours = arm_colours(arms["arm"])
-    for arm, part in arms.groupby("arm", sort=False):
-        axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=colours[arm], marker="o", markersize=4,
-                  label=arm_label(arm))
+    last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
+    colours = first_and_ends(last)
+    for arm, colour in colours.items():
+        part = arms[arms["arm"] == arm]
+        axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=colour, marker="o", markersize=4,
+                  label=line_label(arm, colours))
     tables = frame[frame["arm"].isin(TABLES)].set_index("arm")["bits_per_byte"]
     for name, value in tables.items():
         axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
         axes.annotate(TABLES[name], (0.01, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
-    last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
     headline(picture, f"{_against_tables(last, tables)};\n"
                       f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
@@ -61,11 +65,12 @@ def _against_tables(last: pd.Series, tables: pd.Series) -> str:
 def loss_curves(frame: pd.DataFrame) -> Figure:
     """Smoothed training loss of every run; arms train on different text, so levels are not comparable between arms."""
     picture, axes = plt.subplots()
-    colours = arm_colours(frame["arm"])
-    for (arm, seed), part in frame.groupby(["arm", "seed"], sort=False):
+    colours = first_and_ends(frame[frame["tokens"] == frame["tokens"].max()].groupby("arm", sort=False)["loss"].mean())
+    for arm, seed in product(colours, frame["seed"].unique()):
+        part = frame[(frame["arm"] == arm) & (frame["seed"] == seed)]
         window = max(1, round(len(part) * _SMOOTHED_OVER))
         smooth = part["loss"].rolling(window, center=True, min_periods=1).mean()
-        label = arm_label(arm) if seed == frame["seed"].min() else None
+        label = line_label(arm, colours) if seed == frame["seed"].min() else None
         axes.plot(part["tokens"] / 1e3, smooth, color=colours[arm], linewidth=1.3, alpha=0.85, label=label)
     first, last = frame.groupby("tokens")["loss"].mean().iloc[[0, -1]]
     headline(picture, f"Training loss falls from {first:.1f} to {last:.1f} nats per token")
@@ -156,6 +161,33 @@ def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([row.difference], [place], "o", color=colour, markersize=5)
     axes.locator_params(axis="x", nbins=3)
+
+
+@figure("training", "topics")
+def topics(frame: pd.DataFrame) -> Figure:
+    """What equally much text of more topics changes against text of the fewest, on held-out and on neutral text.
+
+    Columns: endpoint, topics, difference, difference_low, difference_high, slope, slope_low, slope_high.
+    """
+    picture, panels = plt.subplots(1, len(_TOPIC_ENDPOINTS), figsize=(7.2, 3.6), sharey=True)
+    findings = []
+    for axes, endpoint in zip(panels, _TOPIC_ENDPOINTS, strict=True):
+        part = frame[frame["endpoint"] == endpoint].sort_values("topics")
+        ends = np.abs(part[["difference_low", "difference_high"]].to_numpy().T - part["difference"].to_numpy())
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.errorbar(part["topics"], part["difference"], ends, fmt="o-", color=OTHER_COLOUR, capsize=3)
+        axes.set_xscale("log")
+        axes.set_xticks(part["topics"], [str(number) for number in part["topics"]])
+        where, row = ENDPOINTS[endpoint].split(": ")[1].replace("\n", " "), part.iloc[0]
+        interval = f"{row['slope']:+.3f} [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
+        axes.set_title(f"{where}: {interval}\nper tripling of the topics", fontsize=9, fontweight="normal")
+        seen = "better" if row["slope_high"] < 0 else "worse" if row["slope_low"] > 0 else "no effect seen"
+        findings.append(f"{where} {seen}")
+    fewest = frame["topics"].min()
+    panels[0].set_ylabel(f"difference from {fewest} topic{'s' if fewest > 1 else ''}, bits per byte\n(below 0: better)")
+    picture.supxlabel("topics that equally much text is drawn from; bars: 95 %", fontsize=10)
+    headline(picture, f"More topics at equal tokens: {', '.join(findings)}")
+    return picture
 
 
 @figure("training", "scaling")
