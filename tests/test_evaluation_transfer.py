@@ -69,7 +69,7 @@ def test_a_slope_per_tripling_of_topics_has_an_interval_over_seeds() -> None:
     slopes = transfer.slope_table(rows(effects, seeds=5), counts).set_index("endpoint")
     assert slopes["slope"].to_dict() == pytest.approx({"p": -0.03, "h3": -0.3}, abs=0.006)
     assert (slopes["high"] < 0).all() and (slopes["seeds"] == 5).all()
-    drawn = transfer.topic_table(rows(effects, seeds=5), counts).set_index(["endpoint", "topics"])
+    drawn = transfer.topic_table(rows(effects, seeds=5), counts, slopes.reset_index()).set_index(["endpoint", "topics"])
     assert drawn.loc[("p", 9), "difference"] == pytest.approx(-0.06, abs=0.012) and len(drawn) == 2 * len(counts)
     assert drawn.loc[("h3", 1), "slope_high"] == slopes.loc["h3", "high"]
     noisy = transfer.slope_table(rows(effects, seeds=5, noise=0.1), counts).set_index("endpoint").loc["p"]

@@ -96,12 +96,12 @@ def slope_table(rows: pd.DataFrame, topics: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def topic_table(rows: pd.DataFrame, topics: Mapping[str, int]) -> pd.DataFrame:
-    """The `transfer_table` of the arms that read so many topics, with ``topics``, their number, and the endpoint's
-    slope, slope_low and slope_high of `slope_table`."""
+def topic_table(rows: pd.DataFrame, topics: Mapping[str, int], slopes: pd.DataFrame) -> pd.DataFrame:
+    """The `transfer_table` of the arms that read so many topics, with ``topics``, their number, and each endpoint's
+    slope, slope_low and slope_high out of ``slopes``, the `slope_table` of the same rows."""
     table = transfer_table(rows[rows["arm"].isin(topics)])
-    slopes = slope_table(rows, topics).rename(columns={"low": "slope_low", "high": "slope_high"})
     table["topics"] = table["arm"].map(topics)
+    slopes = slopes.rename(columns={"low": "slope_low", "high": "slope_high"})
     return table.merge(slopes[["endpoint", "slope", "slope_low", "slope_high"]], on="endpoint")
 
 

@@ -71,13 +71,16 @@ def part_colour(part: str) -> str:
     return PART_COLOURS.get(part) or _VERSION_COLOURS.get(part.partition("_")[0], OTHER_COLOUR)
 
 
-def one_of_each_kind(parts: Iterable[str]) -> dict[str, list[str]]:
-    """Parts by what a legend names in one line: a part stands alone, the versions of one part stand together."""
+def parts_by_label(parts: Iterable[str]) -> dict[str, list[str]]:
+    """Parts by their line of a legend: each part has its own, and the versions of one part share one."""
     kinds: dict[str, list[str]] = {}
     for part in dict.fromkeys(parts):
         base = part.partition("_")[0]
-        kinds.setdefault(part if part in PARTS or base not in PARTS else f"{PARTS[base]}, versions", []).append(part)
-    return kinds
+        kinds.setdefault(part if part in PARTS or base not in PARTS else f"{base}_", []).append(part)
+    return {
+        part_label(names[0]) if len(names) == 1 else f"{PARTS[kind[:-1]]}, {len(names)} versions": names
+        for kind, names in kinds.items()
+    }
 
 
 def headline(picture: Figure, text: str) -> None:

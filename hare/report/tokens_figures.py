@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hare.report.figures import figure
-from hare.report.style import arm_label, headline, one_of_each_kind, part_colour, part_label
+from hare.report.style import arm_label, headline, part_colour, part_label, parts_by_label
 
 _PANELS_PER_ROW = 7
 _LETTERS_PER_PANEL = 14
@@ -21,16 +21,15 @@ def draw_composition(frame: pd.DataFrame) -> Figure:
     categories = table.groupby("category").tokens.sum().sort_values().index
     picture, axes = plt.subplots(figsize=(7.2, 1.4 + 0.3 * len(categories)))
     colours = [part_colour(name) for name in table.file]
-    kinds = one_of_each_kind(frame.file.sort_values())
-    places = table.file.map({name: place for place, names in enumerate(kinds.values()) for name in names})
-    shift = min(0.1, 0.9 / len(kinds)) * (places - (len(kinds) - 1) / 2)  # parts of one size would hide one another
+    lines = parts_by_label(frame.file.sort_values())
+    places = table.file.map({name: place for place, names in enumerate(lines.values()) for name in names})
+    shift = min(0.1, 0.9 / len(lines)) * (places - (len(lines) - 1) / 2)  # parts of one size would hide one another
     axes.scatter(table.tokens / 1e6, categories.get_indexer(table.category) + shift, s=40, c=colours)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xscale("log")
     axes.set_xlabel("tokens, millions (log scale)")
     sums = frame.groupby("file").tokens.sum() / 1e6
-    _legend(axes, {names[0]: f"{_kind_label(kind, names)}: {_between(sums[names])} M tokens"
-                   for kind, names in kinds.items()})
+    _legend(axes, {names[0]: f"{label}: {_between(sums[names])} M tokens" for label, names in lines.items()})
     headline(picture, _composition_finding(table))
     return picture
 
@@ -65,9 +64,9 @@ def draw_schedule(frame: pd.DataFrame) -> Figure:
     grid[rows // 2][0].set_ylabel("tokens read, millions")
     last = frame[(frame.arm == arms[-1]) & (frame.step == frame.step.max())].set_index("file").tokens_read
     shares, arm = last / last.sum(), arm_label(arms[-1])
-    labels = {names[0]: _kind_label(kind, names) for kind, names in one_of_each_kind(frame.file).items()}
-    _legend(grid[0][-1], labels | {name: f"{part_label(name)}, {shares[name]:.1%} of {arm}" for name in labels
-                                   if name in shares})
+    lines = {names[0]: label for label, names in parts_by_label(frame.file).items()}
+    of_last = {name: f"{label}, {shares[name]:.1%} of {arm}" for name, label in lines.items() if name in shares}
+    _legend(grid[0][-1], lines | of_last)
     headline(picture, _schedule_finding(frame, arms[-1]))
     return picture
 
@@ -121,10 +120,6 @@ def _epochs_finding(frame: pd.DataFrame) -> str:
         repeated = paper.loc[paper.epochs.idxmax()]
         finding += f"; the paper reads {repeated.file.split(': ')[-1]} {repeated.epochs:.2g} times"
     return finding
-
-
-def _kind_label(kind: str, parts: list[str]) -> str:
-    return part_label(parts[0]) if len(parts) == 1 else f"{kind.removesuffix('versions')}{len(parts)} versions"
 
 
 def _between(numbers: pd.Series) -> str:
