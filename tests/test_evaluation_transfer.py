@@ -60,7 +60,7 @@ def test_arms_without_a_registered_contrast_stand_against_the_first() -> None:
     primary = table[table["endpoint"] == "p"].set_index("contrast")
     assert primary["outcome"].to_dict() == {"without_language-a": "worse", "tasks_10-a": "equivalent"}
     assert (primary["p_holm"] >= primary["p"]).all()
-    assert transfer.verdicts(table)[0].startswith("WITHOUT_LANGUAGE against A (what it reads instead): worse")
+    assert transfer.verdicts(table)[0].startswith("without language against A: worse")
 
 
 def test_a_slope_per_tripling_of_topics_has_an_interval_over_seeds() -> None:

@@ -178,6 +178,8 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
                   ("unigram", "p", 2.5, 0.5, 0.5, 0.5))
     picture = training.transfer(frame)
     assert "Most is gained on benchmark answers: -0.10" in picture.get_suptitle().replace("\n", " ")
+    none = training.transfer(frame.assign(difference_high=0.05)).get_suptitle().replace("\n", " ")
+    assert none == "No arm gains on A by more than its interval"
     assert "1.900\n-0.100*" in [text.get_text() for text in picture.axes[0].texts]
     rows = table("contrast endpoint difference low high outcome margin",
                  ("b-a", "p", -0.1, -0.15, -0.05, "better", 0.01), ("c-b", "p", 0.0, -0.005, 0.005, "equivalent", 0.01))

@@ -140,12 +140,13 @@ def verdicts(contrasts: pd.DataFrame) -> list[str]:
     """One plain sentence per contrast on the primary endpoint."""
     sentences = []
     for row in contrasts[contrasts["endpoint"] == PRIMARY].itertuples():
-        arm, base = (name.upper() for name in row.contrast.split("-"))
-        isolates = CONTRASTS.get(tuple(row.contrast.split("-")), "what it reads instead")
+        pair = tuple(row.contrast.split("-"))
+        arm, base = (name.upper() if len(name) <= 2 else name.replace("_", " ") for name in pair)
+        isolates = f" ({CONTRASTS[pair]})" if pair in CONTRASTS else ""
         sentences.append(
-            f"{arm} against {base} ({isolates}): {row.outcome} on {LABELS[PRIMARY]}, {row.difference:+.4f} bits per "
-            f"byte, 95 % interval {row.low:+.4f} to {row.high:+.4f}, {row.seeds} seeds; smallest detectable effect "
-            f"{row.minimum_detectable_effect:.4f}."
+            f"{arm} against {base}{isolates}: {row.outcome} on {LABELS[PRIMARY]}, "
+            f"{row.difference:+.4f} bits per byte, 95 % interval {row.low:+.4f} to {row.high:+.4f}, "
+            f"{row.seeds} seeds; smallest detectable effect {row.minimum_detectable_effect:.4f}."
         )
     return sentences
 

@@ -120,7 +120,10 @@ def _transfer_finding(frame: pd.DataFrame, arms: list[str]) -> str:
     others = frame[~frame["arm"].isin([arms[0], *TABLES])]
     if others.empty:
         return "One arm alone: nothing to compare"
-    best = others.loc[others["difference"].idxmin()]
+    gains = others[others["difference_high"] < 0]
+    if gains.empty:
+        return f"No arm gains on {arm_label(arms[0])} by more than its interval"
+    best = gains.loc[gains["difference"].idxmin()]
     return f"Most is gained on {ENDPOINTS[best.endpoint].split(': ')[1].replace(chr(10), ' ')}: {best.difference:+.2f}"
 
 
