@@ -10,6 +10,7 @@ import pytest
 from hare.core.errors import HareError
 from hare.core.paths import REPOSITORY
 from hare.core.sections import Training
+from hare.core.statistics import holm
 from hare.evaluation import power, preregistration, transfer
 from hare.evaluation.endpoints import FEWEST_SHARE, LABELS, OVERLAP_SHARE, PRIMARY
 from hare.training.averaging import LAST_SHARE
@@ -35,6 +36,10 @@ def test_every_arm_and_endpoint_has_a_cell_with_its_difference_from_the_first() 
     assert set(table.index) == {(arm, endpoint) for arm in "ac" for endpoint in ("p", "h3")}
     assert table.loc[("a", "p"), "difference"] == 0
     assert table.loc[("c", "h3"), "difference"] == pytest.approx(-0.5, abs=0.01)
+    assert table["p_holm"].isna().tolist() == [arm == "a" for arm, _ in table.index]
+    contrasts = transfer.contrast_table(rows({"a": 0.0, "c": -0.05}))
+    assert sorted(table["p_holm"].dropna()) == holm(sorted(contrasts["p"]))
+    assert transfer.transfer_table(rows({"a": 0.0}))["p_holm"].isna().all()
     assert table.loc[("c", "p"), "items"] == 60 and table.loc[("c", "p"), "seeds"] == 4
 
 

@@ -85,6 +85,9 @@ def test_of_more_arms_than_colours_the_first_and_the_ends_are_told_apart() -> No
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["17 other arms", "arm 0", "arm 7", "arm 19"]
     assert len(axes.get_lines()) == 20
     few = training.heldout_curves(table("arm tokens bits_per_byte", *rows[:24])).axes[0]
+    assert not few.collections, "a record without intervals has no band"
+    rows = [(*row, row[2] - 0.1, row[2] + 0.1) for row in rows[:24]]
+    assert len(training.heldout_curves(table("arm tokens bits_per_byte low high", *rows)).axes[0].collections) == 12
     assert len(few.get_legend().get_texts()) == 12
 
 
@@ -179,7 +182,9 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
     picture = training.transfer(frame)
     assert "Most is gained on benchmark answers: -0.10" in picture.get_suptitle().replace("\n", " ")
     none = training.transfer(frame.assign(difference_high=0.05)).get_suptitle().replace("\n", " ")
-    assert none == "No arm gains on A by more than its interval"
+    assert none == "No arm gains on A by more than chance"
+    for p_holm, told in ((0.04, "Most is gained on"), (0.06, "No arm gains on A")):
+        assert training.transfer(frame.assign(p_holm=p_holm)).get_suptitle().startswith(told)
     assert "1.900\n-0.100*" in [text.get_text() for text in picture.axes[0].texts]
     rows = table("contrast endpoint difference low high outcome margin",
                  ("b-a", "p", -0.1, -0.15, -0.05, "better", 0.01), ("c-b", "p", 0.0, -0.005, 0.005, "equivalent", 0.01))

@@ -85,6 +85,16 @@ def test_curves_hold_every_validation_and_the_tables() -> None:
     assert table["tokens"].tolist() == [500, 500, 1000, 1000, 0] and table["arm"].tolist()[-1] == "bigram"
 
 
+def test_a_curve_s_band_is_student_s_interval_over_seeds() -> None:
+    frame = made_up({"a": 0.0}, 3)
+    frame["nats"] += np.array([-0.1, 0.0, 0.1])[frame["seed"]] * np.log(2) * frame["bytes"]
+    row = curve_table(frame, {}).iloc[0]
+    spread = np.std(bits(frame, ["seed", "category"]).groupby("seed")["bits_per_byte"].mean(), ddof=1)
+    assert row["high"] - row["bits_per_byte"] == pytest.approx(t.ppf(0.975, 2) * spread / np.sqrt(3))
+    assert row["bits_per_byte"] - row["low"] == pytest.approx(row["high"] - row["bits_per_byte"])
+    assert curve_table(made_up({"a": 0.0}, 1), {"bigram": 2.5})[["low", "high"]].isna().all(axis=None)
+
+
 @given(st.integers(1, 4 * MOST_POINTS), st.integers(0, 2**32 - 1))
 def test_a_long_curve_keeps_its_mean_its_end_and_few_points(steps: int, seed: int) -> None:
     losses = np.random.default_rng(seed).uniform(2, 9, steps)

@@ -34,8 +34,8 @@ def losses_of(rows: pd.DataFrame, endpoint: str, arms: list[str]) -> PairedLosse
 
 def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per arm and endpoint: arm, endpoint, bits_per_byte, low, high, difference (from the first arm),
-    difference_low, difference_high, items, seeds."""
-    arms, table = list(dict.fromkeys(rows["arm"])), []
+    difference_low, difference_high, p_holm (of the difference, over all cells but the first arm's), items, seeds."""
+    arms, table, chances = list(dict.fromkeys(rows["arm"])), [], []
     for endpoint in endpoints_of(rows):
         losses = losses_of(rows, endpoint, arms)
         for number, arm in enumerate(arms):
@@ -45,7 +45,11 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "difference": change.value, "difference_low": change.low, "difference_high": change.high,
                 **_size(rows, endpoint),
             })
-    return pd.DataFrame(table)
+            chances += [change.p] if number else []
+    frame = pd.DataFrame(table)
+    frame.insert(8, "p_holm", np.nan)
+    frame.loc[frame["arm"] != arms[0], "p_holm"] = holm(chances)
+    return frame
 
 
 def contrast_table(rows: pd.DataFrame) -> pd.DataFrame:

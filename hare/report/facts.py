@@ -1,8 +1,10 @@
 """What recorded tables say together, for sentences of README and article: no such number is typed into either."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from hare.report import cost
+from hare.report.answers import priors
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
@@ -55,6 +57,17 @@ def outcomes(recorded: Recorded) -> dict[str, str]:
         return {}
     primary = table[table.endpoint == "p"]
     return dict(zip(primary.contrast, primary.outcome, strict=True))
+
+
+def of_priors() -> dict[str, Any]:
+    """What profile `priors` says by its registered rules: shares and forms as sentences, expected as pairs of an
+    expectation and whether it came out. Nothing before it is recorded."""
+    recorded = Recorded(PRIORS)
+    metrics, contrasts = recorded.metrics("training"), recorded.table("training", "contrasts")
+    if not metrics or contrasts is None:
+        return {}
+    return {"shares": priors.of_shares(metrics).strip(), "forms": priors.of_forms(metrics).strip(),
+            "expected": list(priors.expectations(metrics, contrasts))}
 
 
 def arms_of(profile: str, recorded: Recorded) -> dict[str, float]:

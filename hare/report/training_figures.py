@@ -28,7 +28,7 @@ _BAND = {"color": "#bbbbbb", "alpha": 0.4, "linewidth": 0}
 def heldout_curves(frame: pd.DataFrame) -> Figure:
     """Held-out bits per byte along training by arm, and what n-gram tables of the same tokens need.
 
-    Columns: arm (or table), tokens (0 for a table), bits_per_byte.
+    Columns: arm (or table), tokens (0 for a table), bits_per_byte, low, high (where the record has them).
     """
     picture, axes = plt.subplots(figsize=(7.2, 4.2))
     arms = frame[~frame["arm"].isin(TABLES)]
@@ -38,6 +38,8 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
         part = arms[arms["arm"] == arm]
         axes.plot(part["tokens"] / 1e3, part["bits_per_byte"], color=colour, marker="o", markersize=4,
                   label=line_label(arm, colours))
+        if "low" in part:
+            axes.fill_between(part["tokens"] / 1e3, part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
     tables = frame[frame["arm"].isin(TABLES)].set_index("arm")["bits_per_byte"]
     for name, value in tables.items():
         axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
@@ -45,7 +47,7 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     headline(picture, f"{_against_tables(last, tables)};\n"
                       f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
-    axes.legend(title="arm")
+    axes.legend(title="arm; band: 95 % over seeds" if "low" in frame else "arm")
     return picture
 
 
@@ -84,7 +86,8 @@ def loss_curves(frame: pd.DataFrame) -> Figure:
 def transfer(frame: pd.DataFrame) -> Figure:
     """The transfer matrix: bits per byte in every cell, coloured by the difference from the first arm.
 
-    Columns: arm (or table), endpoint, bits_per_byte, difference, difference_low, difference_high.
+    Columns: arm (or table), endpoint, bits_per_byte, difference, difference_low, difference_high, p_holm (where the
+    record has it).
     """
     arms = list(dict.fromkeys(frame["arm"]))
     endpoints = [name for name in ENDPOINTS if name in set(frame["endpoint"])]
@@ -120,9 +123,10 @@ def _transfer_finding(frame: pd.DataFrame, arms: list[str]) -> str:
     others = frame[~frame["arm"].isin([arms[0], *TABLES])]
     if others.empty:
         return "One arm alone: nothing to compare"
-    gains = others[others["difference_high"] < 0]
+    sure = others["p_holm"] < 1 - COVERAGE if "p_holm" in others else others["difference_high"] < 0
+    gains = others[sure & (others["difference"] < 0)]
     if gains.empty:
-        return f"No arm gains on {arm_label(arms[0])} by more than its interval"
+        return f"No arm gains on {arm_label(arms[0])} by more than chance"
     best = gains.loc[gains["difference"].idxmin()]
     return f"Most is gained on {ENDPOINTS[best.endpoint].split(': ')[1].replace(chr(10), ' ')}: {best.difference:+.2f}"
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
-from hare.core.statistics import Draws, Estimate, Spread, estimate
+from hare.core.statistics import COVERAGE, Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
 RESAMPLES = 2000
@@ -36,12 +37,16 @@ def bits(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def curve_table(heldout: pd.DataFrame, tables: Mapping[str, float]) -> pd.DataFrame:
-    """Bits per byte along training, mean over seeds and categories: arm, tokens, bits_per_byte.
+    """Bits per byte along training, mean over categories and seeds: arm, tokens, bits_per_byte, low, high (95 %,
+    Student's, over seeds; none of one seed).
 
-    ``tables`` are those of n-gram tables on the same sequences, which follow as rows with no tokens.
+    ``tables`` are those of n-gram tables on the same sequences, which follow as rows with no tokens and no interval.
     """
-    by_seed = bits(heldout, ["arm", "tokens", "seed", "category"])
-    means = by_seed.groupby(["arm", "tokens"], sort=False)["bits_per_byte"].mean().reset_index()
+    of_runs = bits(heldout, ["arm", "tokens", "seed", "category"]).groupby(["arm", "tokens", "seed"], sort=False)
+    over_seeds = of_runs["bits_per_byte"].mean().groupby(["arm", "tokens"], sort=False)
+    mean, count = over_seeds.mean(), over_seeds.count()
+    half = t.ppf((1 + COVERAGE) / 2, count - 1) * over_seeds.std() / np.sqrt(count)
+    means = pd.DataFrame({"bits_per_byte": mean, "low": mean - half, "high": mean + half}).reset_index()
     rows = [{"arm": name, "tokens": 0, "bits_per_byte": value} for name, value in tables.items()]
     return pd.concat([means, pd.DataFrame(rows)], ignore_index=True) if rows else means
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from hare.report.answers import priors
 from hare.report.answers.numbers import number
 
 
@@ -24,23 +25,16 @@ def answer(metrics: Mapping[str, float]) -> str:
 
 
 def _of_other_arms(metrics: Mapping[str, float]) -> str:
-    """Every contrast on benchmark answers, what more topics change and what a grid says beyond its sizes, of a profile
-    that does not compare tasks with their text; '' of all others."""
+    """Every contrast on benchmark answers, what was to be concluded of shares, forms and topics, and what a grid says
+    beyond its sizes, of a profile that does not compare tasks with their text; '' of all others."""
     pairs = [match[1] for name in metrics if (match := re.fullmatch(r"contrast\.([^.]+)\.p", name))]
     if not pairs or "c-a2" in pairs:
         return ""
     listed = "; ".join(f"{pair.replace('-', ' − ').replace('_', ' ')} {number(metrics, f'contrast.{pair}.p', '+.3f')}"
                        for pair in pairs)
     text = f"Arms compared on the answers of five benchmarks, in bits per byte (below 0 is better): {listed}."
-    return text + of_topics(metrics) + beyond_the_grid(metrics)
-
-
-def of_topics(metrics: Mapping[str, float]) -> str:
-    """What more topics at equal tokens change; '' where no arm reads few."""
-    if "slope.n" not in metrics:
-        return ""
-    return (f" Equally much text of three times as many topics changes neutral text by "
-            f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
+    return text + priors.of_shares(metrics) + priors.of_forms(metrics) + priors.of_topics(metrics) + (
+        beyond_the_grid(metrics))
 
 
 def beyond_the_grid(metrics: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
 from hare.report import facts
-from hare.report.answers import decontamination, finetuning, leakage, study, training
+from hare.report.answers import decontamination, finetuning, leakage, priors, study, training
 from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
@@ -129,7 +129,8 @@ def _of_priors(recorded: Recorded) -> str:
     return (
         f" What each prior buys ({_link(facts.PRIORS, 'training')}, {there['seeds_per_arm']:.0f} seeds), A's data "
         f"changed in {len(outcomes)} ways, on benchmark answers by the registered rule: {listed}, where "
-        f"{number(there, 'mde.p', '.3f')} could be detected.{training.of_topics(there)}"
+        f"{number(there, 'mde.p', '.3f')} could be detected."
+        f"{priors.of_shares(there)}{priors.of_forms(there)}{priors.of_topics(there)}"
     )
 
 

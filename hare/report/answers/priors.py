@@ -1,0 +1,122 @@
+"""What profile `priors` says of its arms, by the rules that were written down before its runs (PREREGISTRATION.md)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import combinations, pairwise
+
+import pandas as pd
+
+from hare.report.answers.numbers import number
+
+_FORMS = ("pages", "rephrasings", "summaries")
+_NAMES = {"p": "benchmark answers", "h1": "held-out text", "h3": "held-out tasks"}
+_YES, _NO, _UNTOLD = "as expected", "not as expected", "cannot be told"
+
+
+def of_topics(metrics: Mapping[str, float]) -> str:
+    """What more topics at equal tokens change; '' where no arm reads few."""
+    if "slope.n" not in metrics:
+        return ""
+    return (f" Equally much text of three times as many topics changes neutral text by "
+            f"{number(metrics, 'slope.n', '+.3f')} and held-out text by {number(metrics, 'slope.h1', '+.3f')}.")
+
+
+def of_shares(metrics: Mapping[str, float]) -> str:
+    """Where the gain of tasks stops: one share is told from the next only where their intervals against A do not
+    overlap. '' where there are not two shares."""
+    told = []
+    for fewer, more in pairwise(_shares(metrics)):
+        ends = [f"{_NAMES[endpoint]} {_step(metrics, f'tasks_{fewer}', f'tasks_{more}', endpoint)}"
+                for endpoint in ("h3", "p")]
+        told.append(f"from {fewer} to {more} % tasks {' and '.join(ends)}")
+    return f" {'; '.join(told)[0].upper()}{'; '.join(told)[1:]}." if told else ""
+
+
+def of_forms(metrics: Mapping[str, float]) -> str:
+    """Which of D2's forms does more than another, told as `of_shares` tells it; '' where they were not trained."""
+    arms = [f"{form}_10" for form in _FORMS]
+    if any(f"contrast.{arm}-a.p" not in metrics for arm in arms):
+        return ""
+    told = []
+    for endpoint in ("p", "h1"):
+        for one, other in combinations(arms, 2):
+            side = _apart(metrics, one, other, endpoint)
+            if side:
+                first, second = (one, other) if side < 0 else (other, one)
+                told.append(f"{_form(first)} do better than {_form(second)} on {_NAMES[endpoint]}")
+    return f" Of D2's forms at a tenth of the tokens {'; '.join(told) or 'none is told from another'}."
+
+
+def expectations(metrics: Mapping[str, float], contrasts: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Each expectation of the registration, in its order, and whether it came out; nothing where arms are missing.
+
+    ``contrasts`` are those of notebook 05, of which the columns contrast, endpoint, difference, equivalence_low,
+    equivalence_high, outcome and margin are read.
+    """
+    on_p = contrasts[contrasts["endpoint"] == "p"].set_index("contrast")
+    blocks = [pair for pair in on_p.index if pair.startswith("without_") and pair != "without_every_block-a"]
+    shares = _shares(metrics)
+    if not blocks or not shares or "slope.n" not in metrics or any(f"{form}_10-a" not in on_p.index for form in _FORMS):
+        return
+    yield "no single block moves P by the margin", _within_margin(on_p.loc[blocks])
+    yield "leaving out every block makes H1 worse", _sign(metrics, "contrast.without_every_block-a.h1", 1)
+    yield f"tasks improve H3 at {shares[0]} % already", _sign(metrics, f"contrast.tasks_{shares[0]}-a.h3", -1)
+    yield "tasks make H1 worse, the more of them the more", _all(
+        _sign(metrics, f"contrast.tasks_{shares[0]}-a.h1", 1),
+        *(_side(-_apart(metrics, f"tasks_{fewer}", f"tasks_{more}", "h1"), 1) for fewer, more in pairwise(shares)),
+    )
+    of_h2 = {name: value for name, value in metrics.items() if re.fullmatch(r"contrast\.\w+-a\.h2", name)}
+    yield "pages move H2 most of all arms", _YES if "pages" in max(of_h2, key=lambda name: abs(of_h2[name])) else _NO
+    yield "pages move P by less than the margin", _within_margin(
+        on_p[on_p.index.str.startswith("pages_")])
+    yield "rephrasings and summaries move P by less than the margin", _within_margin(
+        on_p.loc[["rephrasings_10-a", "summaries_10-a"]])
+    yield "more topics lower H1", _sign(metrics, "slope.h1", -1)
+    yield "more topics lower N", _sign(metrics, "slope.n", -1)
+    yield "they lower H1 more than N", _side(_between(metrics, "slope.h1", "slope.n"), -1)
+
+
+def _shares(metrics: Mapping[str, float]) -> list[int]:
+    """Shares of tasks in per cent, from the lowest."""
+    return sorted(int(match[1]) for name in metrics if (match := re.fullmatch(r"contrast\.tasks_(\d+)-a\.p", name)))
+
+
+def _form(arm: str) -> str:
+    return arm.partition("_")[0]
+
+
+def _step(metrics: Mapping[str, float], fewer: str, more: str, endpoint: str) -> str:
+    return {-1: "lose", 0: "show no further gain", 1: "gain"}[_apart(metrics, fewer, more, endpoint)]
+
+
+def _apart(metrics: Mapping[str, float], one: str, other: str, endpoint: str) -> int:
+    return _between(metrics, f"contrast.{one}-a.{endpoint}", f"contrast.{other}-a.{endpoint}")
+
+
+def _between(metrics: Mapping[str, float], one: str, other: str) -> int:
+    """−1 where the interval of ``one`` lies below that of ``other``, 1 where above, 0 where they overlap."""
+    if metrics[f"{one}.high"] < metrics[f"{other}.low"]:
+        return -1
+    return int(metrics[f"{one}.low"] > metrics[f"{other}.high"])
+
+
+def _sign(metrics: Mapping[str, float], name: str, expected: int) -> str:
+    """Whether an interval lies on the expected side of zero."""
+    low, high = metrics[f"{name}.low"], metrics[f"{name}.high"]
+    return _side(-1 if high < 0 else int(low > 0), expected)
+
+
+def _side(side: int, expected: int) -> str:
+    return _UNTOLD if side == 0 else _YES if side == expected else _NO
+
+
+def _within_margin(rows: pd.DataFrame) -> str:
+    """Whether two one-sided tests put every difference within the margin; one that is as large and survives correction
+    is enough to say no."""
+    within = (rows["equivalence_low"] > -rows["margin"]) & (rows["equivalence_high"] < rows["margin"])
+    beyond = (rows["difference"].abs() >= rows["margin"]) & rows["outcome"].isin(["better", "worse"])
+    return _NO if beyond.any() else _YES if within.all() else _UNTOLD
+
+
+def _all(*parts: str) -> str:
+    return _NO if _NO in parts else _UNTOLD if _UNTOLD in parts else _YES
