@@ -89,13 +89,15 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
             write_json(recorded.folder.parent / profile / stage / "metrics.json", sealed(content))
     assert facts.arms_of(facts.LARGER, Recorded(facts.LARGER)) == {}, "it does not stand beside itself"
     sentence = _at_larger_size(Recorded("laptop"))
-    assert sentence.startswith(" With 4 times the tokens and 0.0 million parameters ([on one GPU]")
-    assert "3 seeds) the whole mixture, 25% of it tasks that are read 2 times" in sentence
+    assert sentence.startswith("**With 4 times the tokens the paper's whole mixture predicts benchmark answers with ")
+    assert "3 seeds, the mixture, 25% of it tasks that are read 2 times" in sentence
     assert "benchmark answers by +0.250, where 0.125 could be detected;" in sentence
     table = "contrast,endpoint,outcome\nc-c0,p,better\nc-c0,h1,worse\nd-a,p,undecided\n"
     (recorded.folder.parent / facts.NIGHT / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
     controlled = _with_every_control(Recorded("laptop"))
     assert "against tasks with shuffled answers -0.500, better; " in controlled
+    assert controlled.startswith("**With every control, better on benchmark answers: tasks against tasks with ")
+    assert "shuffled answers; worse: none; 1 undecided.** By the registered rule, with 4.0 times the tokens" in controlled
     assert "against plain text +0.250, undecided; " in controlled and "where 0.125 could be detected" in controlled
 
 
@@ -136,7 +138,8 @@ def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
     table = "contrast,endpoint,outcome\nwithout_links-a,p,equivalent\ntasks_10-a,p,worse\ntasks_10-a,n,better\n"
     (tmp_path / facts.PRIORS / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
     sentence = _of_priors(Recorded("laptop"))
-    assert "A's data changed in 2 ways" in sentence and "text of three times as many topics" in sentence
-    assert "better none; worse tasks 10; 1 equivalent, 0 undecided, where 0.020 could" in sentence
+    assert "text of three times as many topics" in sentence and "where 0.020 could be detected" in sentence
+    assert sentence.startswith("**Of 2 changes to what plain text's arm reads, better on benchmark answers: none; "
+                               "worse: 10 % tasks; 1 equivalent.** By the registered rule")
     assert "At ten times the size, by a law through the grid: +0.040" in _of_grid(Recorded("laptop"))
     assert _of_priors(Recorded(facts.PRIORS)) == "" and _of_grid(Recorded(facts.GRID)) == ""

@@ -60,13 +60,14 @@ def outcomes(recorded: Recorded) -> dict[str, str]:
 
 
 def of_priors() -> dict[str, Any]:
-    """What profile `priors` says by its registered rules: shares and forms as sentences, expected as pairs of an
-    expectation and whether it came out. Nothing before it is recorded."""
+    """What profile `priors` says by its registered rules: shares and forms as sentences, changes as names by
+    contrast, expected as pairs of an expectation and whether it came out. Nothing before it is recorded."""
     recorded = Recorded(PRIORS)
     metrics, contrasts = recorded.metrics("training"), recorded.table("training", "contrasts")
     if not metrics or contrasts is None:
         return {}
     return {"shares": priors.of_shares(metrics).strip(), "forms": priors.of_forms(metrics).strip(),
+            "changes": {pair: priors.change(pair) for pair in outcomes(recorded)},
             "expected": list(priors.expectations(metrics, contrasts))}
 
 

@@ -13,6 +13,12 @@ _NAMES = {"p": "benchmark answers", "h1": "held-out text", "h3": "held-out tasks
 _YES, _NO, _UNTOLD = "as expected", "not as expected", "cannot be told"
 
 
+def change(pair: str) -> str:
+    """What the first arm of a contrast reads otherwise than A: "10 % pages", "without language"."""
+    name, _, share = pair.partition("-")[0].rpartition("_")
+    return f"{share} % {name}" if share.isdigit() else pair.partition("-")[0].replace("_", " ")
+
+
 def of_topics(metrics: Mapping[str, float]) -> str:
     """What more topics at equal tokens change; '' where no arm reads few."""
     if "slope.n" not in metrics:

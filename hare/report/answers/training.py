@@ -45,8 +45,8 @@ def beyond_the_grid(metrics: Mapping[str, float]) -> str:
     if not metrics["scaling.p.held"]:
         return (" Whether this lasts at ten times the size cannot be told: the law through the grid does not predict "
                 "the longest run that was left out of it.")
-    told, alone = _told(metrics, name), _told(metrics, "scaling.p.alone")
-    verdict = told if told == alone and told in ("better", "worse") else "it cannot be told"
+    joint, alone = told(metrics, name), told(metrics, "scaling.p.alone")
+    verdict = joint if joint == alone and joint in ("better", "worse") else "it cannot be told"
     return (f" At ten times the size, by a law through the grid: {number(metrics, name, '+.3f')}, by the differences "
             f"alone {number(metrics, 'scaling.p.alone', '+.3f')}: {verdict}.")
 
@@ -54,13 +54,13 @@ def beyond_the_grid(metrics: Mapping[str, float]) -> str:
 def _finding(metrics: Mapping[str, float]) -> str:
     """Only what has its control: no arm reads the sources of D2 without its form."""
     return (
-        f"With text put into the form of tasks, further tasks are predicted {_told(metrics, 'contrast.c-a2.h3')}, "
-        f"benchmark answers {_told(metrics, 'contrast.c-a2.p')}."
+        f"With text put into the form of tasks, further tasks are predicted {told(metrics, 'contrast.c-a2.h3')}, "
+        f"benchmark answers {told(metrics, 'contrast.c-a2.p')}."
     )
 
 
-def _told(metrics: Mapping[str, float], name: str) -> str:
-    """What an interval says; fewer bits per byte are better."""
+def told(metrics: Mapping[str, float], name: str) -> str:
+    """What an interval says: better, worse, or with no difference seen; fewer bits per byte are better."""
     if metrics.get(f"{name}.high", 0.0) < 0:
         return "better"
     return "worse" if metrics.get(f"{name}.low", 0.0) > 0 else "with no difference seen"

@@ -73,16 +73,11 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
         if recorded.metrics(stage):
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
-            text = answer(recorded.metrics(stage))
-            yield f"{text}{_beside(stage, recorded)} {link}"
-
-
-def _beside(stage: str, recorded: Recorded) -> str:
-    """What else a reader of a stage's answer should know, some of it from other profiles."""
-    if stage == "training":
-        return (_of_mix(recorded) + _with_every_control(recorded) + _of_priors(recorded) + _of_grid(recorded)
-                + _at_larger_size(recorded))
-    return _of_full_leak(recorded) if stage == "leakage" else ""
+            beside = {"training": _of_mix, "leakage": _of_full_leak}.get(stage)
+            yield f"{answer(recorded.metrics(stage))}{beside(recorded) if beside else ''} {link}"
+        if stage == "training":
+            of_others = (_with_every_control, _of_priors, _of_grid, _at_larger_size)
+            yield from filter(None, (of_other(recorded) for of_other in of_others))
 
 
 def _of_mix(recorded: Recorded) -> str:
@@ -99,18 +94,19 @@ def _with_every_control(recorded: Recorded) -> str:
     if not there:
         return ""
     asked = {
-        "c-a2": "tasks against their text without the form", "c-c0": "against tasks with shuffled answers",
-        "d-a1": "the whole mixture against text in the tasks' mix of categories", "d-a": "against plain text",
-        "b-a": "synthetic pages against plain text",
+        "c-a2": "tasks against their text without the form", "c-c0": "tasks against tasks with shuffled answers",
+        "d-a1": "the whole mixture against text in the tasks' mix of categories",
+        "d-a": "the whole mixture against plain text", "b-a": "synthetic pages against plain text",
     }
     listed = "; ".join(
         f"{comparison} {number(there, f'contrast.{pair}.p', '+.3f')}, {outcomes.get(pair, 'no outcome')}"
         for pair, comparison in asked.items()
     )
     return (
-        f" With every control, {there['times_the_tokens']:.1f} times the tokens and {there['parameters'] / 1e6:.1f} "
-        f"million parameters ({_link(facts.NIGHT, 'training')}, {there['seeds_per_arm']:.0f} seeds) on benchmark "
-        f"answers, by the registered rule: {listed}, where {number(there, 'mde.p', '.3f')} could be detected."
+        f"**With every control, {_decided({asked.get(pair, pair): told for pair, told in outcomes.items()})}.** By the "
+        f"registered rule, with {there['times_the_tokens']:.1f} times the tokens, {there['parameters'] / 1e6:.1f} "
+        f"million parameters and {there['seeds_per_arm']:.0f} seeds: {listed}, where "
+        f"{number(there, 'mde.p', '.3f')} could be detected. {_link(facts.NIGHT, 'training')}"
     )
 
 
@@ -120,18 +116,21 @@ def _of_priors(recorded: Recorded) -> str:
     there, outcomes = other.metrics("training"), facts.outcomes(other)
     if recorded.profile == facts.PRIORS or not outcomes:
         return ""
-    named = {
-        outcome: [pair.split("-")[0].replace("_", " ") for pair, told in outcomes.items() if told == outcome]
-        for outcome in ("better", "worse", "equivalent", "undecided")
-    }
-    listed = "; ".join(f"{outcome} {', '.join(named[outcome]) or 'none'}" for outcome in ("better", "worse"))
-    listed += f"; {len(named['equivalent'])} equivalent, {len(named['undecided'])} undecided"
+    named = {priors.change(pair): told for pair, told in outcomes.items()}
     return (
-        f" What each prior buys ({_link(facts.PRIORS, 'training')}, {there['seeds_per_arm']:.0f} seeds), A's data "
-        f"changed in {len(outcomes)} ways, on benchmark answers by the registered rule: {listed}, where "
-        f"{number(there, 'mde.p', '.3f')} could be detected."
-        f"{priors.of_shares(there)}{priors.of_forms(there)}{priors.of_topics(there)}"
+        f"**Of {len(outcomes)} changes to what plain text's arm reads, {_decided(named)}.** By the registered rule, "
+        f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal, where "
+        f"{number(there, 'mde.p', '.3f')} could be detected.{priors.of_shares(there)}{priors.of_forms(there)}"
+        f"{priors.of_topics(there)} {_link(facts.PRIORS, 'training')}"
     )
+
+
+def _decided(outcomes: Mapping[str, str]) -> str:
+    """Which contrasts, by their names, are better and which worse on benchmark answers, and how many neither."""
+    named = {told: [name for name, this in outcomes.items() if this == told] for told in set(outcomes.values())}
+    better, worse = (", ".join(named.get(told, [])) or "none" for told in ("better", "worse"))
+    neither = ", ".join(f"{len(named[told])} {told}" for told in ("equivalent", "undecided") if told in named)
+    return f"better on benchmark answers: {better}; worse: {worse}{'; ' if neither else ''}{neither}"
 
 
 def _of_grid(recorded: Recorded) -> str:
@@ -140,7 +139,7 @@ def _of_grid(recorded: Recorded) -> str:
     told = training.beyond_the_grid(there)
     if recorded.profile == facts.GRID or not told:
         return ""
-    return f" Tasks against plain text over a grid of sizes and lengths ({_link(facts.GRID, 'training')}).{told}"
+    return f"**Tasks against plain text over a grid of sizes and lengths.**{told} {_link(facts.GRID, 'training')}"
 
 
 def _link(profile: str, stage: str) -> str:
@@ -158,12 +157,12 @@ def _at_larger_size(recorded: Recorded) -> str:
         return number(there, f"contrast.d-a.{endpoint}", "+.3f")
 
     return (
-        f" With {there['times_the_tokens']:.0f} times the tokens and {there['parameters'] / 1e6:.1f} million "
-        f"parameters ([on one GPU](results/{facts.LARGER}/notebooks/{step_of_stage('training').notebook}.ipynb), "
-        f"{there['seeds_per_arm']:.0f} seeds) the whole mixture, {there['tasks_share']:.0%} of it tasks that are read "
-        f"{there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
+        f"**With {there['times_the_tokens']:.0f} times the tokens the paper's whole mixture predicts benchmark answers "
+        f"{training.told(there, 'contrast.d-a.p')}.** On one GPU, with {there['parameters'] / 1e6:.1f} million "
+        f"parameters and {there['seeds_per_arm']:.0f} seeds, the mixture, {there['tasks_share']:.0%} of it tasks that "
+        f"are read {there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
         f"{contrast('h1')}, benchmark answers by {contrast('p')}, where {number(there, 'mde.p', '.3f')} could be "
-        f"detected; size, repetition and mix of topics are not told apart."
+        f"detected; size, repetition and mix of topics are not told apart. {_link(facts.LARGER, 'training')}"
     )
 
 
