@@ -97,7 +97,7 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
     controlled = _with_every_control(Recorded("laptop"))
     assert "against tasks with shuffled answers -0.500, better; " in controlled
     assert controlled.startswith("**With every control, better on benchmark answers: tasks against tasks with ")
-    assert "shuffled answers; worse: none; 1 undecided.** By the registered rule, with 4.0 times the tokens" in controlled
+    assert "shuffled answers; worse: none; 1 undecided.** By the registered rule, with 4.0 times the" in controlled
     assert "against plain text +0.250, undecided; " in controlled and "where 0.125 could be detected" in controlled
 
 
@@ -139,7 +139,7 @@ def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
     (tmp_path / facts.PRIORS / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
     sentence = _of_priors(Recorded("laptop"))
     assert "text of three times as many topics" in sentence and "where 0.020 could be detected" in sentence
-    assert sentence.startswith("**Of 2 changes to what plain text's arm reads, better on benchmark answers: none; "
+    assert sentence.startswith("**Of 2 changes to plain training text, better on benchmark answers: none; "
                                "worse: 10 % tasks; 1 equivalent.** By the registered rule")
     assert "At ten times the size, by a law through the grid: +0.040" in _of_grid(Recorded("laptop"))
     assert _of_priors(Recorded(facts.PRIORS)) == "" and _of_grid(Recorded(facts.GRID)) == ""

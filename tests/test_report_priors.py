@@ -35,7 +35,7 @@ def recorded(**differences: float) -> tuple[dict[str, float], pd.DataFrame]:
 def test_more_tasks_gain_only_where_intervals_do_not_overlap(more: float, told: str) -> None:
     metrics, _ = recorded(tasks_10__h3=-0.1, tasks_40__h3=more)
     assert of_shares(metrics) == (
-        f" From 10 to 40 % tasks held-out tasks {told} and benchmark answers show no further gain.")
+        f" From 10 to 40 % tasks, held-out tasks {told} and benchmark answers show no further gain.")
     assert of_shares({}) == "" and of_forms({}) == ""
 
 

@@ -34,7 +34,7 @@ def of_shares(metrics: Mapping[str, float]) -> str:
     for fewer, more in pairwise(_shares(metrics)):
         ends = [f"{_NAMES[endpoint]} {_step(metrics, f'tasks_{fewer}', f'tasks_{more}', endpoint)}"
                 for endpoint in ("h3", "p")]
-        told.append(f"from {fewer} to {more} % tasks {' and '.join(ends)}")
+        told.append(f"from {fewer} to {more} % tasks, {' and '.join(ends)}")
     return f" {'; '.join(told)[0].upper()}{'; '.join(told)[1:]}." if told else ""
 
 

@@ -118,7 +118,7 @@ def _of_priors(recorded: Recorded) -> str:
         return ""
     named = {priors.change(pair): told for pair, told in outcomes.items()}
     return (
-        f"**Of {len(outcomes)} changes to what plain text's arm reads, {_decided(named)}.** By the registered rule, "
+        f"**Of {len(outcomes)} changes to plain training text, {_decided(named)}.** By the registered rule, "
         f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal, where "
         f"{number(there, 'mde.p', '.3f')} could be detected.{priors.of_shares(there)}{priors.of_forms(there)}"
         f"{priors.of_topics(there)} {_link(facts.PRIORS, 'training')}"
