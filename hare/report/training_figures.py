@@ -47,7 +47,8 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     headline(picture, f"{_against_tables(last, tables)};\n"
                       f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
-    axes.legend(title="arm; band: 95 % over seeds" if "low" in frame else "arm")
+    title = "arm; band:\n95 % over seeds" if "low" in frame else "arm"
+    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1, 1))
     return picture
 
 
@@ -167,7 +168,8 @@ def _contrast_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
         place, colour = names.index(row.contrast), _OUTCOMES[row.outcome]
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([row.difference], [place], "o", color=colour, markersize=5)
-    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="x", nbins=3, steps=[1, 2, 5, 10])
+    axes.tick_params(axis="x", labelsize=8)
 
 
 @figure("training", "topics")
