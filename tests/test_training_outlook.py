@@ -1,4 +1,4 @@
-"""What `hare status` says of the runs of a long campaign: done here, done elsewhere, begun, and the hours left."""
+"""What `hare status` says of the runs of a long campaign: done here, kept, begun, and the hours left."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def test_runs_are_listed_as_they_come(folder: Path) -> None:
     begun.mkdir(parents=True)
     (begun / METRICS_FILE).write_text("".join(json.dumps(row) + "\n" for row in metrics(8)))
     assert outlook.outlook(profile) == [
-        "  seed 0, a: done elsewhere, on another make; its scored rows are taken up",
+        "  seed 0, a: done and kept, made on another make; its scored rows are taken up",
         "  seed 0, c: step 8 of 20 is saved",
         "  runs: 2 left, some 8.0 hours of training, 2 side by side",
     ]
@@ -62,7 +62,7 @@ def test_what_another_kind_of_processor_made_of_a_begun_seed_is_left(
         keep(folder / "results" / "overnight" / "training" / KEPT_FOLDER / name)
     monkeypatch.setattr(kept, "processor", lambda: "this make")
     assert outlook.outlook(load_profile("overnight")) == [
-        "  seed 1, a: done elsewhere, on another make; its scored rows are taken up",
+        "  seed 1, a: done and kept, made on another make; its scored rows are taken up",
         "  runs: 2 left, some 10.0 hours of training, 2 side by side",
     ]
 
@@ -71,7 +71,7 @@ def test_runs_of_a_seed_that_stand_alike_take_one_line(folder: Path) -> None:
     for name in ("a-seed0-1", "c-seed0-2"):
         keep(folder / "results" / "overnight" / "training" / KEPT_FOLDER / name)
     assert outlook.outlook(load_profile("overnight")) == [
-        "  seed 0: all 2 runs done elsewhere, on another make; its scored rows are taken up",
+        "  seed 0: all 2 runs: done and kept, made on another make; its scored rows are taken up",
         "  runs: 1 left, some 5.0 hours of training, 2 side by side",
     ]
 
@@ -92,7 +92,7 @@ def test_every_cell_of_a_grid_is_counted_and_the_smallest_once(folder: Path, mon
     for arm in ("a", "c"):
         keep(folder / "results" / "scaling" / "training" / KEPT_FOLDER / f"{arm}-seed1-256-4000")
     lines = outlook.outlook(profile)
-    assert lines[0].startswith("  seed 1, hidden size 256, 4000 steps: all 2 runs done elsewhere, on another make")
+    assert lines[0].startswith("  seed 1, hidden size 256, 4000 steps: all 2 runs: done and kept, made on another make")
     assert lines[1].startswith("  runs: 70 left, some ")
 
 

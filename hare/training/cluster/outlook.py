@@ -71,7 +71,7 @@ def _lines(label: str, states: Mapping[str, "_State"]) -> list[str]:
     """What has begun of runs that are compared, by arm: one line where they stand alike."""
     told = {arm: str(state) for arm, state in states.items() if state.saved}
     if len(told) == len(states) > 1 and len(set(told.values())) == 1:
-        return [f"  {label}: all {len(told)} runs {next(iter(told.values()))}"]
+        return [f"  {label}: all {len(told)} runs: {next(iter(told.values()))}"]
     return [f"  {label}, {arm}: {text}" for arm, text in told.items()]
 
 
@@ -110,7 +110,7 @@ class _State:
             return f"step {self.saved} of {self.steps} is saved"
         if self.done.is_here:
             return "done"
-        return f"done elsewhere, on {self.done.processor}; its scored rows are taken up"
+        return f"done and kept, made on {self.done.processor}; its scored rows are taken up"
 
 
 def _left(states: list[_State], together: int) -> str:
