@@ -50,9 +50,12 @@ def test_expectations_are_judged_by_intervals_and_the_margin() -> None:
     judged = dict(expectations(*recorded()))
     assert judged["no single block moves P by the margin"] == "as expected"
     assert judged["leaving out every block makes H1 worse"] == "cannot be told"
+    most = "10 % pages improve H2 more than every arm without pages"
+    assert judged[most] == "cannot be told"
+    assert dict(expectations(*recorded(pages_10__h2=-0.1, tasks_10__h2=-0.2)))[most] == "not as expected"
     metrics, contrasts = recorded(
         without_links__p=-0.03, without_every_block__h1=0.05, tasks_10__h3=-0.4, tasks_10__h1=0.02, tasks_40__h1=0.1,
-        pages_40__h2=-0.2, pages_10__p=-0.015, slope__h1=-0.05, slope__n=0.05)
+        pages_10__h2=-0.2, pages_10__p=-0.015, slope__h1=-0.05, slope__n=0.05)
     judged = dict(expectations(metrics, contrasts))
     assert list(judged.values()) == [
         "not as expected", "as expected", "as expected", "as expected", "as expected", "cannot be told", "as expected",
