@@ -132,14 +132,22 @@ def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
     assert _of_priors(recorded) == "" and _of_grid(recorded) == ""
     priors = {"seeds_per_arm": 5, "mde.p": 0.02, "slope.n": -0.01, "slope.h1": -0.02}
     grid = {f"scaling.p.{kind}{end}": 0.04 for kind in ("extrapolated", "alone") for end in ("", ".low", ".high")}
-    for profile, metrics in ((facts.PRIORS, priors), (facts.GRID, grid | {"scaling.p.held": 1.0})):
+    for profile, metrics in ((facts.PRIORS, priors), (facts.GRID, grid | {"scaling.p.held": 1.0, "seeds_per_arm": 3})):
         path = tmp_path / profile / "training" / "metrics.json"
         write_json(path, sealed({"metrics": metrics, "provenance": {}}))
     table = "contrast,endpoint,outcome\nwithout_links-a,p,equivalent\ntasks_10-a,p,worse\ntasks_10-a,n,better\n"
     (tmp_path / facts.PRIORS / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
+    cells = ("endpoint,kind,hidden_size,tokens,difference,low,high,p_holm,outcome\n"
+             "p,measured,128,512,0.01,0.0,0.02,0.5,\np,measured,256,4096,0.03,0.02,0.04,0.01,\np,extrapolated,,40960,0.04,0.02,0.06,,worse\n")
+    (tmp_path / facts.GRID / "training" / "scaling.csv").write_text(cells, encoding="utf-8")
     sentence = _of_priors(Recorded("laptop"))
     assert "text of three times as many topics" in sentence and "where 0.020 could be detected" in sentence
     assert sentence.startswith("**Of 2 changes to plain training text, better on benchmark answers: none; "
                                "worse: 10 % tasks; 1 equivalent.** By the registered rule")
-    assert "At ten times the size, by a law through the grid: +0.040" in _of_grid(Recorded("laptop"))
+    sentence = _of_grid(Recorded("laptop"))
+    assert sentence.startswith(
+        "**What tasks in the place of text do at ten times the grid's largest size: worse.** Over 2 sizes and 2 "
+        "lengths of run, 3 seeds each. On benchmark answers better in 0 and worse in 1 ")
+    assert "At ten times the size, by a law through the grid: +0.040" in sentence
+    assert facts.of_grid()["expected"] == [], "H1 and H3 are missing"
     assert _of_priors(Recorded(facts.PRIORS)) == "" and _of_grid(Recorded(facts.GRID)) == ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hare.report import cost
-from hare.report.answers import priors
+from hare.report.answers import priors, scaling
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
@@ -69,6 +69,17 @@ def of_priors() -> dict[str, Any]:
     return {"shares": priors.of_shares(metrics).strip(), "forms": priors.of_forms(metrics).strip(),
             "changes": {pair: priors.change(pair) for pair in outcomes(recorded)},
             "expected": list(priors.expectations(metrics, contrasts))}
+
+
+def of_grid() -> dict[str, Any]:
+    """What profile `scaling` says by its registered rules: cells and beyond as sentences, expected as pairs of an
+    expectation and whether it came out. Nothing before it is recorded."""
+    recorded = Recorded(GRID)
+    metrics, cells = recorded.metrics("training"), recorded.table("training", "scaling")
+    if not metrics or cells is None:
+        return {}
+    return {"cells": scaling.of_cells(cells).strip(), "beyond": scaling.beyond_the_grid(metrics).strip(),
+            "expected": list(scaling.expectations(cells))}
 
 
 def arms_of(profile: str, recorded: Recorded) -> dict[str, float]:

@@ -212,7 +212,7 @@ def scaling(frame: pd.DataFrame) -> Figure:
         _grid_panel(axes, frame[frame["endpoint"] == endpoint])
         axes.set_title(ENDPOINTS[endpoint].replace("\n", " "), fontsize=9, fontweight="normal")
     arms = " − ".join(arm_label(arm) for arm in frame["contrast"].iloc[0].split("-"))
-    panels[0][0].set_ylabel(f"{arms}, bits per byte (below 0: better)")
+    panels[0][0].set_ylabel(f"{arms}, bits per byte\n(below 0: better)")
     handles, labels = panels[0][0].get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     panels[0][len(endpoints) // 2].set_xlabel(

@@ -6,11 +6,11 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
+from hare.report.answers.expected import AS_EXPECTED, OTHERWISE, UNTOLD, all_of, between, by_side, by_sign
 from hare.report.answers.numbers import number
 
 _FORMS = ("pages", "rephrasings", "summaries")
 _NAMES = {"p": "benchmark answers", "h1": "held-out text", "h3": "held-out tasks"}
-_YES, _NO, _UNTOLD = "as expected", "not as expected", "cannot be told"
 
 
 def change(pair: str) -> str:
@@ -65,21 +65,21 @@ def expectations(metrics: Mapping[str, float], contrasts: pd.DataFrame) -> Itera
     if not blocks or not shares or "slope.n" not in metrics or any(f"{form}_10-a" not in on_p.index for form in _FORMS):
         return
     yield "no single block moves P by the margin", _within_margin(on_p.loc[blocks])
-    yield "leaving out every block makes H1 worse", _sign(metrics, "contrast.without_every_block-a.h1", 1)
-    yield f"tasks improve H3 at {shares[0]} % already", _sign(metrics, f"contrast.tasks_{shares[0]}-a.h3", -1)
-    yield "tasks make H1 worse, the more of them the more", _all(
-        _sign(metrics, f"contrast.tasks_{shares[0]}-a.h1", 1),
-        *(_side(-_apart(metrics, f"tasks_{fewer}", f"tasks_{more}", "h1"), 1) for fewer, more in pairwise(shares)),
+    yield "leaving out every block makes H1 worse", by_sign(metrics, "contrast.without_every_block-a.h1", 1)
+    yield f"tasks improve H3 at {shares[0]} % already", by_sign(metrics, f"contrast.tasks_{shares[0]}-a.h3", -1)
+    yield "tasks make H1 worse, the more of them the more", all_of(
+        by_sign(metrics, f"contrast.tasks_{shares[0]}-a.h1", 1),
+        *(by_side(-_apart(metrics, f"tasks_{fewer}", f"tasks_{more}", "h1"), 1) for fewer, more in pairwise(shares)),
     )
     others = [pair.removesuffix("-a") for pair in on_p.index if not pair.startswith("pages_")]
-    yield "10 % pages improve H2 more than every arm without pages", _all(
-        *(_side(_apart(metrics, "pages_10", other, "h2"), -1) for other in others))
+    yield "10 % pages improve H2 more than every arm without pages", all_of(
+        *(by_side(_apart(metrics, "pages_10", other, "h2"), -1) for other in others))
     yield "pages move P by less than the margin", _within_margin(on_p[on_p.index.str.startswith("pages_")])
     yield "rephrasings and summaries move P by less than the margin", _within_margin(
         on_p.loc[["rephrasings_10-a", "summaries_10-a"]])
-    yield "more topics lower H1", _sign(metrics, "slope.h1", -1)
-    yield "more topics lower N", _sign(metrics, "slope.n", -1)
-    yield "they lower H1 more than N", _side(_between(metrics, "slope.h1", "slope.n"), -1)
+    yield "more topics lower H1", by_sign(metrics, "slope.h1", -1)
+    yield "more topics lower N", by_sign(metrics, "slope.n", -1)
+    yield "they lower H1 more than N", by_side(between(metrics, "slope.h1", "slope.n"), -1)
 
 
 def _shares(metrics: Mapping[str, float]) -> list[int]:
@@ -96,24 +96,7 @@ def _step(metrics: Mapping[str, float], fewer: str, more: str, endpoint: str) ->
 
 
 def _apart(metrics: Mapping[str, float], one: str, other: str, endpoint: str) -> int:
-    return _between(metrics, f"contrast.{one}-a.{endpoint}", f"contrast.{other}-a.{endpoint}")
-
-
-def _between(metrics: Mapping[str, float], one: str, other: str) -> int:
-    """−1 where the interval of ``one`` lies below that of ``other``, 1 where above, 0 where they overlap."""
-    if metrics[f"{one}.high"] < metrics[f"{other}.low"]:
-        return -1
-    return int(metrics[f"{one}.low"] > metrics[f"{other}.high"])
-
-
-def _sign(metrics: Mapping[str, float], name: str, expected: int) -> str:
-    """Whether an interval lies on the expected side of zero."""
-    low, high = metrics[f"{name}.low"], metrics[f"{name}.high"]
-    return _side(-1 if high < 0 else int(low > 0), expected)
-
-
-def _side(side: int, expected: int) -> str:
-    return _UNTOLD if side == 0 else _YES if side == expected else _NO
+    return between(metrics, f"contrast.{one}-a.{endpoint}", f"contrast.{other}-a.{endpoint}")
 
 
 def _within_margin(rows: pd.DataFrame) -> str:
@@ -121,8 +104,4 @@ def _within_margin(rows: pd.DataFrame) -> str:
     is enough to say no."""
     within = (rows["equivalence_low"] > -rows["margin"]) & (rows["equivalence_high"] < rows["margin"])
     beyond = (rows["difference"].abs() >= rows["margin"]) & rows["outcome"].isin(["better", "worse"])
-    return _NO if beyond.any() else _YES if within.all() else _UNTOLD
-
-
-def _all(*parts: str) -> str:
-    return _NO if _NO in parts else _UNTOLD if _UNTOLD in parts else _YES
+    return OTHERWISE if beyond.any() else AS_EXPECTED if within.all() else UNTOLD

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from hare.report.answers import priors
+from hare.report.answers import priors, scaling
 from hare.report.answers.numbers import number
 
 
@@ -34,21 +34,7 @@ def _of_other_arms(metrics: Mapping[str, float]) -> str:
                        for pair in pairs)
     text = f"Arms compared on the answers of five benchmarks, in bits per byte (below 0 is better): {listed}."
     return text + priors.of_shares(metrics) + priors.of_forms(metrics) + priors.of_topics(metrics) + (
-        beyond_the_grid(metrics))
-
-
-def beyond_the_grid(metrics: Mapping[str, float]) -> str:
-    """What the law through a grid of sizes says, as far as its check lets it; '' without a grid."""
-    name = "scaling.p.extrapolated"
-    if name not in metrics:
-        return ""
-    if not metrics["scaling.p.held"]:
-        return (" Whether this lasts at ten times the size cannot be told: the law through the grid does not predict "
-                "the longest run that was left out of it.")
-    joint, alone = told(metrics, name), told(metrics, "scaling.p.alone")
-    verdict = joint if joint == alone and joint in ("better", "worse") else "it cannot be told"
-    return (f" At ten times the size, by a law through the grid: {number(metrics, name, '+.3f')}, by the differences "
-            f"alone {number(metrics, 'scaling.p.alone', '+.3f')}: {verdict}.")
+        scaling.beyond_the_grid(metrics))
 
 
 def _finding(metrics: Mapping[str, float]) -> str:

@@ -87,7 +87,7 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
             for name, profile in (("night-arms", facts.NIGHT), (facts.PRIORS, facts.PRIORS))
         }}),
         "excess": excess.category if excess else "",
-        "priors": json.dumps(facts.of_priors()),
+        "priors": json.dumps(facts.of_priors()), "grid": json.dumps(facts.of_grid()),
     }
 
 

@@ -8,7 +8,7 @@ from hare.core.errors import HareError
 from hare.core.files import write_text
 from hare.core.paths import REPOSITORY
 from hare.report import facts
-from hare.report.answers import decontamination, finetuning, leakage, priors, study, training
+from hare.report.answers import decontamination, finetuning, leakage, priors, scaling, study, training
 from hare.report.answers.numbers import number
 from hare.report.recorded import Recorded
 
@@ -135,11 +135,16 @@ def _decided(outcomes: Mapping[str, str]) -> str:
 
 def _of_grid(recorded: Recorded) -> str:
     """Whether tasks keep the sign of what they do beyond the sizes that were trained."""
-    there = Recorded(facts.GRID).metrics("training")
-    told = training.beyond_the_grid(there)
-    if recorded.profile == facts.GRID or not told:
+    other = Recorded(facts.GRID)
+    there, cells = other.metrics("training"), other.table("training", "scaling")
+    if recorded.profile == facts.GRID or not scaling.verdict(there) or cells is None:
         return ""
-    return f"**Tasks against plain text over a grid of sizes and lengths.**{told} {_link(facts.GRID, 'training')}"
+    return (
+        f"**What tasks in the place of text do at ten times the grid's largest size: {scaling.verdict(there)}.** Over "
+        f"{cells['hidden_size'].nunique()} sizes and {cells.loc[cells['kind'] == 'measured', 'tokens'].nunique()} "
+        f"lengths of run, {there['seeds_per_arm']:.0f} seeds each.{scaling.of_cells(cells)}"
+        f"{scaling.beyond_the_grid(there)} {_link(facts.GRID, 'training')}"
+    )
 
 
 def _link(profile: str, stage: str) -> str:
