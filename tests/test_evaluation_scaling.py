@@ -155,10 +155,23 @@ def test_the_noise_of_a_seed_in_all_its_cells_widens_the_interval() -> None:
     assert width(0.03) > 2 * width(0.0)
 
 
+def test_fewer_seeds_than_registered_give_no_law_and_one_seed_no_sign() -> None:
+    two, one = (scaling.scaling_table(grid(seeds=seeds)) for seeds in (2, 1))
+    assert set(two["kind"]) == set(one["kind"]) == {MEASURED}
+    assert scaling.verdicts(two)[0].startswith("No law: it takes")
+    assert (two["p_holm"] < 1).all() and (one["p_holm"] == 1).all(), "one seed does not show how runs vary"
+    assert all(sign.startswith("(") for sign in scaling.sign_table(one).to_numpy().ravel())
+
+
+def test_all_but_the_primary_endpoint_describe() -> None:
+    sentences = scaling.verdicts(scaling.scaling_table(grid(endpoints=("p", "h3"))))
+    assert [sentence.startswith("Descriptive: ") for sentence in sentences] == [False, True]
+
+
 def test_every_run_has_its_row_and_every_law_its_metrics() -> None:
-    rows = grid(endpoints=("p", "h3"), seeds=2)
+    rows = grid(endpoints=("p", "h3"))
     runs = scaling.cell_table(rows)
-    assert len(runs) == 12 * 2 * 2 * 2 and set(runs) >= {"arm", "hidden_size", "parameters", "tokens", "seed",
+    assert len(runs) == 12 * 3 * 2 * 2 and set(runs) >= {"arm", "hidden_size", "parameters", "tokens", "seed",
                                                          "endpoint", "bits_per_byte", "readings"}
     table = scaling.scaling_table(rows)
     named = scaling.metrics(table)

@@ -40,6 +40,7 @@ def test_every_arm_and_endpoint_has_a_cell_with_its_difference_from_the_first() 
     contrasts = transfer.contrast_table(rows({"a": 0.0, "c": -0.05}))
     assert sorted(table["p_holm"].dropna()) == holm(sorted(contrasts["p"]))
     assert transfer.transfer_table(rows({"a": 0.0}))["p_holm"].isna().all()
+    assert (transfer.transfer_table(rows({"a": 0.0, "c": -0.05}, seeds=1))["p_holm"].dropna() == 1).all()
     assert table.loc[("c", "p"), "items"] == 60 and table.loc[("c", "p"), "seeds"] == 4
 
 
@@ -52,6 +53,14 @@ def test_three_outcomes(effect: float, seeds: int, noise: float, outcome: str) -
     primary = table[(table["endpoint"] == "p") & (table["contrast"] == "c-a2")]
     assert primary["outcome"].tolist() == [outcome]
     assert (outcome in transfer.verdicts(table)[0]) and transfer.verdicts(table)[0].startswith("C against A2")
+
+
+def test_nothing_is_said_of_tasks_where_they_do_not_move_held_out_tasks() -> None:
+    (failed,), (moved,) = (
+        transfer.verdicts(transfer.contrast_table(rows({"a": 0.0, "a2": 0.0, "c": effect}, noise=noise)))
+        for effect, noise in ((0.0, 0.05), (-0.05, 0.002)))
+    assert failed.endswith("The treatment failed: held-out tasks show no effect, so this says nothing of tasks.")
+    assert "treatment" not in moved
 
 
 def test_contrasts_are_those_whose_arms_are_there() -> None:
@@ -80,6 +89,9 @@ def test_a_slope_per_tripling_of_topics_has_an_interval_over_seeds() -> None:
     noisy = transfer.slope_table(rows(effects, seeds=5, noise=0.1), counts).set_index("endpoint").loc["p"]
     assert noisy["low"] < 0 < noisy["high"] and noisy["p"] > 0.05
     assert transfer.slope_metrics(slopes.reset_index())["slope.h3.high"] == slopes.loc["h3", "high"]
+    one = transfer.slope_table(rows(effects, seeds=1), counts)
+    assert one["low"].isna().all() and one["p"].isna().all(), "one seed shows no choice of topics"
+    assert transfer.slope_metrics(one) == {}
     assert transfer.slope_table(rows({"a": 0.0}), {}).empty and transfer.slope_metrics(pd.DataFrame()) == {}
 
 
@@ -153,6 +165,9 @@ def test_power_is_printed_from_the_record(tmp_path: object, monkeypatch: pytest.
     printed = power.printed("laptop", 0.01, "p")
     assert re.search(r"To decide 0\.01: \d+ seeds per arm\.", printed)
     assert "to the power of -0.50 ± " in printed
+    transfer.noise_table(rows({"a": 0.0, "b": 0.0}, seeds=1)).to_csv(folder / "noise.csv", index=False)
+    assert "To decide 0.01: two seeds or more first: one does not show how runs vary." in power.printed(
+        "laptop", 0.01, "p")
     spreads(0.5).iloc[:1].to_csv(folder / "noise_by_tokens.csv", index=False)
     assert "cannot be told" in power.printed("laptop", 0.01, "p")
     for effect, endpoint in ((0.0, "p"), (-1.0, "p"), (float("nan"), "p"), (0.01, "h9"), (0.01, "n")):

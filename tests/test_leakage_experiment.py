@@ -132,6 +132,7 @@ def test_an_exact_test_keeps_its_level(seed: int) -> None:
     assert 0 < min(p) <= max(p) <= 1 and np.mean(np.array(p) < 0.05) < 0.35
     assert permutation_p(np.ones(8), np.ones(20), seed) == 1, "no difference at all is none"
     assert permutation_p(np.arange(30.0, 40), np.arange(20.0), seed) == pytest.approx(1 / 10_000, rel=0.5)
+    assert permutation_p(np.array([]), np.ones(20), seed) == permutation_p(np.ones(8), np.array([]), seed) == 1
     assert combined_p([0.04, 0.04]) < 0.04 < combined_p([0.04, 0.9])
 
 

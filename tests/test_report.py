@@ -17,7 +17,7 @@ from hare.model import sizes
 from hare.report import cost, study
 from hare.report.build import build
 from hare.report.figures import drawings
-from hare.report.pages.article import SOURCE, missing_names, write_article
+from hare.report.pages.article import SOURCE, _inputs, missing_names, write_article
 from hare.report.paper.comparison import comparison
 from hare.report.paper.published import PUBLISHED, published, published_epochs, setup
 from hare.report.recorded import Recorded
@@ -223,7 +223,7 @@ def test_a_profile_without_results_is_refused(results: Path) -> None:
 def test_no_number_is_typed_into_the_article() -> None:
     text = SOURCE.read_text(encoding="utf-8")
     prose = text[text.index("*Abstract.*"):]
-    called = "ours|share|count|paper|rate|contrast|tool|shown|auc|verdict|registered|row|change|beyond|part|luma"
+    called = "ours|share|count|paper|rate|contrast|told|tool|shown|auc|verdict|registered|row|change|beyond|part|luma"
     prose = re.sub(rf"#?({called})\((?:[^()]|\([^()]*\))*\)", "", prose)
     names = (
         r"//.*|arXiv \d+\.\d+|\b[DH]\d\b|\bA[12]\b|\bC0\b|Tables? \d( and \d)?|Figure \d|\d-gram|\(\d{4}(, \d{4})*\)"
@@ -260,3 +260,18 @@ def test_an_interval_that_follows_from_the_number_of_items_is_named_as_forced() 
     frame = pd.DataFrame([printed, ours | {"model": "a", "high": 1.5}, ours | {"model": "b", "high": 2.0}])
     title = " ".join(draw_leakage(frame).get_suptitle().split())
     assert "of 2 intervals of our clean arms none lies above 0, 1 are 0 by force (hollow)" in title
+
+
+def test_a_rerun_that_was_compared_with_an_earlier_record_is_not_told(results: Path) -> None:
+    record(results, {"training": {"contrast.b-a.p": -0.1, "contrast.b-a.p.low": -0.2, "contrast.b-a.p.high": 0.0}})
+    folder = results / "verification"
+    folder.mkdir()
+    kept = sealed({"metrics": {"identical": 3}, "provenance": {"differences": ["another processor"]}})
+    write_json(folder / "metrics.json", kept)
+    rows = [f"training,contrast.b-a.p{end},{value},{value},identical" for end, value in
+            (("", -0.1), (".low", -0.2), (".high", 0.0))]
+    for number, told in ((-0.1, True), (-0.10001, False)):
+        rows[0] = f"training,contrast.b-a.p,{number},{number},identical"
+        table = "\n".join(["stage,name,recorded,rerun,outcome", *rows, "corpus,documents,5,5,identical", ""])
+        (folder / "outcomes.csv").write_text(table, encoding="utf-8")
+        assert (_inputs(Recorded("smoke"))["verified"] != "{}") is told

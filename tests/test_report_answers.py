@@ -74,11 +74,15 @@ def test_the_finding_of_03_follows_its_numbers(share: tuple, any_run: tuple, sen
 
 
 @pytest.mark.parametrize(("h3", "p", "sentence"), [
-    ((-2, -1), (-1, 1), "further tasks are predicted better, benchmark answers with no difference seen."),
-    ((1, 2), (-2, -1), "further tasks are predicted worse, benchmark answers better."),
+    ((-2, -1), (1, 2), "further tasks are predicted better; benchmark answers by the registered rule: undecided."),
+    ((1, 2), (-2, -1), "further tasks are predicted worse; benchmark answers by the registered rule: undecided."),
+    ((-1, 1), (-2, -1), "the treatment failed, and benchmark answers say nothing about it."),
 ])
-def test_the_finding_of_05_follows_its_contrasts(h3: tuple, p: tuple, sentence: str) -> None:
-    assert sentence in training.answer(_interval("contrast.c-a2.h3", *h3) | _interval("contrast.c-a2.p", *p))
+def test_the_finding_of_05_follows_its_check_and_its_registered_outcome(h3: tuple, p: tuple, sentence: str) -> None:
+    metrics = _interval("contrast.c-a2.h3", *h3) | _interval("contrast.c-a2.p", *p) | _interval("contrast.d-a.p", 1, 2)
+    told = training.answer(metrics, {"c-a2": "undecided", "d-a": "equivalent"})
+    assert sentence in told and "+1.500 [+1.000, +2.000] (equivalent) with the paper's whole mixture" in told
+    assert "registered" not in training.answer(metrics), "an interval alone is no outcome"
 
 
 def test_the_answer_of_05_names_the_arms_of_a_profile_without_the_contrast_of_tasks() -> None:
@@ -87,7 +91,8 @@ def test_the_answer_of_05_names_the_arms_of_a_profile_without_the_contrast_of_ta
         "without language − a +0.010 [-0.020, +0.040]; tasks 10 − a -0.020 [-0.030, -0.010]."
     )
     metrics |= _interval("slope.n", -0.2, -0.1) | _interval("slope.h1", -0.1, 0.0)
-    assert "neutral text by -0.150 [-0.200, -0.100] and held-out text by -0.050" in training.answer(metrics)
+    assert "held-out text by -0.050 [-0.100, +0.000], which is not seen to differ from zero, and neutral text by " \
+           "-0.150 [-0.200, -0.100]; from one topic to three" in training.answer(metrics)
 
 
 @pytest.mark.parametrize(("law", "alone", "held", "sentence"), [
@@ -104,16 +109,23 @@ def test_the_answer_of_05_goes_beyond_a_grid_only_as_far_as_its_law_holds(
 
 
 @pytest.mark.parametrize(("rare", "paper", "sentence"), [
-    ((0.6, 0.7), (0.4, 0.6), "tokens from one reading on, in the paper's measure after 4 readings."),
-    ((0.4, 0.4), (0.6, 0.4), "tokens not even after 4 readings, in the paper's measure not even after 4 readings."),
-    ((0.4, 0.6), (0.6, 0.6), "tokens after 4 readings, in the paper's measure from one reading on."),
+    ((0.02, 0.01), (0.03, 0.01), "tokens from one reading on, in five tokens continued after 4 readings at all"),
+    ((0.03, 0.5), (0.02, 0.03), "tokens not even after 4 readings, in five tokens continued not even after 4 readings"),
+    ((0.5, 0.02), (0.02, 0.02), "tokens after 4 readings, in five tokens continued from one reading on at all"),
 ])
-def test_the_finding_of_07_names_the_first_dose_that_shows(rare: tuple, paper: tuple, sentence: str) -> None:
+def test_the_finding_of_07_names_the_first_dose_that_the_registered_test_sees(
+    rare: tuple, paper: tuple, sentence: str
+) -> None:
     metrics: dict[str, float] = {}
-    for estimator, lows in (("min_k", rare), ("fivegram_five_starts", paper)):
-        for dose, low in zip((1, 4), lows, strict=True):
-            metrics |= _interval(f"auc.{estimator}.dose_{dose}", low, 0.9)
-    assert sentence in leakage.answer(metrics)
+    for estimator, chances in (("min_k", rare), (leakage.REGISTERED, paper), (leakage.PAPERS, (1.0, 1.0))):
+        for dose, p in zip((1, 4), chances, strict=True):
+            end = f"{estimator}.dose_{dose}"
+            metrics |= _interval(f"auc.{end}", 0.6, 0.9) | {f"p.{end}": p, f"power.{end}": 0.1 * dose + 0.1}
+    told = leakage.answer(metrics)
+    assert sentence in told and "not even after 4 readings at the paper's five places.**" in told
+    assert "shows it in at least half of the tests after 4 readings." in told
+    assert leakage.answer(metrics | {"negative_control.leaks": 1, "negative_control.tests": 30}).endswith(
+        "1 of 30 tests of it see a leak.")
 
 
 @pytest.mark.parametrize(("marked", "copied", "sentence"), [
@@ -125,6 +137,6 @@ def test_the_finding_of_08_follows_its_intervals(marked: tuple, copied: tuple, s
                                      | _interval("tool.test.copying.with_arguments", *copied))
 
 
-@pytest.mark.parametrize(("low", "sentence"), [(-0.5, "tables do not carry"), (0.2, "tables carry")])
+@pytest.mark.parametrize(("low", "sentence"), [(-0.5, "tables cannot show"), (0.2, "tables show")])
 def test_the_finding_of_10_follows_its_correlation(low: float, sentence: str) -> None:
     assert sentence in study.answer(_interval("printed.score_leakage_rank_correlation.test", low, 0.9))

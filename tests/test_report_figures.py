@@ -171,6 +171,12 @@ def test_curves_say_how_far_apart() -> None:
                    ("unigram", 0, 2.5), ("fivegram", 0, 1.9))
     title = training.heldout_curves(curves).get_suptitle()
     assert "All arms beat the unigram table" in title and "2.00 to 2.10 bits per byte" in title
+    banded = curves.assign(low=curves["bits_per_byte"] - 0.6, high=curves["bits_per_byte"] + 0.45)
+    assert training.heldout_curves(banded).get_suptitle().startswith("1 arm beats the unigram table")
+    strong_first = table("arm tokens bits_per_byte", ("a", 1, 2.4), ("b", 1, 2.3), ("unigram", 0, 3.0),
+                         ("bigram", 0, 2.35), ("fivegram", 0, 2.5))
+    assert training.heldout_curves(strong_first).get_suptitle().startswith(
+        "All arms beat the 5-gram table, 1 arm beats the bigram table")
     losses = table("arm seed tokens loss", *[("a", seed, 1000 * k, 5.0 - k) for seed in (0, 1) for k in (1, 2, 3)])
     assert "falls from 4.0 to 2.0 nats per token" in training.loss_curves(losses).get_suptitle()
 
@@ -196,7 +202,7 @@ def test_transfer_and_contrasts_name_gains_and_outcomes() -> None:
 
 @pytest.mark.parametrize(("outcome", "held", "told"), [
     ("worse", True, "at ten times the size worse by 0.040 bits per byte"),
-    ("cannot tell", True, "nothing can be told, since an interval holds zero"),
+    ("cannot tell", True, "nothing can be told, since the two laws disagree"),
     ("cannot tell", False, "nothing can be told, since the law fails its check"),
 ])
 def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held: bool, told: str) -> None:
@@ -213,6 +219,10 @@ def test_a_grid_s_title_is_what_its_check_and_interval_leave(outcome: str, held:
         "P: benchmark answers", "H1: held-out text", "H3: held-out tasks"]
     alone = training.scaling(table(columns, *cells[:1])).get_suptitle().replace("\n", " ")
     assert "too few for a law" in alone
+    if held and outcome == "cannot tell":
+        drawn = table(columns, *cells, *law)
+        unsure = drawn.assign(low=drawn["low"].where(drawn["kind"] != "alone", -0.01))
+        assert "since an interval holds zero" in training.scaling(unsure).get_suptitle().replace("\n", " ")
 
 
 def test_a_precision_costs_and_saves_what_its_row_says() -> None:

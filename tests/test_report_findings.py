@@ -80,7 +80,8 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
     assert _with_every_control(recorded) == ""
     contrasts = {f"contrast.d-a.{name}": 0.25 for name in ("h1", "h3", "p")}
     study = {"tokens_per_run": 4e6, "seeds_per_arm": 3, "mde.p": 0.125} | contrasts
-    tokens = {"tokens_per_run": 4e6, "tokens_read.d.d3": 1e6, "epochs.d.d3": 2.0, "vocabulary_size": 300}
+    tokens = {"tokens_per_run": 4e6, "tokens_read.d.d3": 1e6, "epochs.d.d3": 2.0, "tokens_read.d.d2": 2e5,
+              "epochs.d.d2": 3.0, "vocabulary_size": 300}
     here = study | {"tokens_per_run": 1e6}
     for profile, metrics in (("laptop", here), (facts.LARGER, study), (facts.NIGHT, study | {"contrast.c-c0.p": -0.5})):
         for stage, held in (("training", metrics), ("tokens", tokens)):
@@ -89,16 +90,20 @@ def test_what_the_larger_profile_measured_stands_beside_it_with_what_else_differ
             write_json(recorded.folder.parent / profile / stage / "metrics.json", sealed(content))
     assert facts.arms_of(facts.LARGER, Recorded(facts.LARGER)) == {}, "it does not stand beside itself"
     sentence = _at_larger_size(Recorded("laptop"))
-    assert sentence.startswith("**With 4 times the tokens the paper's whole mixture predicts benchmark answers with ")
-    assert "3 seeds, the mixture, 25% of it tasks that are read 2 times" in sentence
-    assert "benchmark answers by +0.250, where 0.125 could be detected;" in sentence
+    assert sentence.startswith("**With 4 times the tokens, D1, D2 and D3 together against plain text on benchmark "
+                               "answers: no outcome.** On one GPU")
+    assert "25% of it tasks that are read 2 times and 5.0% D2 that is read 3 times, moves" in sentence
+    assert "benchmark answers by +0.250; one test alone, uncorrected, could detect 0.125." in sentence
     table = "contrast,endpoint,outcome\nc-c0,p,better\nc-c0,h1,worse\nd-a,p,undecided\n"
-    (recorded.folder.parent / facts.NIGHT / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
+    for profile in (facts.NIGHT, facts.LARGER):
+        (recorded.folder.parent / profile / "training" / "contrasts.csv").write_text(table, encoding="utf-8")
+    assert "against plain text on benchmark answers: undecided.**" in _at_larger_size(Recorded("laptop"))
     controlled = _with_every_control(Recorded("laptop"))
     assert "against tasks with shuffled answers -0.500, better; " in controlled
-    assert controlled.startswith("**With every control, better on benchmark answers: tasks against tasks with ")
+    assert controlled.startswith("**With two further controls (arms A1 and C0), better on benchmark answers: tasks "
+                                 "against tasks with shuffled answers; ")
     assert "shuffled answers; worse: none; 1 undecided.** By the registered rule, with 4.0 times the" in controlled
-    assert "against plain text +0.250, undecided; " in controlled and "where 0.125 could be detected" in controlled
+    assert "against plain text +0.250, undecided; " in controlled and "could detect 0.125" in controlled
 
 
 def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
@@ -115,12 +120,16 @@ def test_the_leak_experiment_of_full_size_stands_beside_the_smaller_one(
         metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}": 0.7 for dose in lows}
         metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}.low": low for dose, low in lows.items()}
         metrics |= {f"{prefix}auc.fivegram_five_starts.dose_{dose}.high": 0.9 for dose in lows}
+        for estimator in ("fivegram_five_starts", "fivegram_all_positions"):
+            metrics |= {f"{prefix}auc.{estimator}.dose_{dose}": 0.7 for dose in lows}
+            metrics |= {f"{prefix}p.{estimator}.dose_{dose}": 0.001 if low > 0.5 else 0.5 for dose, low in lows.items()}
     path = recorded.folder.parent / facts.NIGHT / "leakage" / "metrics.json"
     write_json(path, sealed({"metrics": metrics, "provenance": {"parameters": sizes}}))
     assert facts.full_leak(Recorded(facts.NIGHT)) == {}, "it does not stand beside itself"
     sentence = _of_full_leak(Recorded("laptop"))
     assert sentence.startswith(" With 1200 items in 9 runs at hidden sizes 128 to 256, 6 layers each ([overnight]")
-    assert "shows it from 4 readings on in the narrowest models and from 2 readings on in the widest" in sentence
+    assert ("shows it from 4 readings on at all positions and from 4 readings on at five places in the narrowest "
+            "models, from 2 readings on and from 2 readings on in the widest") in sentence
     assert "one reading 0.50 and 0.75 [0.50, 1.00] by the rarest tokens" in sentence
 
 
@@ -130,7 +139,8 @@ def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
     monkeypatch.setenv("HARE_RESULTS", str(tmp_path))
     recorded = Recorded("laptop")
     assert _of_priors(recorded) == "" and _of_grid(recorded) == ""
-    priors = {"seeds_per_arm": 5, "mde.p": 0.02, "slope.n": -0.01, "slope.h1": -0.02}
+    priors = {"seeds_per_arm": 5, "mde.p": 0.02}
+    priors |= {f"slope.{name}{end}": -0.01 for name in ("n", "h1") for end in ("", ".low", ".high")}
     grid = {f"scaling.p.{kind}{end}": 0.04 for kind in ("extrapolated", "alone") for end in ("", ".low", ".high")}
     for profile, metrics in ((facts.PRIORS, priors), (facts.GRID, grid | {"scaling.p.held": 1.0, "seeds_per_arm": 3})):
         path = tmp_path / profile / "training" / "metrics.json"
@@ -141,7 +151,7 @@ def test_profiles_with_questions_of_their_own_are_told_once_they_are_recorded(
              "p,measured,128,512,0.01,0.0,0.02,0.5,\np,measured,256,4096,0.03,0.02,0.04,0.01,\np,extrapolated,,40960,0.04,0.02,0.06,,worse\n")
     (tmp_path / facts.GRID / "training" / "scaling.csv").write_text(cells, encoding="utf-8")
     sentence = _of_priors(Recorded("laptop"))
-    assert "text of three times as many topics" in sentence and "where 0.020 could be detected" in sentence
+    assert "Each tripling of the topics" in sentence and "could detect 0.020" in sentence
     assert sentence.startswith("**Of 2 changes to plain training text, better on benchmark answers: none; "
                                "worse: 10 % tasks; 1 equivalent.** By the registered rule")
     sentence = _of_grid(Recorded("laptop"))

@@ -31,11 +31,11 @@ def recorded(**differences: float) -> tuple[dict[str, float], pd.DataFrame]:
 
 
 @pytest.mark.parametrize(("more", "told"), [
-    (-0.30, "gain"), (-0.12, "show no further gain"), (-0.09, "show no further gain"), (0.2, "lose")])
+    (-0.30, "gain"), (-0.12, "are not told apart"), (-0.09, "are not told apart"), (0.2, "lose")])
 def test_more_tasks_gain_only_where_intervals_do_not_overlap(more: float, told: str) -> None:
     metrics, _ = recorded(tasks_10__h3=-0.1, tasks_40__h3=more)
     assert of_shares(metrics) == (
-        f" From 10 to 40 % tasks, held-out tasks {told} and benchmark answers show no further gain.")
+        f" From 10 to 40 % tasks, held-out tasks {told} and benchmark answers are not told apart.")
     assert of_shares({}) == "" and of_forms({}) == ""
 
 
@@ -50,7 +50,8 @@ def test_expectations_are_judged_by_intervals_and_the_margin() -> None:
     judged = dict(expectations(*recorded()))
     assert judged["no single block moves P by the margin"] == "as expected"
     assert judged["leaving out every block makes H1 worse"] == "cannot be told"
-    most = "10 % pages improve H2 more than every arm without pages"
+    most = "10 % pages improve H2, and more than every arm without pages"
+    assert dict(expectations(*recorded(**{f"{arm}__h2": 0.3 for arm in ARMS})))[most] == "not as expected"
     assert judged[most] == "cannot be told"
     assert dict(expectations(*recorded(pages_10__h2=-0.1, tasks_10__h2=-0.2)))[most] == "not as expected"
     metrics, contrasts = recorded(
@@ -60,9 +61,15 @@ def test_expectations_are_judged_by_intervals_and_the_margin() -> None:
     assert list(judged.values()) == [
         "not as expected", "as expected", "as expected", "as expected", "as expected", "cannot be told", "as expected",
         "as expected", "not as expected", "as expected"]
+    barely = dict(expectations(*recorded(pages_10__p=-0.021)))["pages move P by less than the margin"]
+    assert barely == "cannot be told", "as large as the margin, but not surely larger"
+    raised = dict(expectations(*recorded(slope__h1=0.02, slope__n=0.2)))
+    assert raised["they lower H1 more than N"] == "not as expected", "neither is lowered"
 
 
 def test_nothing_is_judged_of_a_study_without_these_arms() -> None:
     metrics, contrasts = recorded()
-    assert list(expectations(metrics, contrasts[contrasts["contrast"] != "summaries_10-a"])) == []
+    for arm in ("summaries_10-a", "without_every_block-a", "pages_10-a"):
+        assert list(expectations(metrics, contrasts[contrasts["contrast"] != arm])) == []
+    assert list(expectations(metrics, contrasts[contrasts["endpoint"] != "h2"])) == []
     assert list(expectations({}, contrasts)) == []

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
+from hare.core.errors import HareError
 from hare.training.ablation import MOST_POINTS, PairedLosses, bits, curve_table, loss_table
 
 ARMS = ("a", "b", "d")
@@ -42,6 +43,13 @@ def test_differences_are_paired_and_exact_without_noise() -> None:
     for (arm, base), effect in {(1, 0): -0.1, (2, 0): 0.2, (2, 1): 0.3}.items():
         interval = losses.difference(arm, base)
         assert [interval.value, interval.low, interval.high] == pytest.approx([effect] * 3)
+
+
+@pytest.mark.parametrize("lost", ["arm == 'b' and seed == 1", "arm == 'b' and seed == 1 and sequence == 3"])
+def test_a_run_without_all_texts_is_refused_by_name(lost: str) -> None:
+    frame = made_up({"a": 0.0, "b": -0.1}, seeds=2)
+    with pytest.raises(HareError, match=r"others of their comparison have: b-seed1\."):
+        PairedLosses.of(frame.drop(frame.query(lost).index), ["a", "b"])
 
 
 def test_intervals_widen_with_the_spread_between_seeds() -> None:

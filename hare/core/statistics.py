@@ -53,11 +53,17 @@ class Spread:
 
     @classmethod
     def of_scores(cls, seed_means: np.ndarray) -> "Spread":
-        """Spread of one arm's mean, pooled over arms; ``seed_means`` is float[arms, seeds]."""
+        """Spread of one arm's mean, pooled over arms; ``seed_means`` is float[arms, seeds].
+
+        Runs of one seed start alike, so what a seed does to all arms is seen as often as there are seeds, not runs.
+        """
         arms, seeds = seed_means.shape
         if seeds == 1:
             return cls()
-        return cls(float(seed_means.var(axis=1, ddof=1).mean()) / seeds, arms * (seeds - 1))
+        shared = float(seed_means.mean(axis=0).var(ddof=1))
+        single = float((_unexplained(seed_means) ** 2).sum()) / arms / (seeds - 1)
+        squares = shared**2 / (seeds - 1) + (single**2 / (arms - 1) / (seeds - 1) if arms > 1 else 0.0)
+        return cls((shared + single) / seeds, (shared + single) ** 2 / squares if squares > 0 else math.inf)
 
     @classmethod
     def of_differences(cls, seed_means: np.ndarray) -> "Spread":
@@ -69,8 +75,13 @@ class Spread:
         degrees_of_freedom = (arms - 1) * (seeds - 1)
         if degrees_of_freedom == 0:
             return cls()
-        unexplained = seed_means - seed_means.mean(axis=0) - seed_means.mean(axis=1, keepdims=True) + seed_means.mean()
-        return cls(2 * float((unexplained**2).sum()) / degrees_of_freedom / seeds, degrees_of_freedom)
+        squares = float((_unexplained(seed_means) ** 2).sum())
+        return cls(2 * squares / degrees_of_freedom / seeds, degrees_of_freedom)
+
+
+def _unexplained(seed_means: np.ndarray) -> np.ndarray:
+    """What effects of arms and of seeds leave of means, float64[arms, seeds]."""
+    return seed_means - seed_means.mean(axis=0) - seed_means.mean(axis=1, keepdims=True) + seed_means.mean()
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,13 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def holm(p: list[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979), in the order given."""
+    """p-values corrected for their number (Holm 1979), in the order given.
+
+    Raises:
+        ValueError: one of them is not a number, so that their order is not known.
+    """
+    if any(math.isnan(value) for value in p):
+        raise ValueError(f"p-values that are not numbers cannot be corrected: {p}")
     corrected, largest = [0.0] * len(p), 0.0
     for rank, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[number]))

@@ -123,7 +123,8 @@ def printed(profile: str, effect: float, endpoint: str) -> str:
         for number in seeds
     ]
     wanted = study["seeds_needed"]
-    answer = f"{wanted} seeds per arm" if pd.notna(wanted) else "more items: seeds alone would not"
+    answer = "two seeds or more first: one does not show how runs vary" if study["seeds"] < 2 else (
+        f"{wanted} seeds per arm" if pd.notna(wanted) else "more items: seeds alone would not")
     return "\n".join([
         f"{endpoint} ({LABELS[endpoint]}) in profile {profile}: a difference between two runs of one seed varies by "
         f"{study.run_sd:.4f}, items add {study.item_error:.4f}.", *lines, f"To decide {effect:g}: {answer}.",

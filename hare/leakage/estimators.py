@@ -70,8 +70,11 @@ def permutation_p(planted: np.ndarray, never: np.ndarray, seed: int) -> float:
     """Probability of a difference of means at least this large if planting changed nothing; one-sided.
 
     ``planted``: float64[m], ``never``: float64[n]. The labels are dealt out anew `PERMUTATIONS` times; counting the
-    observed deal among them makes the test exact (Phipson and Smyth 2010).
+    observed deal among them makes the test exact (Phipson and Smyth 2010). It is 1 where there are no items
+    of one kind.
     """
+    if not (len(planted) and len(never)):
+        return 1.0
     pooled = np.concatenate([planted, never])
     rng, count = np.random.default_rng(seed), len(planted)
     order = np.argsort(rng.random((PERMUTATIONS, len(pooled)), np.float32), axis=1)[:, :count]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hare.report import cost
-from hare.report.answers import priors, scaling
+from hare.report.answers import leakage, priors, scaling
 from hare.report.recorded import Recorded
 from hare.report.style import TABLES
 
 # Profiles whose arms stand beside those of the others; the second's leak experiment does, too.
 LARGER, NIGHT = "single-gpu", "overnight"
 PRIORS, GRID = "priors", "scaling"  # profiles with questions of their own
+_READ = {"tasks": "d3", "pages": "d2"}  # by arm D
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def of_grid() -> dict[str, Any]:
 
 def arms_of(profile: str, recorded: Recorded) -> dict[str, float]:
     """What notebook 05 measured at another profile: its metrics by their names, ``heldout.<name>``, parameters,
-    times_the_tokens (of this profile's runs), tasks_share and tasks_epochs of arm D. Nothing where that is this
-    profile, or was not run."""
+    times_the_tokens (of this profile's runs), tasks_share, tasks_epochs, pages_share and pages_epochs (of all D2) of
+    arm D. Nothing where that is this profile, or was not run."""
     other = Recorded(profile)
     there, here, tokens = other.metrics("training"), recorded.metrics("training"), other.metrics("tokens")
     size = parameters(other)
@@ -93,8 +94,18 @@ def arms_of(profile: str, recorded: Recorded) -> dict[str, float]:
         return {}
     return there | {f"heldout.{name}": value for name, value in heldout(other).items()} | {
         "parameters": size, "times_the_tokens": there["tokens_per_run"] / here["tokens_per_run"],
-        "tasks_share": tokens["tokens_read.d.d3"] / tokens["tokens_per_run"], "tasks_epochs": tokens["epochs.d.d3"],
+        **{f"{part}_share": tokens[f"tokens_read.d.{file}"] / tokens["tokens_per_run"] for part, file in _READ.items()},
+        **{f"{part}_epochs": tokens[f"epochs.d.{file}"] for part, file in _READ.items()},
     }
+
+
+def leaks(recorded: Recorded) -> dict[str, dict[str, str]]:
+    """From how many readings on a leak is seen: leak (of this profile), night-leak and wide-leak (of the narrowest and
+    the widest models of `overnight`)."""
+    there = full_leak(recorded)
+    widest = {name.removeprefix("widest."): value for name, value in there.items() if name.startswith("widest.")}
+    return {"leak": leakage.thresholds(recorded.metrics("leakage")), "night-leak": leakage.thresholds(there),
+            "wide-leak": leakage.thresholds(widest)}
 
 
 def full_leak(recorded: Recorded) -> dict[str, float]:

@@ -32,7 +32,9 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     """
     picture, axes = plt.subplots(figsize=(7.2, 4.2))
     arms = frame[~frame["arm"].isin(TABLES)]
-    last = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")["bits_per_byte"]
+    ends = arms[arms["tokens"] == arms["tokens"].max()].set_index("arm")
+    last = ends["bits_per_byte"]
+    surely = ends["high"].fillna(last) if "high" in ends else last
     colours = first_and_ends(last)
     for arm, colour in colours.items():
         part = arms[arms["arm"] == arm]
@@ -44,7 +46,7 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     for name, value in tables.items():
         axes.axhline(value, color=TABLE_COLOUR, linewidth=1, linestyle="--")
         axes.annotate(TABLES[name], (0.01, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
-    headline(picture, f"{_against_tables(last, tables)};\n"
+    headline(picture, f"{_against_tables(surely, tables)};\n"
                       f"the arms end at {last.min():.2f} to {last.max():.2f} bits per byte")
     axes.set(xlabel="training tokens (thousands)", ylabel="held-out bits per byte (mean over categories)")
     title = "arm; band:\n95 % over seeds" if "low" in frame else "arm"
@@ -52,13 +54,15 @@ def heldout_curves(frame: pd.DataFrame) -> Figure:
     return picture
 
 
-def _against_tables(last: pd.Series, tables: pd.Series) -> str:
-    """Which tables all arms beat, and how many arms beat the next; tables come from the weakest to the strongest."""
-    beaten = [name for name in tables.index if last.max() < tables[name]]
+def _against_tables(surely: pd.Series, tables: pd.Series) -> str:
+    """Which tables all arms beat, and how many arms beat the next stronger one; ``surely``: the upper end of each arm's
+    interval."""
+    tables = tables.sort_values(ascending=False)
+    beaten = [name for name in tables.index if surely.max() < tables[name]]
     parts = [f"All arms beat the {TABLES[beaten[-1]]}"] if beaten else []
     following = tables.index[len(beaten) :]
     if len(following):
-        count = int((last < tables[following[0]]).sum())
+        count = int((surely < tables[following[0]]).sum())
         parts.append(f"{count or 'no'} arm{'s' if count > 1 else ''} beat{'s' if count < 2 else ''} the "
                      f"{TABLES[following[0]]}")
     return ", ".join(parts)[:1].upper() + ", ".join(parts)[1:]
@@ -265,5 +269,8 @@ def _scaling_finding(part: pd.DataFrame, arms: str) -> str:
     row = beyond.iloc[0]
     if row["outcome"] in ("better", "worse"):
         return f"{seen};\nat ten times the size {row['outcome']} by {abs(row['difference']):.3f} bits per byte"
-    why = "the law fails its check" if not row["held"] else "an interval holds zero"
+    laws = part[part["kind"].isin(["extrapolated", "alone"])]
+    holds_zero = bool(((laws["low"] <= 0) & (laws["high"] >= 0)).any())
+    why = "the law fails its check" if not row["held"] else "an interval holds zero" if holds_zero else (
+        "the two laws disagree")
     return f"{seen};\nat ten times the size nothing can be told, since {why}"

@@ -8,11 +8,13 @@ drown the others.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from hare.core.errors import HareError
 from hare.core.statistics import COVERAGE, Draws, Estimate, Spread, estimate
 from hare.training.run import TrainedRun
 
@@ -65,7 +67,11 @@ class PairedLosses:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, arms: list[str]) -> "PairedLosses":
-        """Of one validation's rows in a `heldout_table`; ``arms`` says the order."""
+        """Of one validation's rows in a `heldout_table`; ``arms`` says the order.
+
+        Raises:
+            HareError: a run of one of the arms lacks a seed, or a sequence that others have.
+        """
         seeds = sorted(frame["seed"].unique())
         bits, drawn = {}, []
         counts = {name: part["sequence"].nunique() for name, part in frame.groupby("category")}
@@ -74,6 +80,11 @@ class PairedLosses:
             size = part.groupby("sequence")["bytes"].first().to_numpy()
             nats = part.pivot_table(index=["arm", "seed"], columns="sequence", values="nats")
             grid = nats.reindex(pd.MultiIndex.from_product([arms, seeds])).to_numpy().reshape(len(arms), len(seeds), -1)
+            if np.isnan(grid).any():
+                by_run = zip(product(arms, seeds), np.isnan(grid).any(axis=-1).flat, strict=True)
+                lacking = [f"{arm}-seed{seed}" for (arm, seed), lacks in by_run if lacks]
+                raise HareError(f"Runs that lack texts which others of their comparison have: {', '.join(lacking)}.",
+                                "train and score every arm with the same seeds, on the same texts")
             each, size = grid / size.mean() / np.log(2), size / size.mean()
             ratio = each.mean(axis=-1, keepdims=True)
             bits[name] = ratio + each - ratio * size

@@ -12,13 +12,13 @@ def answer(metrics: Mapping[str, float]) -> str:
         return number(metrics, f"printed.score_leakage_rank_correlation.{split}", ".2f")
 
     return (
-        f"**The paper's printed tables {_carry(metrics)} \"score goes with leakage\" on test splits.** Rank "
+        f"**The paper's printed tables {_show(metrics)} that scores rise with leakage on test splits.** Rank "
         f"correlation of score and leakage, read from print: {correlation('train')} on training splits, "
         f"{correlation('test')} on test splits. The printed days imply "
         f"{number(metrics, 'paper.implied_mfu_share', '.1%')} of the GPUs' peak."
     )
 
 
-def _carry(metrics: Mapping[str, float]) -> str:
+def _show(metrics: Mapping[str, float]) -> str:
     low = metrics.get("printed.score_leakage_rank_correlation.test.low", 0.0)
-    return "carry" if low > 0 else "do not carry"
+    return "show" if low > 0 else "cannot show"

@@ -1,14 +1,15 @@
 """The article: Typst source in ``paper/`` whose every number and figure is read from ``results/`` by its name."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from hare.core.errors import HareError
 from hare.core.files import written_whole
-from hare.core.paths import REPOSITORY, Workspace
+from hare.core.paths import REPOSITORY
 from hare.core.profile import DEFAULT
-from hare.core.reading import read_record, read_sealed
+from hare.core.reading import read_record, read_sealed, recorded_table
 from hare.report import cost, facts
 from hare.report.paper import published
 from hare.report.recorded import STAGES, Recorded
@@ -88,19 +89,28 @@ def _inputs(recorded: Recorded) -> dict[str, str]:
         }}),
         "excess": excess.category if excess else "",
         "priors": json.dumps(facts.of_priors()), "grid": json.dumps(facts.of_grid()),
+        **{name: json.dumps(told) for name, told in facts.leaks(recorded).items()},
     }
 
 
 def _verification(recorded: Recorded) -> dict[str, Any]:
-    """What `hare verify --record` kept: metrics, and of which profile and of what difference; smoke's where there is no
-    other."""
-    for profile in (recorded.profile, "smoke"):
-        path = Workspace(profile).results / "verification" / "metrics.json"
-        if path.exists():
-            record = read_record(path)
-            of = {"profile": profile, "differences": record["provenance"]["differences"]}
-            return {"metrics": record["metrics"], "of": of}
-    return {"metrics": {}, "of": {}}
+    """What `hare verify --record` kept: metrics, and of which profile and of what difference; nothing where it was made
+    with an earlier record of the arms."""
+    path = recorded.folder / "verification" / "metrics.json"
+    if not path.exists() or not _of_this_record(recorded, path.with_name("outcomes.csv")):
+        return {"metrics": {}, "of": {}}
+    record = read_record(path)
+    of = {"profile": recorded.profile, "differences": record["provenance"]["differences"]}
+    return {"metrics": record["metrics"], "of": of}
+
+
+def _of_this_record(recorded: Recorded, outcomes: Path) -> bool:
+    """Whether the contrasts that were verified are those that are recorded now."""
+    table = recorded_table(outcomes)
+    verified = table[(table["stage"] == "training") & table["name"].str.startswith("contrast.")].set_index("name")
+    now = {name: value for name, value in recorded.metrics("training").items() if name.startswith("contrast.")}
+    return set(now) == set(verified.index) and all(
+        math.isclose(verified["recorded"][name], value, rel_tol=1e-12) for name, value in now.items())
 
 
 def _figures(recorded: Recorded) -> dict[str, dict[str, Any]]:

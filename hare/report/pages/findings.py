@@ -1,6 +1,6 @@
 """The findings on the README's first screen, written from ``results/`` between two marks, so that none is typed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from hare.core.chain import step_of_stage
@@ -14,9 +14,12 @@ from hare.report.recorded import Recorded
 
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- findings, written by `hare figures` -->", "<!-- end of findings -->"
-_FINDINGS = {
-    "decontamination": decontamination.answer, "training": training.answer, "leakage": leakage.answer,
-    "finetuning": finetuning.answer, "study": study.answer,
+_FINDINGS: dict[str, Callable[[Recorded], str]] = {
+    "decontamination": lambda recorded: decontamination.answer(recorded.metrics("decontamination")),
+    "training": lambda recorded: training.answer(recorded.metrics("training"), facts.outcomes(recorded)),
+    "leakage": lambda recorded: leakage.answer(recorded.metrics("leakage")),
+    "finetuning": lambda recorded: finetuning.answer(recorded.metrics("finetuning")),
+    "study": lambda recorded: study.answer(recorded.metrics("study")),
 }
 
 
@@ -49,8 +52,8 @@ def _scale(recorded: Recorded) -> list[str]:
         return []
     return [
         f"Scale: {study['arms']:.0f} arms × {study['seeds_per_arm']:.0f} seeds, models of {parameters / 1e6:.2f} "
-        f"million parameters, {study['tokens_per_run']:,.0f} tokens per run; the whole study "
-        f"took {spent / 60:.0f} minutes.",
+        f"million parameters, {study['tokens_per_run']:,.0f} tokens per run; the whole study, notebooks 01 to 07 and "
+        f"10, took {spent / 60:.0f} minutes.",
         *_worth(facts.heldout(recorded)),
         "",
     ]
@@ -74,7 +77,7 @@ def _sentences(recorded: Recorded) -> Iterator[str]:
             name = step_of_stage(stage).notebook
             link = f"[{name[:2]}](results/{recorded.profile}/notebooks/{name}.ipynb)"
             beside = {"training": _of_mix, "leakage": _of_full_leak}.get(stage)
-            yield f"{answer(recorded.metrics(stage))}{beside(recorded) if beside else ''} {link}"
+            yield f"{answer(recorded)}{beside(recorded) if beside else ''} {link}"
         if stage == "training":
             of_others = (_with_every_control, _of_priors, _of_grid, _at_larger_size)
             yield from filter(None, (of_other(recorded) for of_other in of_others))
@@ -89,7 +92,7 @@ def _of_mix(recorded: Recorded) -> str:
 
 
 def _with_every_control(recorded: Recorded) -> str:
-    """The contrasts of the study with all its controls on benchmark answers, each with its registered outcome."""
+    """The contrasts of the study with further controls on benchmark answers, each with its registered outcome."""
     there, outcomes = facts.arms_of(facts.NIGHT, recorded), facts.outcomes(Recorded(facts.NIGHT))
     if not there:
         return ""
@@ -98,15 +101,19 @@ def _with_every_control(recorded: Recorded) -> str:
         "d-a1": "the whole mixture against text in the tasks' mix of categories",
         "d-a": "the whole mixture against plain text", "b-a": "synthetic pages against plain text",
     }
+    if training.failed(there):
+        return ("**With two further controls the treatment failed: tasks do not even move held-out tasks.** "
+                f"{_link(facts.NIGHT, 'training')}")
     listed = "; ".join(
         f"{comparison} {number(there, f'contrast.{pair}.p', '+.3f')}, {outcomes.get(pair, 'no outcome')}"
         for pair, comparison in asked.items()
     )
+    named = {asked.get(pair, pair): told for pair, told in outcomes.items()}
     return (
-        f"**With every control, {_decided({asked.get(pair, pair): told for pair, told in outcomes.items()})}.** By the "
-        f"registered rule, with {there['times_the_tokens']:.1f} times the tokens, {there['parameters'] / 1e6:.1f} "
-        f"million parameters and {there['seeds_per_arm']:.0f} seeds: {listed}, where "
-        f"{number(there, 'mde.p', '.3f')} could be detected. {_link(facts.NIGHT, 'training')}"
+        f"**With two further controls (arms A1 and C0), {_decided(named)}.** By the registered rule, with "
+        f"{there['times_the_tokens']:.1f} times the tokens, {there['parameters'] / 1e6:.1f} million parameters and "
+        f"{there['seeds_per_arm']:.0f} seeds: {listed}; against plain text the mix of topics is "
+        f"not held equal; {training.detectable(there)}. {_link(facts.NIGHT, 'training')}"
     )
 
 
@@ -119,8 +126,8 @@ def _of_priors(recorded: Recorded) -> str:
     named = {priors.change(pair): told for pair, told in outcomes.items()}
     return (
         f"**Of {len(outcomes)} changes to plain training text, {_decided(named)}.** By the registered rule, "
-        f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal, where "
-        f"{number(there, 'mde.p', '.3f')} could be detected.{priors.of_shares(there)}{priors.of_forms(there)}"
+        f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal; "
+        f"{training.detectable(there)}.{priors.of_shares(there)}{priors.of_forms(there)}"
         f"{priors.of_topics(there)} {_link(facts.PRIORS, 'training')}"
     )
 
@@ -161,13 +168,15 @@ def _at_larger_size(recorded: Recorded) -> str:
     def contrast(endpoint: str) -> str:
         return number(there, f"contrast.d-a.{endpoint}", "+.3f")
 
+    outcome = facts.outcomes(Recorded(facts.LARGER)).get("d-a", "no outcome")
     return (
-        f"**With {there['times_the_tokens']:.0f} times the tokens the paper's whole mixture predicts benchmark answers "
-        f"{training.told(there, 'contrast.d-a.p')}.** On one GPU, with {there['parameters'] / 1e6:.1f} million "
-        f"parameters and {there['seeds_per_arm']:.0f} seeds, the mixture, {there['tasks_share']:.0%} of it tasks that "
-        f"are read {there['tasks_epochs']:.0f} times, moves held-out tasks by {contrast('h3')}, held-out text by "
-        f"{contrast('h1')}, benchmark answers by {contrast('p')}, where {number(there, 'mde.p', '.3f')} could be "
-        f"detected; size, repetition and mix of topics are not told apart. {_link(facts.LARGER, 'training')}"
+        f"**With {there['times_the_tokens']:.0f} times the tokens, D1, D2 and D3 together against plain text on "
+        f"benchmark answers: {outcome}.** On one GPU, with {there['parameters'] / 1e6:.1f} million parameters and "
+        f"{there['seeds_per_arm']:.0f} seeds, the mixture, {there['tasks_share']:.0%} of it tasks that are read "
+        f"{there['tasks_epochs']:.0f} times and {there['pages_share']:.1%} D2 that is read {there['pages_epochs']:.0f} "
+        f"times, moves held-out tasks by {contrast('h3')}, held-out text by {contrast('h1')}, "
+        f"benchmark answers by {contrast('p')}; {training.detectable(there)}. Size, repetition, the share of D2 "
+        f"and the mix of topics are not told apart. {_link(facts.LARGER, 'training')}"
     )
 
 
@@ -185,9 +194,10 @@ def _of_full_leak(recorded: Recorded) -> str:
         f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
         f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, {there['layers']:.0f} layers each "
         f"({_link(facts.NIGHT, 'leakage')}), the "
-        f"paper's measure shows it {leakage.seen_from(there, 'fivegram_five_starts')} in the narrowest models and "
-        f"{leakage.seen_from(widest, 'fivegram_five_starts')} in the widest; 16 readings "
-        f"give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} by the paper's "
-        f"measure, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "
+        f"continuation of five tokens shows it {leakage.seen_from(there, leakage.REGISTERED)} at all positions and "
+        f"{leakage.seen_from(there, leakage.PAPERS)} at five places in the narrowest models, "
+        f"{leakage.seen_from(widest, leakage.REGISTERED)} and {leakage.seen_from(widest, leakage.PAPERS)} in the "
+        f"widest; 16 readings give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} "
+        f"at five places, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "
         f"{of_both('gain.accuracy.dose_16', '+.0f')} points of accuracy on the leaked items."
     )
