@@ -104,17 +104,22 @@ def _with_every_control(recorded: Recorded) -> str:
     if training.failed(there):
         return ("**With two further controls the treatment failed: tasks do not even move held-out tasks.** "
                 f"{_link(facts.NIGHT, 'training')}")
-    listed = "; ".join(
-        f"{comparison} {number(there, f'contrast.{pair}.p', '+.3f')}, {outcomes.get(pair, 'no outcome')}"
-        for pair, comparison in asked.items()
-    )
     named = {asked.get(pair, pair): told for pair, told in outcomes.items()}
+    neither = "; ".join(f"{told}: {', '.join(name for name, this in named.items() if this == told)}"
+                        for told in ("equivalent", "undecided") if told in named.values())
     return (
         f"**With two further controls (arms A1 and C0), {_decided(named)}.** By the registered rule, with "
         f"{there['times_the_tokens']:.1f} times the tokens, {there['parameters'] / 1e6:.1f} million parameters and "
-        f"{there['seeds_per_arm']:.0f} seeds: {listed}; against plain text the mix of topics is "
-        f"not held equal; {training.detectable(there)}. {_link(facts.NIGHT, 'training')}"
+        f"{there['seeds_per_arm']:.0f} seeds{_differences(there, outcomes, asked)}; {neither}. Against plain text the "
+        f"mix of topics is not held equal; {training.detectable(there)}. {_link(facts.NIGHT, 'training')}"
     )
+
+
+def _differences(there: Mapping[str, float], outcomes: Mapping[str, str], asked: Mapping[str, str]) -> str:
+    """Of contrasts on benchmark answers that are better or worse: each with its interval."""
+    listed = "; ".join(f"{asked.get(pair, pair)} {number(there, f'contrast.{pair}.p', '+.3f')}"
+                       for pair, told in outcomes.items() if told in ("better", "worse"))
+    return f": {listed}" if listed else ""
 
 
 def _of_priors(recorded: Recorded) -> str:
@@ -123,12 +128,13 @@ def _of_priors(recorded: Recorded) -> str:
     there, outcomes = other.metrics("training"), facts.outcomes(other)
     if recorded.profile == facts.PRIORS or not outcomes:
         return ""
-    named = {priors.change(pair): told for pair, told in outcomes.items()}
+    changes = {pair: priors.change(pair) for pair in outcomes}
+    named = {changes[pair]: told for pair, told in outcomes.items()}
     return (
         f"**Of {len(outcomes)} changes to plain training text, {_decided(named)}.** By the registered rule, "
-        f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal; "
-        f"{training.detectable(there)}.{priors.of_shares(there)}{priors.of_forms(there)}"
-        f"{priors.of_topics(there)} {_link(facts.PRIORS, 'training')}"
+        f"with {there['seeds_per_arm']:.0f} seeds, the mix of topics not held equal"
+        f"{_differences(there, outcomes, changes)}; {training.detectable(there)}."
+        f"{priors.of_shares(there)}{priors.of_forms(there)}{priors.of_topics(there)} {_link(facts.PRIORS, 'training')}"
     )
 
 
@@ -193,11 +199,8 @@ def _of_full_leak(recorded: Recorded) -> str:
     return (
         f" With {there['planted.items']:.0f} items in {there['planted.runs']:.0f} runs at hidden sizes "
         f"{there['narrowest_size']:.0f} to {there['widest_size']:.0f}, {there['layers']:.0f} layers each "
-        f"({_link(facts.NIGHT, 'leakage')}), the "
-        f"continuation of five tokens shows it {leakage.seen_from(there, leakage.REGISTERED)} at all positions and "
-        f"{leakage.seen_from(there, leakage.PAPERS)} at five places in the narrowest models, "
-        f"{leakage.seen_from(widest, leakage.REGISTERED)} and {leakage.seen_from(widest, leakage.PAPERS)} in the "
-        f"widest; 16 readings give the narrowest and the widest {of_both('auc.fivegram_five_starts.dose_16', '.2f')} "
-        f"at five places, one reading {of_both('auc.min_k.dose_1', '.2f')} by the rarest tokens; 16 readings buy "
+        f"({_link(facts.NIGHT, 'leakage')}), at all positions {leakage.seen_from(there, leakage.REGISTERED)} in the "
+        f"narrowest models and {leakage.seen_from(widest, leakage.REGISTERED)} in the widest, at five places "
+        f"{leakage.seen_from(there, leakage.PAPERS)} and {leakage.seen_from(widest, leakage.PAPERS)}; 16 readings buy "
         f"{of_both('gain.accuracy.dose_16', '+.0f')} points of accuracy on the leaked items."
     )
