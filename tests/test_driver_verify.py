@@ -117,6 +117,24 @@ def test_a_verdict_that_changes_is_a_disagreement(
     assert verification.agrees is not changed
 
 
+def test_a_contrast_of_a_single_seed_or_item_has_no_verdict_to_keep(sides: tuple[Path, Path]) -> None:
+    record, rerun = sides
+    name = "contrast.c-a2.p"
+    _record(record, "training", {name: -0.2, f"{name}.low": -0.4, f"{name}.high": -0.05})
+    _record(rerun, "training", {name: -0.2})
+    assert verify(load_profile("laptop"), record).verdicts == [f"{name}: better → not measured  CHANGED"]
+
+
+def test_the_record_of_a_profile_with_a_name_of_any_script_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _record(tmp_path / "results" / "café", "corpus", {"a": 1.0})
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    assert set(module._committed("café")) == {"corpus"}
+
+
 def test_what_could_explain_a_difference_is_named_once(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     for stage in ("corpus", "tokens"):

@@ -3,6 +3,7 @@
 import gc
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import torch
 from hare.core import progress
 from hare.core.contradictions import benchmark_names, contradictions, worth_naming
 from hare.core.errors import HareError
+from hare.core.files import folder_written_whole, read_jsonl, written_whole
 from hare.core.profile import changed, load_profile
 from hare.corpus.sources import dm_mathematics
 from hare.data.archives import archive_of
@@ -137,3 +139,48 @@ def test_what_was_done_earlier_is_counted_and_is_no_part_of_the_rate(
         assert json.loads(state.read_text())["earlier"] == 900
     else:
         assert (bar.n, bar.initial) == (1000, 900), "tqdm leaves out of the rate what a bar begins with"
+
+
+def test_threads_that_share_a_progress_take_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_PROGRESS", str(tmp_path / "progress.json"))
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_REPORTS", 0.0)
+    with progress.Progress("read", None, "texts") as shown, ThreadPoolExecutor(4) as threads:
+        list(threads.map(shown.advance, [1] * 400))
+    assert shown.done == 400 and json.loads((tmp_path / "progress.json").read_text())["done"] == 400
+
+
+def test_progress_that_cannot_be_shown_ends_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARE_PROGRESS", str(tmp_path / "gone" / "progress.json"))
+    with progress.Progress("read", 2, "texts") as shown:
+        shown.advance()
+    assert shown.done == 1
+
+
+@pytest.mark.parametrize("content", [
+    b'{"a": 1}\n{"a": "\xff"}\n', '{"a": 1}\n{"a": "é"}'.encode()[:-3], b'{"a": 1}\n{', b'{"a": 1}\n' + b"[" * 100_000,
+])
+def test_a_damaged_line_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    rows = read_jsonl(path)
+    assert next(rows) == {"a": 1}
+    with pytest.raises(HareError, match=r"rows\.jsonl, line 2 is not valid JSON"):
+        next(rows)
+
+
+def test_a_folder_that_was_moved_elsewhere_stays_there(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "old").mkdir(parents=True)
+    (tmp_path / "d1").symlink_to(tmp_path / "disk" / "old")
+    with folder_written_whole(tmp_path / "d1") as folder:
+        (folder / "a").write_text("1")
+    assert (tmp_path / "d1").is_symlink() and (tmp_path / "disk" / "old" / "a").read_text() == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d1", "disk"]
+
+
+def test_the_file_that_stood_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shard").mkdir()
+    with pytest.raises(HareError, match=r"shard could not be used: Is a directory"), (
+            written_whole(tmp_path / "out" / "d1.ds")):
+        (tmp_path / "shard").read_text()
+    with pytest.raises(HareError, match=r"out.d1\.ds could not be written"), written_whole(tmp_path / "out" / "d1.ds"):
+        raise OSError(28, "No space left on device")

@@ -34,6 +34,16 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
         read_json(path)
 
 
+def test_the_damaged_record_of_a_variant_is_made_again_by_its_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "laptop@learning_rate-0.001" / "training" / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(HareError, match="is damaged") as caught:
+        read_record(path)
+    assert caught.value.fix == (
+        "delete it and run notebook 05 with variant = 'learning_rate-0.001' on profile laptop again")
+
+
 def test_a_changed_number_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     content = {"metrics": {"a": 1.5, "b": 2}, "provenance": {"git_commit": "abc", "parameters": {10: 1, 9: 2}}}

@@ -52,6 +52,13 @@ def test_a_run_without_all_texts_is_refused_by_name(lost: str) -> None:
         PairedLosses.of(frame.drop(frame.query(lost).index), ["a", "b"])
 
 
+def test_runs_read_on_other_texts_are_not_compared() -> None:
+    frame = made_up({"a": 0.0, "b": -0.1}, seeds=2)
+    frame.loc[(frame["arm"] == "b") & (frame["sequence"] == 3), ["bytes", "nats"]] *= 2
+    with pytest.raises(HareError, match="different texts of news"):
+        PairedLosses.of(frame, ["a", "b"])
+
+
 def test_intervals_widen_with_the_spread_between_seeds() -> None:
     def width(seed_noise: float) -> float:
         interval = PairedLosses.of(made_up({"a": 0.0, "b": 0.0}, 4, seed_noise), ["a", "b"]).difference(1, 0)

@@ -86,13 +86,16 @@ def test_a_killed_study_goes_on_in_another_clone_from_what_was_kept(
     assert ablation.arms["a", 0].processor == "one"
 
 
-@pytest.mark.parametrize("lost", ["scores.parquet", "heldout.parquet"])
+@pytest.mark.parametrize("left", [0, 0.001, 0.5, 0.99])
+@pytest.mark.parametrize("lost", ["scores.parquet", "heldout.parquet", "metrics.parquet"])
 def test_a_run_that_is_kept_in_part_is_trained_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, left: float
 ) -> None:
     kept = KeptRuns(tmp_path / "results", score)
     train(monkeypatch, tmp_path / "one", kept, Trainer())
-    (tmp_path / "results" / "c-seed0-2" / lost).unlink()
+    place = tmp_path / "results" / "c-seed0-2" / lost
+    whole = place.read_bytes()
+    place.write_bytes(whole[: int(len(whole) * left)]) if left else place.unlink()
     trainer = Trainer()
     train(monkeypatch, tmp_path / "two", kept, trainer)
     assert trainer.given == ["c-seed0-2"]

@@ -11,6 +11,7 @@ from training_runs import toy_run
 from hare.core.paths import Workspace
 from hare.core.profile import load_profile
 from hare.training import kept
+from hare.training.checkpoints import MANIFEST
 from hare.training.cluster import outlook
 from hare.training.kept import KEPT_FOLDER
 from hare.training.run import METRICS_FILE
@@ -48,11 +49,34 @@ def test_runs_are_listed_as_they_come(folder: Path) -> None:
     begun = folder / "runs" / "c-seed0-2" / "checkpoints" / "8"
     begun.mkdir(parents=True)
     (begun / METRICS_FILE).write_text("".join(json.dumps(row) + "\n" for row in metrics(8)))
+    (begun / MANIFEST).write_text(json.dumps({"files": {METRICS_FILE: "its digest"}}))
+    (begun.parent / "12").mkdir()  # killed before its manifest was written
     assert outlook.outlook(profile) == [
         "  seed 0, a: done and kept, made on another make; its scored rows are taken up",
         "  seed 0, c: step 8 of 20 is saved",
         "  runs: 2 left, some 8.0 hours of training, 2 side by side",
     ]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", None])
+def test_a_checkpoint_whose_steps_are_not_told_has_no_pace(folder: Path, content: bytes | None) -> None:
+    begun = folder / "runs" / "c-seed0-2" / "checkpoints" / "8"
+    begun.mkdir(parents=True)
+    (begun / MANIFEST).write_text(json.dumps({"files": {}}))
+    if content is not None:
+        (begun / METRICS_FILE).write_bytes(content)
+    assert outlook.outlook(load_profile("overnight")) == [
+        "  seed 0, c: step 8 of 20 is saved", "  runs: 3 left; how long they take is known once one has begun"]
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"files": []}', "{", '{"files": {"weights": "x"}}'])
+def test_a_checkpoint_that_is_not_whole_is_not_counted(folder: Path, content: str) -> None:
+    begun = folder / "runs" / "c-seed0-2" / "checkpoints" / "8"
+    begun.mkdir(parents=True)
+    (begun / MANIFEST).write_text(content)
+    lines = outlook.outlook(load_profile("overnight"))
+    assert lines[-1] == "  runs: 3 left; how long they take is known once one has begun"
+    assert len(lines) == (2 if content == '{"files": []}' else 1), "no file is listed, none is missing"
 
 
 def test_what_another_kind_of_processor_made_of_a_begun_seed_is_left(

@@ -40,7 +40,8 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 @contextlib.contextmanager
 def naming_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into a `HareError` that names ``path``."""
+    """Turn a full disk or a folder that cannot be written into a `HareError` that names ``path``, or the other file
+    that stood in the way."""
     try:
         yield
     except HareError:
@@ -49,6 +50,9 @@ def naming_disk_errors(path: Path) -> Iterator[None]:
         number = disk_fault(str(error))
         if number is None:
             raise
+        stopped = getattr(error, "filename", None)
+        if isinstance(stopped, str | os.PathLike) and not Path(stopped).is_relative_to(path.parent):
+            raise HareError(f"{stopped} could not be used: {os.strerror(number)}.", _FIXES[number]) from error
         raise HareError(f"{path} could not be written: {os.strerror(number)}.", _FIXES[number]) from error
 
 
@@ -93,9 +97,10 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            place = path.resolve() if path.is_symlink() else path  # a folder that was moved elsewhere stays there
+            if place.exists():
+                shutil.rmtree(place)
+            shutil.move(temporary, place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -149,15 +154,17 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         HareError: a line is not JSON; the message names file and line.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
+                row = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", None) or getattr(error, "reason", None) or "nested too deeply"
                 raise HareError(
-                    f"{path}, line {number} is not valid JSON ({error.msg}).",
+                    f"{path}, line {number} is not valid JSON ({reason}).",
                     "the file was damaged after it was written: delete it and rerun the stage that makes it",
                 ) from error
+            yield row
 
 
 def sha256_of(path: Path) -> str:

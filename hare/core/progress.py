@@ -5,9 +5,11 @@ otherwise, as in JupyterLab, a bar is drawn. Either way one closing line is prin
 how long each step took, without thousands of fragments of bars; a step that is part of another's prints none.
 """
 
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ class Progress:
     def __init__(self, task: str, total: float | None, unit: str):
         self.task, self.total, self.unit = task, total, unit
         self.done = self.earlier = 0.0
+        self._lock = threading.RLock()  # threads that share one take their turns
         self._started = time.monotonic()
         self._reported = 0.0
         self._file = os.environ.get("HARE_PROGRESS")
@@ -62,11 +65,12 @@ class Progress:
 
     def advance(self, amount: float = 1) -> None:
         """Report that ``amount`` more units are done."""
-        self.done += amount
-        if self._bar is not None:
-            self._bar.update(amount)
-        elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
-            self._report()
+        with self._lock:
+            self.done += amount
+            if self._bar is not None:
+                self._bar.update(amount)
+            elif time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
+                self._report()
 
     def resume(self, amount: float) -> None:
         """Report that ``amount`` units had been done before: they are no part of the rate."""
@@ -93,8 +97,9 @@ class Progress:
             "total": self.total, "seconds": self._reported - self._started, "at": self._reported,
         }
         temporary = Path(f"{self._file}.{os.getpid()}")
-        temporary.write_text(json.dumps(state), encoding="utf-8")
-        temporary.replace(self._file)
+        with contextlib.suppress(OSError):  # a full disk is told by what has to be written, not by what shows progress
+            temporary.write_text(json.dumps(state), encoding="utf-8")
+            temporary.replace(self._file)
 
 
 def _rounded(number: float) -> str:

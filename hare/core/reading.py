@@ -24,11 +24,16 @@ PROFILE_FILE = "profile.json"  # in the results of a profile: its values in the 
 
 def damaged(path: Path, reason: object) -> HareError:
     """The error that names a damaged file of results and how to restore it."""
-    problem, restore = f"{path} is damaged: {' '.join(str(reason).split())}.", f"restore it (git checkout -- {path})"
+    problem, restore = f"{path} is damaged: {' '.join(str(reason).split())}.", (
+        f"restore it (git checkout -- {shlex.quote(str(path))})")
     if any(path.is_relative_to(folder) for folder in _OF_THE_REPOSITORY):
         return HareError(problem, restore)
     step = next((step for step in CHAIN if step.stage == path.parent.name), None)
     again = f"--from {step.number}" if step else ""
+    profile, _, variant = path.parent.parent.name.partition("@")
+    if variant:  # beside the record, not committed
+        notebook = f"notebook {step.number}" if step else "its notebook"
+        return HareError(problem, f"delete it and run {notebook} with variant = {variant!r} on profile {profile} again")
     option = f"--profile {shlex.quote(_source(path.parent.parent))}"
     command = f"hare reproduce {option} {again}".strip()
     if path.parent.name == "bench":

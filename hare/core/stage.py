@@ -56,7 +56,7 @@ class Stage:
         for folder in (opened.work, opened.results):
             with written_whole(folder / ".writable"):
                 pass
-            (folder / ".writable").unlink()
+            (folder / ".writable").unlink(missing_ok=True)  # another run of the stage may have been faster
         remove(opened.work / MANIFEST)
         opened._remove_damaged_record()
         if opened.workspace.variant:

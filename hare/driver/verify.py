@@ -152,7 +152,7 @@ def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _committed(profile: str) -> dict[str, dict[str, Any]]:
     """The same from the checked-out commit, so that a rerun in this clone can be compared with it."""
-    listed = _git("ls-tree", "-r", "--name-only", "HEAD", f"results/{profile}").decode().split("\n")
+    listed = _git("ls-tree", "-r", "-z", "--name-only", "HEAD", f"results/{profile}").decode().split("\0")
     paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{METRICS}")]
     return {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
 
@@ -212,7 +212,8 @@ def _verdicts(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
     lines = []
     for name in sorted(recorded):
         if _CONTRAST.fullmatch(name) and f"{name}.low" in recorded:
-            before, after = _sign(name, recorded), _sign(name, measured) if name in measured else "not measured"
+            before, after = _sign(name, recorded), (
+                _sign(name, measured) if f"{name}.low" in measured else "not measured")
             lines.append(f"{name}: {before}" + ("" if before == after else f" → {after}  CHANGED"))
     return lines
 

@@ -70,13 +70,18 @@ class PairedLosses:
         """Of one validation's rows in a `heldout_table`; ``arms`` says the order.
 
         Raises:
-            HareError: a run of one of the arms lacks a seed, or a sequence that others have.
+            HareError: a run of one of the arms lacks a seed, or a sequence that others have, or has another in its
+                place.
         """
         seeds = sorted(frame["seed"].unique())
         bits, drawn = {}, []
         counts = {name: part["sequence"].nunique() for name, part in frame.groupby("category")}
         weights = Draws.make(counts, RESAMPLES, seed=0).weights
         for name, part in frame.groupby("category"):
+            if part.groupby("sequence")["bytes"].nunique().max() > 1:
+                raise HareError(f"Runs of one comparison were read on different texts of {name}.",
+                                "score all of them on the same texts: delete what is kept of the older runs under "
+                                "results/<profile>/training/runs, and run notebook 05 again")
             size = part.groupby("sequence")["bytes"].first().to_numpy()
             nats = part.pivot_table(index=["arm", "seed"], columns="sequence", values="nats")
             grid = nats.reindex(pd.MultiIndex.from_product([arms, seeds])).to_numpy().reshape(len(arms), len(seeds), -1)

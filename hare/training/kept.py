@@ -1,6 +1,7 @@
 """What a finished run has come to, as small files: committed as they come, so that no run is lost with a machine, and
 taken up by any clone of the same code and data instead of being trained again."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,22 @@ _CURVES = ["step", "loss", "gradient_norm", "tokens_per_s", "seconds", "processo
 
 def taken_up(folder: Path | None, run: TrainingRun) -> TrainedRun | None:
     """The run as its files kept under ``folder`` tell of it, without its weights; None where it is not kept whole."""
-    if folder is None or not all((folder / run.folder.name / f"{table}.parquet").is_file() for table in _TABLES):
+    if folder is None or not (folder / run.folder.name).is_dir():
         return None
     place = folder / run.folder.name
+    damage = [path.name for path in (place / f"{table}.parquet" for table in _TABLES) if not _is_whole(path)]
+    if damage:
+        print(f"kept run {place} is passed over: {', '.join(damage)} missing or cut short", flush=True)
+        return None
     return TrainedRun(run, place, place / HF)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a table can be read to its end."""
+    try:
+        return not pd.read_parquet(path).empty
+    except (OSError, ValueError):  # what Arrow says of a file cut short is one of these
+        return False
 
 
 def comparable(arms: Iterable[Key], known: Mapping[Key, TrainedRun]) -> dict[Key, TrainedRun]:
@@ -72,3 +85,5 @@ def _write(table: pd.DataFrame, path: Path) -> None:
     words = [name for name in table if name not in numbers]
     table.to_parquet(path, index=False, compression="zstd", compression_level=19, use_dictionary=words,
                      use_byte_stream_split=numbers)
+    with path.open("rb") as written:
+        os.fsync(written.fileno())  # what is kept is all that stays of a run

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from hare.core.errors import HareError
 from hare.core.files import read_jsonl
 from hare.core.manifest import read_manifest
 from hare.core.paths import Workspace
 from hare.core.profile import Profile
 from hare.model.sizes import layer_parameters
 from hare.training.budget import Key, Plan
-from hare.training.checkpoints import checkpoints
+from hare.training.checkpoints import Checkpoint, checkpoints
 from hare.training.inputs import Inputs
 from hare.training.kept import KEPT_FOLDER, comparable, taken_up
+from hare.training.launch import at_once
 from hare.training.run import METRICS_FILE, TrainedRun, TrainingRun, finished
 from hare.training.study import PARITY, grid_shapes, run_of_arm, study_runs
 
@@ -47,7 +49,7 @@ def outlook(profile: Profile) -> list[str]:
         compared[label] = {key[0]: _State.of(run, known.get(key)) for key, run in others.items()}
     lines = [line for label, of_arms in compared.items() for line in _lines(label, of_arms)]
     waiting = [state for of_arms in compared.values() for state in of_arms.values()]
-    return [*lines, _left(waiting, profile.training.runs_at_once)]
+    return [*lines, _left(waiting, at_once(list(arms.values())))]
 
 
 def _known(runs: Mapping[Key, TrainingRun], kept: Path) -> dict[Key, TrainedRun]:
@@ -99,11 +101,10 @@ class _State:
         steps, size, done = run.training.train_steps, layer_parameters(run.model), finished(run) or kept
         if done is not None:
             return cls(steps, steps, size, float(done.metrics()["seconds"].median()), done)
-        newest = next(iter(checkpoints(run.folder / "checkpoints")), None)
+        newest = next((one for one in checkpoints(run.folder / "checkpoints") if _is_there(one)), None)
         if newest is None:
             return cls(0, steps, size, None, None)
-        seconds = statistics.median(row["seconds"] for row in read_jsonl(newest.folder / METRICS_FILE))
-        return cls(newest.step, steps, size, seconds, None)
+        return cls(newest.step, steps, size, _seconds(newest.folder / METRICS_FILE), None)
 
     def __str__(self) -> str:
         if self.done is None:
@@ -111,6 +112,22 @@ class _State:
         if self.done.is_here:
             return "done"
         return f"done and kept, made on {self.done.processor}; its scored rows are taken up"
+
+
+def _is_there(checkpoint: Checkpoint) -> bool:
+    """Whether every file of a checkpoint is there; whether it is unaltered, training asks."""
+    try:
+        return all((checkpoint.folder / name).is_file() for name in checkpoint.manifest()["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _seconds(metrics: Path) -> float | None:
+    """Median seconds of a step; None where the steps are not told."""
+    try:
+        return statistics.median(row["seconds"] for row in read_jsonl(metrics))
+    except (OSError, HareError, statistics.StatisticsError):
+        return None
 
 
 def _left(states: list[_State], together: int) -> str:
