@@ -155,6 +155,11 @@ def test_boilerplate_and_repetition_go(text: str, tmp_path: Path) -> None:
     assert isinstance(_verdict(Repetition, _document(text), tmp_path), Removal)
 
 
+@pytest.mark.parametrize("text", ["*** --- ***", "?!?!", "。。。", "—"])
+def test_signs_alone_are_no_text_where_no_other_block_has_removed_them(text: str, tmp_path: Path) -> None:
+    assert isinstance(_verdict(Repetition, _document(text), tmp_path), Removal)
+
+
 @given(st.lists(st.text(alphabet="abc \n", max_size=12), max_size=12))
 def test_repeated_lines_are_a_share(lines: list[str]) -> None:
     text = "\n".join(lines)

@@ -32,6 +32,7 @@ _BARE_DOMAIN = re.compile(
     rf"(?<![\w@./$-])((?:[a-z0-9][a-z0-9-]{{0,62}}\.)+)({_TLD})(/{_REST}*)?(?![\w@-]|\.[a-z]|\()"
 )
 _HOST = re.compile(r"(?:[^.]{2,}\.){2,}|.*[0-9-].*")  # labels that no sentence ends with
+KNOWN_END = re.compile(rf"\.{_TLD}$", re.IGNORECASE)
 _DOT_DOMAIN = re.compile(rf"\.(?=[a-z]){_TLD}\b")
 _VISITED = re.compile(
     r"(?<![A-Za-z])(?:visit\w*|web ?(?:site|page)?s?|sites?|home ?pages?|urls?|domains?|portal|online|http|links?|"
@@ -42,6 +43,7 @@ _VISITED = re.compile(
 _STOP = re.compile(r"[.,;:!?](?:\s|$)")
 _PLACE = re.compile(r"%(?:[srdif](?![0-9A-Fa-f])|\()")
 _TRAILING = ".,;:!?)*_"
+_LONGEST_HOST = 253  # characters (RFC 1035)
 _BEFORE = 40  # characters in which a word is looked for that says what follows
 
 
@@ -60,7 +62,7 @@ def without_links(text: str, taken: Taken) -> str:
 def without_bare_domains(text: str, taken: Taken) -> str:
     """The same for addresses without a scheme; where two words stand glued (``home.it``) no address is seen."""
     if ends := [end.start() for end in _DOT_DOMAIN.finditer(text)]:
-        starts = (run_start(text, place, _in_domain) for place in ends)
+        starts = (run_start(text, place, _in_domain, _LONGEST_HOST) for place in ends)
         text = replaced(text, starts, _BARE_DOMAIN, lambda match: _without_domain(taken, match))
     return text
 
@@ -80,10 +82,10 @@ def replaced(text: str, places: Iterable[int], pattern: re.Pattern[str], instead
     return "".join([*pieces, text[done:]]) if pieces else text
 
 
-def run_start(text: str, end: int, belongs: Callable[[str], bool]) -> int:
-    """Where the run of characters that ends before ``end`` begins."""
-    start = end
-    while start and belongs(text[start - 1]):
+def run_start(text: str, end: int, belongs: Callable[[str], bool], longest: int) -> int:
+    """Where the run of characters that ends before ``end`` begins, at most ``longest`` characters before it."""
+    start, first = end, max(0, end - longest)
+    while start > first and belongs(text[start - 1]):
         start -= 1
     return start
 

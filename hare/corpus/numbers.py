@@ -14,7 +14,8 @@ from hare.data.vocabulary import Vocabulary
 Taken = Callable[[str, re.Match[str]], str]  # kind and match → what stands in its place
 
 _BEFORE, _NEAR, _AFTER = 60, 30, 24  # characters in which words that say what a number is, or is not, are looked for
-_IPV4 = re.compile(r"(?<![\w.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
+_QUAD = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+_IPV4 = re.compile(rf"(?<![\w.-]){_QUAD.pattern}(?:-{_QUAD.pattern})?(?![\w-]|\.[0-9])")  # one, or from one to another
 _TWO_DOTS = re.compile(r"\.[0-9]{1,3}\.[0-9]")  # there is no IPv4 address without
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]|\.[0-9])")
 _TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")  # there is no IPv6 address without
@@ -58,9 +59,10 @@ _KINDS = bytes(
 )
 _STARTS = (b"AA0", b"AA 0", b"aa00")  # how an account number begins, as kinds of characters
 
+_APART = "[ \u00a0\u2009\u202f./\u2010-\u2013-]"  # signs between the groups of a number that begins with a plus
 _PHONE = re.compile(  # begins with what sets of characters are searched for fast by, and then looks behind it
-    r"[+(0-9](?<![\w.,:/+$£€=*-].)(?:"
-    r"(?<=\+)\d{1,3}[ ./-]?(?:\(\d{1,4}\)[ ./-]?)?\d{1,5}(?:[ ./-]?\d{2,5}){1,5}"  # +44 20 7946 0958
+    r"[+(0-9](?:(?<![\w.,:/+$£€=*-].)|(?<=[A-Za-z]:\+))(?:"
+    rf"(?<=\+)\d{{1,3}}{_APART}?(?:\(\d{{1,4}}\){_APART}?)?\d{{1,5}}(?:{_APART}?\d{{2,5}}){{1,5}}"  # +44 20 7946 0958
     r"|(?:(?<=1)[ .-]?\(|(?<=\())[2-9]\d{2}\) ?[2-9]\d{2}[ .-]\d{4}"  # (202) 555-0143
     r"|(?<=\()0\d{1,4}\) ?\d{3,4}[ -]?\d{3,5}"  # (020) 7946 0958
     r"|(?:(?<=1)([ .-])[2-9]\d{2}|(?<=[2-9])\d{2})([.-])[2-9]\d{2}\2\d{4}"  # 202-555-0143
@@ -90,6 +92,11 @@ _PART = re.compile(
 _DATE = re.compile(
     r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}|(?:1\d|20)\d{2} ?[-/] ?(?:1\d|20)\d{2}"
 )
+_DATED = re.compile(rf"(?<!\d)(?:{_DATE.pattern}|(?:19|20)\d{{2}}/\d{{2}})(?!\d)|\((?:19|20)\d{{2}}\)")
+_MEANS_MORE = re.compile(  # words that mean a phone beside a number of a phone's shape only
+    r"(?:cell|rang|ring|texts?|reach(?:ed)?|handy)(?:\s+(?:at|on|by|the|is|was))*\s+", re.IGNORECASE
+)
+_OF_A_PHONE = re.compile(r"[+(0]|\d{3}[ .-]\d{3}[ .-]\d{4}$")
 _SUM = re.compile(r"\+?[1-9]\d{0,2}(?:[ .\u00a0]\d{3})+")
 _DECIMAL = re.compile(r"\+?\d+\.\d+(?:[-+]\d{1,3}\.\d+)?")  # one number, or two of a place on the map
 _DIGIT = re.compile(r"\d")
@@ -113,23 +120,31 @@ def without_numbers(text: str, words: Words, code: bool, taken: Taken) -> str:
     if not code:
         if words.known(_CALLING, 1):
             text = _DIALLED.sub(lambda match: taken("phone", match) if _is_called(match) else match.group(), text)
-        if "+" in text or words.numbers_in_a_row:  # as in all but those that begin with a plus
+        if "+" in text or "(0" in text or words.numbers_in_a_row:  # as in all but those that begin so
             text = _PHONE.sub(lambda match: taken("phone", match) if _is_phone(match) else match.group(), text)
     return text
 
 
 def _without_ipv4(text: str, taken: Taken) -> str:
     """The numbers of a list are all addresses or none is, as its first is."""
-    end, verdict = -_NEXT_OF_LIST, False
+    end, verdict = -_NEXT_OF_LIST - 1, False
 
     def judged(match: re.Match[str]) -> str:
         nonlocal end, verdict
         if match.start() - end > _NEXT_OF_LIST:
             verdict = _reads_as_address(match)
         end = match.end()
-        return taken("ip", match) if verdict and _is_global(match.group()) else match.group()
+        return _without_quads(match, taken) if verdict else match.group()
 
     return _IPV4.sub(judged, text)
+
+
+def _without_quads(match: re.Match[str], taken: Taken) -> str:
+    pieces, done = [], match.start()
+    for quad in _QUAD.finditer(match.string, match.start(), match.end()):
+        pieces += [match.string[done : quad.start()], taken("ip", quad) if _is_global(quad.group()) else quad.group()]
+        done = quad.end()
+    return "".join(pieces)
 
 
 def _reads_as_address(match: re.Match[str]) -> bool:
@@ -206,13 +221,16 @@ def _is_called(match: re.Match[str]) -> bool:
     number = match.group()
     if not _FEWEST_DIGITS <= len(_DIGIT.findall(number)) <= _MOST_DIGITS:
         return False
-    if _DATE.fullmatch(number) or _DECIMAL.fullmatch(number):
+    dated = _DATE.fullmatch(number) if number[0] in "+(" else _DATED.search(number)
+    if dated or _DECIMAL.fullmatch(number):
         return False
     first = re.split(r"\D", number.lstrip("(+"), maxsplit=1)[0]
     if _SUM.fullmatch(number) and (len(first) < 3 or "000" in number):
         return False
     called = _CALLED.search(match.string[max(0, match.start() - _BEFORE) : match.start()])
-    return bool(called) and not (number.isdecimal() and _COUNTED.fullmatch(called[0]))
+    if not called or (number.isdecimal() and _COUNTED.fullmatch(called[0])):
+        return False
+    return bool(_OF_A_PHONE.match(number)) or not _MEANS_MORE.fullmatch(called[0])
 
 
 def _is_phone(match: re.Match[str]) -> bool:

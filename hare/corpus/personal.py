@@ -9,19 +9,24 @@ import tokenize
 from dataclasses import dataclass
 
 from hare.corpus.completeness import parses
-from hare.corpus.links import GAP, closed_up, replaced, run_start, without_bare_domains, without_links
+from hare.corpus.links import GAP, KNOWN_END, closed_up, replaced, run_start, without_bare_domains, without_links
 from hare.corpus.masking import shape
 from hare.corpus.numbers import without_numbers
 from hare.data.document_words import words_of
 
 _LETTER = r"(?:[A-Za-z0-9]|[^\x00-\x7f\u00a0-\u00bf\u2000-\u206f\u3000-\u303f\uff00-\uff0f\s])"  # any script's
-_HOST = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}\.)+(?:xn--[A-Za-z0-9-]+|(?![0-9]){_LETTER}{{2,24}})(?![\w-])"
+_LAST_LABEL = rf"(?:xn--[A-Za-z0-9-]+|(?![0-9]){_LETTER}{{2,24}})(?![^\W_]|-[^\W_]|_\w)"
+_HOST = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}\.)+{_LAST_LABEL}"
 _EMAIL = re.compile(rf"[\w.+%&'~-]{{1,64}}(@{_HOST})")
 _EMAIL_HOST = re.compile(f"@{_HOST}")
-_OPERAND = re.compile(  # what follows the sign of a matrix product
-    r"@(?:self|cls|np|torch|jnp|tf)\.|.*\.(?:weights?|bias|data|shape|dtype|real|imag|flat|grad|inv|mean|sum|conj|dot|"
-    r"tensor|values?|array|matrix|size|transpose|mT|mH)$|.*\.[A-Z][a-z]?[A-Z]?$"
+_ATTRIBUTE = (
+    r".*\.(?:weights?|bias|data|shape|dtype|real|imag|flat|grad|inv|mean|sum|conj|dot|tensor|values?|array|matrix|size|"
+    r"transpose|mT|mH)$"
 )
+_OPERAND = {  # what follows the sign of a matrix product, in code and in prose, where upper-case ends are countries'
+    True: re.compile(rf"@(?:self|cls|np|torch|jnp|tf)\.|{_ATTRIBUTE}|.*\.[A-Z][a-z]?[A-Z]?$"),
+    False: re.compile(rf"@(?:self|cls|np|torch|jnp|tf)\.\w+$|{_ATTRIBUTE}"),
+}
 _SPELLED_EMAIL = re.compile(
     r"\b[\w.+-]{1,64}\s?[\[(<{]\s?at\s?[\])>}]\s?[\w-]+(?:\s?(?:\.|[\[(<{]\s?dot\s?[\])>}])\s?[\w-]+)+", re.IGNORECASE
 )
@@ -29,7 +34,9 @@ _SPELLED_AT = {bracket: re.compile(rf"{re.escape(bracket)}\s?[aA][tT]\s?[\])>}}]
 _SPOKEN_EMAIL = re.compile(
     r"\b[\w.+-]{1,64} at [\w-]+(?: dot [\w-]+)* dot (?:com|org|net|edu|gov|uk|de|fr|eu|ca|au|in|io)\b", re.IGNORECASE
 )
+_LONGEST_NAME = 320  # characters before an address's sign that are looked at
 _CONTEXT = 60  # characters on each side of what was taken that are shown
+_MOST_SHOWN = 1000  # characters of what was taken
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def _redacted(text: str, code: bool) -> tuple[str, list[Taking]]:
     text = without_links(text, collector.take)
     if "@" in text and (hosts := [host.start() for host in _EMAIL_HOST.finditer(text)]):
         starts = (_address_start(text, place) for place in hosts)
-        text = replaced(text, starts, _EMAIL, lambda match: _without_email(collector, match))
+        text = replaced(text, starts, _EMAIL, lambda match: _without_email(collector, match, code))
     if not code:
         text = without_bare_domains(_spelled_out(text, collector), collector.take)
     text = without_numbers(text, words, code, collector.take)
@@ -108,7 +115,7 @@ def _redacted_in_strings(text: str) -> tuple[str, list[Taking]]:
 
 def _address_start(text: str, end: int) -> int:
     """Where the part before the sign begins; a quotation mark or dash before it is none of it."""
-    start = run_start(text, end, _in_address)
+    start = run_start(text, end, _in_address, _LONGEST_NAME)
     while start < end and text[start] in ".-%&'~":
         start += 1
     return start
@@ -118,9 +125,11 @@ def _in_address(character: str) -> bool:
     return character.isalnum() or character in "_.+-%&'~"
 
 
-def _without_email(collector: _Collector, match: re.Match[str]) -> str:
-    """An address, but for a matrix product: what stands behind its sign is called, indexed or an attribute."""
-    if _OPERAND.match(match[1]) or match.string[match.end() : match.end() + 1] in ("(", "["):
+def _without_email(collector: _Collector, match: re.Match[str], code: bool) -> str:
+    """An address, but for a matrix product: what stands behind its sign is called, indexed or an attribute. In prose
+    a bracket behind a known domain is a remark or a note."""
+    called = match.string[match.end() : match.end() + 1] in ("(", "[") and (code or not KNOWN_END.search(match[1]))
+    if called or _OPERAND[code].match(match[1]):
         return match.group()
     return collector.take("email", match)
 
@@ -131,7 +140,8 @@ def _shown(match: re.Match[str]) -> str:
     What is committed of it goes through `hare.corpus.masking` as well, which knows halves too.
     """
     text, (start, end) = match.string, match.span()
-    around = (text[max(0, start - _CONTEXT) : start], match.group(), text[end : end + _CONTEXT])
+    taken = match.group() if end - start <= _MOST_SHOWN else f"{match.group()[:_MOST_SHOWN]}…"
+    around = (text[max(0, start - _CONTEXT) : start], taken, text[end : end + _CONTEXT])
     pieces = [shape(piece) for piece in around]
     return "{}⟦{}⟧{}".format(*pieces).replace(GAP, "")
 

@@ -58,6 +58,9 @@ def measures(text: str, rules: Rules) -> Iterator[Measure]:
     """All measures that can lie outside their bounds, cheap ones first."""
     words = words_of(text)
     count = len(words)
+    if not count:  # signs alone, where completeness has not refused them
+        yield Measure("few words with letters", 0.0, rules.least_alphabetic_share, 1.0)
+        return
     low, high = rules.mean_word_length
     yield Measure("mean word length", words.bytes / count, low, high)
     yield Measure("few words with letters", words.with_letters / count, rules.least_alphabetic_share, 1.0)

@@ -88,7 +88,8 @@ def corpus_items(
 
     N: passages of the neutral sources in the folders ``documents``. H1: one passage per document held out of training,
     by category. H2: D2's pages kept out. H3: tasks built from held-out passages, by kind. Passages that stand in what
-    the arms read, the folders ``parts`` by part, are left out, and so are groups of which little is left (`unseen`).
+    the arms read, the folders ``parts`` by part, are left out, and so are groups of which little is
+    left (`unseen`); but not pages of H2, some of which share a passage with a page that arms read.
     """
     passages = [passage for passage in heldout_passages(heldout, SEED) if passage.source not in kept_out.sources]
     neutral = (passage for row in kept_out.of_sources(documents) for passage in passages_of(row, SEED))

@@ -102,7 +102,9 @@ def texts(folder: Path, keep: Keep = everything, at_most: int | None = None) -> 
 def sample(folder: Path, characters: int, keep: Keep = everything) -> Iterator[str]:
     """Beginnings of documents, drawn by a hash of their ids from the whole folder: ``characters`` of them, about.
 
-    A folder with fewer gives the beginnings of all its documents.
+    A folder with fewer gives the beginnings of all its documents. Pages of D2 that are kept out are those that rank
+    lowest by the same hash, so of D2 fewer are drawn than asked for; another seed would change every vocabulary, and
+    is for when all profiles are recorded anew.
     """
     in_all = sum(len(document.text[:_BEGINNING]) for document in _documents_in(folder, keep))
     limit = characters / max(1, in_all) * 2**64
