@@ -117,6 +117,21 @@ def test_a_verdict_that_changes_is_a_disagreement(
     assert verification.agrees is not changed
 
 
+@pytest.mark.parametrize(("after", "line"), [
+    ("undecided", "undecided"), ("worse", "undecided → worse  CHANGED"), (None, "worse"),
+])
+def test_a_verdict_is_the_registered_outcome_where_both_sides_have_it(
+    sides: tuple[Path, Path], after: str | None, line: str
+) -> None:
+    record, rerun = sides
+    name, rows = "contrast.c-a2.p", "contrast,endpoint,outcome\nc-a2,p,"
+    for folder, outcome in ((record, "undecided"), (rerun, after)):
+        _record(folder, "training", {name: 0.2, f"{name}.low": 0.1, f"{name}.high": 0.3})
+        if outcome:
+            (folder / "training" / "contrasts.csv").write_text(rows + outcome + "\n", encoding="utf-8")
+    assert verify(load_profile("laptop"), record).verdicts == [f"{name}: {line}"]
+
+
 def test_a_contrast_of_a_single_seed_or_item_has_no_verdict_to_keep(sides: tuple[Path, Path]) -> None:
     record, rerun = sides
     name = "contrast.c-a2.p"

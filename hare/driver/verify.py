@@ -29,6 +29,7 @@ IDENTICAL, WITHIN, DIFFERS, MISSING, NEW = "identical", "within", "differs", "mi
 _BOUNDS = (".low", ".high")
 _COST = re.compile(r"seconds|_ms\b|_per_s\b|_per_s_|rss_mb|speedup|joules|_vs_|days|euro|max_(logit|loss)_difference")
 _CONTRAST = re.compile(r"contrast\.(?P<contrast>[^.]+)\.(?P<endpoint>[^.]+)")
+_OUTCOMES = "training/contrasts.csv"  # in the results of a profile
 _NO_STAGES = {"bench", "verification"}  # records that are no stage's
 
 
@@ -144,17 +145,31 @@ def keep(verification: Verification, profile: Profile, against: Path | None = No
 
 
 def _records_in(folder: Path) -> dict[str, dict[str, Any]]:
-    """Parsed ``metrics.json`` by stage."""
-    return {
+    """Parsed ``metrics.json`` by stage; that of training with ``outcomes``, by the name of a contrast."""
+    records = {
         file.parent.name: _parsed(file.read_bytes(), str(file)) for file in sorted(folder.glob(f"*/{METRICS}"))
     }
+    table = folder / _OUTCOMES
+    return _with_outcomes(records, table.read_bytes() if table.is_file() else b"")
 
 
 def _committed(profile: str) -> dict[str, dict[str, Any]]:
     """The same from the checked-out commit, so that a rerun in this clone can be compared with it."""
     listed = _git("ls-tree", "-r", "-z", "--name-only", "HEAD", f"results/{profile}").decode().split("\0")
     paths = [Path(name) for name in listed if name.count("/") == 3 and name.endswith(f"/{METRICS}")]
-    return {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
+    records = {path.parent.name: _parsed(_git("show", f"HEAD:{path.as_posix()}"), f"HEAD:{path}") for path in paths}
+    table = f"results/{profile}/{_OUTCOMES}"
+    return _with_outcomes(records, _git("show", f"HEAD:{table}") if table in listed else b"")
+
+
+def _with_outcomes(records: dict[str, dict[str, Any]], table: bytes) -> dict[str, dict[str, Any]]:
+    rows = csv.DictReader(table.decode("utf-8", errors="replace").splitlines())
+    if "training" in records:
+        records["training"]["outcomes"] = {
+            f"contrast.{row['contrast']}.{row['endpoint']}": row["outcome"] for row in rows
+            if {"contrast", "endpoint", "outcome"} <= set(row)
+        }
+    return records
 
 
 def _git(*arguments: str) -> bytes:
@@ -207,18 +222,25 @@ def _outcome(name: str, recorded: dict[str, float], measured: dict[str, float]) 
 
 
 def _verdicts(record: dict[str, Any], rerun: dict[str, Any]) -> list[str]:
-    """One line per contrast: the verdict by its interval in the record, and in the rerun where that differs."""
-    recorded, measured = (side.get("training", {"metrics": {}})["metrics"] for side in (record, rerun))
+    """One line per contrast: its outcome in the record, and in the rerun where that differs."""
+    none: dict[str, Any] = {"metrics": {}, "outcomes": {}}
+    before_it, after_it = record.get("training", none), rerun.get("training", none)
     lines = []
-    for name in sorted(recorded):
-        if _CONTRAST.fullmatch(name) and f"{name}.low" in recorded:
-            before, after = _sign(name, recorded), (
-                _sign(name, measured) if f"{name}.low" in measured else "not measured")
+    for name in sorted(before_it["metrics"]):
+        if _CONTRAST.fullmatch(name) and f"{name}.low" in before_it["metrics"]:
+            registered = name in before_it["outcomes"] and name in after_it["outcomes"]
+            before, after = (_told(name, side, registered) for side in (before_it, after_it))
             lines.append(f"{name}: {before}" + ("" if before == after else f" → {after}  CHANGED"))
     return lines
 
 
-def _sign(name: str, metrics: dict[str, float]) -> str:
+def _told(name: str, side: dict[str, Any], registered: bool) -> str:
+    """The registered outcome, which corrects for several contrasts, where both sides have it; else by the interval."""
+    metrics = side["metrics"]
+    if f"{name}.low" not in metrics:
+        return "not measured"
+    if registered:
+        return side["outcomes"][name]
     low, high = metrics[f"{name}.low"], metrics[f"{name}.high"]
     return "better" if high < 0 else "worse" if low > 0 else "undecided"
 
