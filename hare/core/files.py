@@ -90,17 +90,20 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``, on failure it is removed."""
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``, on failure it is removed.
+
+    A folder that was moved to another disk, and a link left in its place, stays there.
+    """
+    path = path.resolve() if path.is_symlink() else path
     with naming_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield temporary
             temporary.chmod(0o755)
-            place = path.resolve() if path.is_symlink() else path  # a folder that was moved elsewhere stays there
-            if place.exists():
-                shutil.rmtree(place)
-            shutil.move(temporary, place)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

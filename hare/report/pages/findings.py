@@ -105,12 +105,12 @@ def _with_every_control(recorded: Recorded) -> str:
         return ("**With two further controls the treatment failed: tasks do not even move held-out tasks.** "
                 f"{_link(facts.NIGHT, 'training')}")
     named = {asked.get(pair, pair): told for pair, told in outcomes.items()}
-    neither = "; ".join(f"{told}: {', '.join(name for name, this in named.items() if this == told)}"
-                        for told in ("equivalent", "undecided") if told in named.values())
+    neither = "".join(f"; {told}: {', '.join(name for name, this in named.items() if this == told)}"
+                      for told in ("equivalent", "undecided") if told in named.values())
     return (
         f"**With two further controls (arms A1 and C0), {_decided(named)}.** By the registered rule, with "
         f"{there['times_the_tokens']:.1f} times the tokens, {there['parameters'] / 1e6:.1f} million parameters and "
-        f"{there['seeds_per_arm']:.0f} seeds{_differences(there, outcomes, asked)}; {neither}. Against plain text the "
+        f"{there['seeds_per_arm']:.0f} seeds{_differences(there, outcomes, asked)}{neither}. Against plain text the "
         f"mix of topics is not held equal; {training.detectable(there)}. {_link(facts.NIGHT, 'training')}"
     )
 
